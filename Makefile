@@ -1,0 +1,36 @@
+# make demo | make test | make check | make bench | make setup [PROFILE=cpu|gpu]
+PROFILE ?= cpu
+PYTHON  ?= python3.11
+BIN     := .venv/bin
+STAMP   := .venv/.setup-$(PROFILE)
+
+.PHONY: setup demo test check bench format lock
+.DEFAULT_GOAL := demo
+
+setup: $(STAMP)
+
+# Runs again only when what it installs has changed.
+$(STAMP): requirements/$(PROFILE).txt requirements/models.txt pyproject.toml requirements/setup.sh
+	PROFILE=$(PROFILE) PYTHON=$(PYTHON) bash requirements/setup.sh
+	touch $(STAMP)
+
+demo: setup
+	$(BIN)/syneg run configs/demo.yaml
+
+test: setup
+	$(BIN)/pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	set -e; for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script; done
+
+lock: setup
+	bash requirements/lock.sh

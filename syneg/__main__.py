@@ -1,0 +1,5 @@
+"""`python -m syneg`."""
+
+from syneg.cli import main
+
+main()

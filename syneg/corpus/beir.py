@@ -1,0 +1,78 @@
+"""Collections in BEIR layout (Thakur et al. 2021, arXiv 2104.08663): corpus.jsonl, queries.jsonl, qrels/{split}.tsv."""
+
+import json
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.json as arrow_json
+
+from syneg.config import CorpusConfig
+from syneg.corpus import sources
+from syneg.corpus.collection import Collection, from_files, judgement_table, plain_batch, record_batch
+from syneg.corpus.lines import Block, blocks, numbered
+from syneg.errors import BadInput
+
+_FIELDS = pa.schema([("_id", pa.string()), ("title", pa.string()), ("text", pa.string())])
+_SCORE_HEADERS = ("score", "relevance", "rel", "label")
+
+
+def read(corpus: CorpusConfig) -> Collection:
+    return from_files(sources.beir(corpus), records, judgements)
+
+
+def records(path: str) -> Iterator[pa.RecordBatch]:
+    """Passages or queries, one JSON object a line: `_id` and `text`, with or without `title`; the rest is ignored."""
+    for block in blocks(path):
+        plain = _parse_plain(block)
+        yield plain if plain is not None else record_batch(path, [_record(path, *line) for line in block.numbered()])
+
+
+def _parse_plain(block: Block) -> pa.RecordBatch | None:
+    """The block by Arrow's parser, or None if anything in it is out of the ordinary: then line by line."""
+    if b"\\u0000" in block.content:
+        return None
+    try:
+        table = arrow_json.read_json(
+            pa.BufferReader(block.content),
+            read_options=arrow_json.ReadOptions(block_size=len(block.content) + 1),
+            parse_options=arrow_json.ParseOptions(explicit_schema=_FIELDS, unexpected_field_behavior="ignore"),
+        ).combine_chunks()
+    except pa.ArrowInvalid:
+        return None
+    return plain_batch(block, *(table[name].combine_chunks() for name in _FIELDS.names))
+
+
+def _record(path: str, line: int, content: str) -> tuple[str, str, str, int]:
+    try:
+        # Not strict: raw control characters inside a string are let through.
+        record = json.loads(content, strict=False)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(
+            f"{path}:{line}: broken JSON ({error}): {content[:80]!r}. Expected one JSON object a line."
+        ) from error
+    if not isinstance(record, dict):
+        raise BadInput(f"{path}:{line}: a JSON {type(record).__name__}. Expected an object with `_id` and `text`.")
+    for key in ("_id", "text"):
+        if key not in record:
+            raise BadInput(f"{path}:{line}: no `{key}`, only {', '.join(record) or 'nothing'}. Expected `_id`, `text`.")
+    title = record.get("title")
+    fields = {"_id": record["_id"], "text": record["text"], "title": "" if title is None else title}
+    for key, value in fields.items():
+        if not isinstance(value, str):
+            raise BadInput(f"{path}:{line}: `{key}` is {json.dumps(value)[:80]}. Expected a string in quotes.")
+    return fields["_id"], fields["title"], fields["text"], line
+
+
+def judgements(path: str) -> pa.Table:
+    """query-id, corpus-id, score, tab-separated. The header may be missing: BEIR's own loader would eat a line."""
+    rows: list[tuple[str, str, str, int]] = []
+    for number, line in numbered(path):
+        columns = line.split("\t")
+        if len(columns) != 3:
+            raise BadInput(
+                f"{path}:{number}: {len(columns)} columns in {line[:80]!r}. "
+                "Expected three, tab-separated: query-id, corpus-id, score."
+            )
+        if number > 1 or columns[2].strip().casefold() not in _SCORE_HEADERS:
+            rows.append((columns[0], columns[1], columns[2], number))
+    return judgement_table(path, rows)

@@ -1,0 +1,106 @@
+"""Which files a corpus section reads. Imports nothing heavy: `syneg plan` asks here."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from syneg.config import CorpusConfig
+from syneg.errors import BadInput
+from syneg.store import files as store
+
+ROLES = ("train", "dev", "test")
+STDLIB = "the standard library"
+_HARVEST = 1  # raised when stdlib.py comes to harvest other rows from the same Python
+
+
+@dataclass(frozen=True)
+class InputFiles:
+    """`queries` are in the order of precedence where several files hold a query; `qrels` goes by role."""
+
+    passages: str
+    queries: tuple[str, ...]
+    qrels: Mapping[str, str]
+
+
+def files(corpus: CorpusConfig) -> list[str]:
+    """The files that make the rows, each existing; none for the embedded collection, which has a `version` instead.
+
+    Raises:
+        BadInput: a file that is needed is not there.
+    """
+    if corpus.source == "stdlib":
+        return []
+    found = beir(corpus) if corpus.source == "beir" else msmarco(corpus)
+    return [found.passages, *found.queries, *found.qrels.values()]
+
+
+def version(corpus: CorpusConfig) -> str:
+    """What else makes the rows: for the embedded collection the Python that it is harvested from."""
+    return f"python {platform.python_version()}, harvest {_HARVEST}" if corpus.source == "stdlib" else ""
+
+
+def splits(corpus: CorpusConfig) -> dict[str, str]:
+    """The name of each role's judgements."""
+    return dict(zip(ROLES, (corpus.split, corpus.dev_split, corpus.test_split), strict=True))
+
+
+def beir(corpus: CorpusConfig) -> InputFiles:
+    """corpus.jsonl, queries.jsonl, qrels/{split}.tsv; each may end in .gz, the plain one is taken first."""
+    folder = _folder(corpus)
+    qrels = {role: _find(folder, f"qrels/{split}.tsv") for role, split in splits(corpus).items()}
+    return InputFiles(
+        _needed(folder, "corpus.jsonl"), (_needed(folder, "queries.jsonl"),), _judged(corpus, folder, qrels, "qrels/")
+    )
+
+
+def msmarco(corpus: CorpusConfig) -> InputFiles:
+    """collection.tsv, queries.{split}.tsv, qrels.{split}.tsv as MS MARCO names them; .txt and .gz are taken as well.
+
+    The small development set is a split like any other: `corpus.test_split=dev.small`.
+    """
+    folder = _folder(corpus)
+    names = splits(corpus)
+    qrels = {role: _find(folder, *_tsv(f"qrels.{split}")) for role, split in names.items()}
+    judged = _judged(corpus, folder, qrels, "qrels.")
+    queries = tuple(_needed(folder, *_tsv(f"queries.{names[role]}")) for role in reversed(ROLES) if role in judged)
+    return InputFiles(_needed(folder, *_tsv("collection")), queries, judged)
+
+
+def _tsv(name: str) -> tuple[str, str]:
+    return f"{name}.tsv", f"{name}.txt"
+
+
+def _folder(corpus: CorpusConfig) -> str:
+    assert corpus.path is not None  # the config refuses a source of files without a path
+    if not store.exists(corpus.path):
+        raise BadInput(
+            f"corpus.path: there is no folder {corpus.path}. Give the folder of a collection in "
+            f"{'BEIR layout' if corpus.source == 'beir' else 'MS MARCO tsv layout'}."
+        )
+    return corpus.path
+
+
+def _find(folder: str, *names: str) -> str | None:
+    paths = [store.join(folder, name + suffix) for name in names for suffix in ("", ".gz")]
+    return next((path for path in paths if store.exists(path)), None)
+
+
+def _needed(folder: str, *names: str) -> str:
+    if path := _find(folder, *names):
+        return path
+    raise BadInput(
+        f"corpus.path: {folder} has no {names[0]} (nor {names[0]}.gz). Expected corpus.jsonl, queries.jsonl and "
+        "qrels/ for corpus.source=beir, collection.tsv, queries.*.tsv and qrels.*.tsv for corpus.source=msmarco."
+    )
+
+
+def _judged(corpus: CorpusConfig, folder: str, qrels: Mapping[str, str | None], prefix: str) -> dict[str, str]:
+    """Judgements to train on and to test on are needed, those of a dev split may be absent."""
+    for role, key in (("train", "split"), ("test", "test_split")):
+        if qrels[role] is None:
+            seen = [path for path, _ in store.files_below(folder) if path.startswith(prefix)]
+            raise BadInput(
+                f"corpus.{key}: {folder} has no judgements {prefix}{getattr(corpus, key)}.tsv (nor .gz); "
+                f"found there: {', '.join(seen) or 'none'}. Name one of them by corpus.{key}."
+            )
+    return {role: path for role, path in qrels.items() if path is not None}

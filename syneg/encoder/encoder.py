@@ -1,0 +1,172 @@
+"""Texts to unit vectors, by one recipe of prefixes and lengths for mining, training and evaluation.
+
+A thin layer around `SentenceTransformer`, whose pooling is kept as it is. Imports neither Ray nor DeepSpeed, so that it
+runs and can be measured with torch and sentence-transformers alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+from torch import Tensor, nn
+
+from syneg.encoder.recipe import Kind, Recipe
+from syneg.errors import BadInput
+
+Features = dict[str, Any]  # what the transformer takes: input_ids [N, L], attention_mask [N, L], ...
+
+# Tokens, padding included, that are encoded at once. Larger batches gain nothing on a CPU: the activations leave its
+# caches.
+_TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 131_072}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """N tokenised texts of one kind, cut to their length, not yet padded."""
+
+    kind: Kind
+    ids: list[list[int]]
+    truncated: int  # how many of the texts were longer than what is left of them
+
+    def lengths(self) -> np.ndarray:
+        return np.fromiter((len(ids) for ids in self.ids), dtype=np.int64, count=len(self.ids))
+
+
+class Encoder(nn.Module):
+    """A sentence-transformers model whose output is always L2-normalised.
+
+    `forward` takes what `features` gives and returns vectors [N, D] with gradients; `encode` is for inference.
+    """
+
+    def __init__(self, model: SentenceTransformer, recipe: Recipe) -> None:
+        super().__init__()
+        _check(model, recipe)
+        if not any(isinstance(module, Normalize) for module in model):
+            model.append(Normalize())
+        self.model = model
+        self.recipe = recipe
+        self._prompt_tokens: dict[Kind, int] = {}
+        if any(isinstance(module, Pooling) and not module.include_prompt for module in model):
+            for kind in ("query", "passage"):
+                measured: Any = model.preprocess(["a"], prompt=recipe.prompt(kind)).get("prompt_length", 0)
+                self._prompt_tokens[kind] = measured
+
+    @classmethod
+    def load(
+        cls, folder: Path, recipe: Recipe, device: str | None = None, trust_remote_code: bool = False
+    ) -> "Encoder":
+        """A sentence-transformers or transformers folder, in float32. `device` None: CUDA if there is one.
+
+        Raises:
+            BadInput: the recipe asks for more tokens than the model has positions, or the model takes no plain text.
+        """
+        model = SentenceTransformer(
+            str(folder),
+            device=device,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            model_kwargs={"dtype": torch.float32},
+        )
+        return cls(model, recipe)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def dimensions(self) -> int:
+        dimensions = self.model.get_embedding_dimension()
+        assert dimensions is not None  # _check has seen a transformer
+        return dimensions
+
+    def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int | None = None) -> Tokens:
+        """`max_length` None: the recipe's. Lone surrogates, which no tokeniser takes, become question marks."""
+        prompt = self.recipe.prompt(kind)
+        clean = [f"{prompt}{text}".encode("utf-8", "replace").decode("utf-8") for text in texts]
+        if not clean:
+            return Tokens(kind, [], 0)
+        limit = max_length or self.recipe.max_length(kind)
+        batch = self.model.tokenizer(clean, truncation=True, max_length=limit, return_attention_mask=False)
+        ids: list[list[int]] = batch["input_ids"]
+        truncated = sum(
+            bool(encoding.overflowing)
+            for encoding, kept in zip(batch.encodings, ids, strict=True)
+            if len(kept) >= limit
+        )
+        return Tokens(kind, ids, truncated)
+
+    def pad(self, tokens: Tokens, rows: Sequence[int] | np.ndarray) -> Features:
+        """The model's input for these rows of `tokens`, padded to the longest of them, on the model's device."""
+        padded = self.model.tokenizer.pad({"input_ids": [tokens.ids[row] for row in rows]}, return_tensors="pt")
+        features: Features = {name: values.to(self.device) for name, values in padded.items()}
+        if tokens.kind in self._prompt_tokens:
+            features["prompt_length"] = self._prompt_tokens[tokens.kind]
+        return features
+
+    def features(self, texts: Sequence[str], kind: Kind, max_length: int | None = None) -> Features:
+        tokens = self.tokenize(texts, kind, max_length)
+        return self.pad(tokens, range(len(texts)))
+
+    def forward(self, features: Features) -> Tensor:
+        """Unit vectors [N, D]. `features` are left as they are, so that they can be encoded again."""
+        return self.model(dict(features))["sentence_embedding"]
+
+    def encode(self, texts: Sequence[str], kind: Kind) -> np.ndarray:
+        """Unit vectors float32 [N, D] in the order of `texts`."""
+        return self.encode_tokens(self.tokenize(texts, kind))
+
+    def encode_tokens(self, tokens: Tokens) -> np.ndarray:
+        """As `encode`. Texts of one length are encoded together, so that little is spent on padding."""
+        vectors_ND = np.empty((len(tokens.ids), self.dimensions), dtype=np.float32)
+        was_training = self.training
+        self.eval()
+        with torch.inference_mode():
+            for rows in _batches(tokens.lengths(), _TOKENS_PER_BATCH.get(self.device.type, 4_096)):
+                vectors_ND[rows] = self(self.pad(tokens, rows)).float().cpu().numpy()
+        self.train(was_training)
+        return vectors_ND
+
+    def save(self, folder: Path) -> None:
+        """A sentence-transformers folder whose `encode_query` and `encode_document` follow the same recipe."""
+        recipe = self.recipe
+        self.model.prompts.clear()
+        self.model.prompts.update(query=recipe.query_prompt, document=recipe.passage_prompt)
+        self.model.default_prompt_name = None
+        self.model.similarity_fn_name = "cosine"
+        self.model.max_seq_length = max(recipe.query_max_length, recipe.passage_max_length)
+        transformer: Any = self.model[0]
+        transformer.query_length = recipe.query_max_length
+        transformer.document_length = recipe.passage_max_length
+        self.model.save(str(folder), create_model_card=False)
+
+
+def _check(model: SentenceTransformer, recipe: Recipe) -> None:
+    transformer: Any = model[0]
+    if "text" not in transformer.modalities or "message" in transformer.modalities:
+        raise BadInput(f"encoder.model takes {transformer.modalities}; expected a model that takes plain text.")
+    positions = getattr(transformer.config, "max_position_embeddings", None)
+    for kind in ("query", "passage"):
+        if positions and recipe.max_length(kind) > positions:
+            raise BadInput(
+                f"encoder.{kind}_max_length is {recipe.max_length(kind)}, but the model has {positions} positions. "
+                f"Give {positions} or less."
+            )
+
+
+def _batches(lengths_N: np.ndarray, budget: int) -> list[np.ndarray]:
+    """Row numbers cut into batches, longest texts first, each within `budget` tokens after padding.
+
+    A text longer than the budget is a batch of its own. The longest come first so that a lack of memory shows at once.
+    """
+    order = np.argsort(-lengths_N, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        rows = max(1, budget // int(lengths_N[order[start]]))
+        batches.append(order[start : start + rows])
+        start += rows
+    return batches

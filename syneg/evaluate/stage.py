@@ -1,0 +1,108 @@
+"""Base, tuned and BM25 over the whole corpus, on the test queries."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syneg import schemas
+from syneg.config import Bm25Config, EvaluateConfig
+from syneg.evaluate import metrics, significance
+from syneg.search import dense
+from syneg.search.bm25 import Bm25Index
+from syneg.stage import Context, Inputs, Output, Source
+
+_VECTORS = {"base": ("query_vectors", "passage_vectors"), "tuned": ("tuned_query_vectors", "tuned_passage_vectors")}
+
+
+def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, evaluate: EvaluateConfig) -> Output:
+    """Ranks the corpus for every test query that has a relevant passage and scores the rankings.
+
+    As in BEIR's evaluation a passage with the query's own id is never ranked for it (ArguAna's queries are passages).
+    A collection without such queries gives empty tables: training on it is legitimate, and the report says so.
+    """
+    tables = inputs.tables
+    test = tables["queries"].where("split", ["test"])
+    qrels = tables["qrels"].where("query_id", test["query_id"].to_pylist())
+    answered = qrels.filter(pc.field("relevance") > 0)["query_id"].unique()
+    queries = test.filter(pc.field("query_id").isin(answered))
+
+    searches = {name: _encoder_search(tables, name) for name in _VECTORS}
+    if evaluate.bm25:
+        searches["bm25"] = _bm25_search(tables["passages"], bm25)
+    runs, scores = [], []
+    for system, search in searches.items() if queries.num_rows else ():
+        context.progress(f"{system}: ranking the corpus for {queries.num_rows} queries")
+        ranking = without_own_passage(search(queries, evaluate.depth + 1), evaluate.depth)
+        runs.append(_of_system(system, ranking))
+        scores.append(_of_system(system, metrics.per_query(ranking, qrels, evaluate.measures)))
+    all_scores = pa.concat_tables([schemas.SCORES.empty_table(), *scores])
+    facts = summary(all_scores, evaluate.measures, evaluate.seed) | {"queries": queries.num_rows}
+    unanswerable = test.num_rows - queries.num_rows
+    return Output(
+        rows_in=test.num_rows,
+        rows_out=queries.num_rows,
+        rejected={"no_relevant_passage": unanswerable} if unanswerable else {},
+        tables={"runs": pa.concat_tables([schemas.RUNS.empty_table(), *runs]), "scores": all_scores},
+        facts=lambda: facts,
+    )
+
+
+def without_own_passage(ranking: pa.Table, depth: int) -> pa.Table:
+    """`ranking` without the passages that have their query's id, ranks closed up, cut at `depth`."""
+    kept = ranking.filter(pc.field("query_id") != pc.field("passage_id"))
+    kept = kept.sort_by([("query_id", "ascending"), ("rank", "ascending")])
+    query_of = kept["query_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    ranks = np.arange(len(query_of)) - np.searchsorted(query_of, query_of)  # sorted, so codes stand in order
+    place = kept.schema.get_field_index("rank")
+    kept = kept.set_column(place, kept.schema.field(place), pa.array(ranks, pa.int32()))
+    return kept.filter(pa.array(ranks < depth))
+
+
+def summary(scores: pa.Table, measures: tuple[str, ...], seed: int) -> dict[str, Any]:
+    """Means by system, and tuned against base by measure, from `schemas.SCORES`."""
+    systems = scores["system"].unique().to_pylist()
+    values = {(system, measure): _values_of(scores, system, measure) for system in systems for measure in measures}
+    return {
+        "measures": list(measures),
+        "scores": {
+            system: {measure: float(values[system, measure].mean()) for measure in measures} for system in systems
+        },
+        "differences": {
+            measure: asdict(significance.paired(values["base", measure], values["tuned", measure], seed=seed))
+            for measure in measures
+            if systems
+        },
+    }
+
+
+def _encoder_search(tables: Mapping[str, Source], system: str) -> Callable[[pa.Table, int], pa.Table]:
+    query_vectors, passage_vectors = (tables[name] for name in _VECTORS[system])
+
+    def search(queries: pa.Table, k: int) -> pa.Table:
+        vectors = query_vectors.where("id", queries["query_id"].to_pylist())
+        return dense.top_k(vectors, passage_vectors.blocks(), k)
+
+    return search
+
+
+def _bm25_search(passages: Source, settings: Bm25Config) -> Callable[[pa.Table, int], pa.Table]:
+    def search(queries: pa.Table, k: int) -> pa.Table:
+        index = Bm25Index.build(passages.blocks(), settings)
+        return index.top_k(queries["query_id"].to_pylist(), queries["text"].to_pylist(), k)
+
+    return search
+
+
+def _values_of(scores: pa.Table, system: str, measure: str) -> np.ndarray:
+    """The scores [Q] of one system, in the order of query ids."""
+    own = scores.filter((pc.field("system") == system) & (pc.field("measure") == measure))
+    return own.sort_by("query_id")["value"].to_numpy()
+
+
+def _of_system(system: str, table: pa.Table) -> pa.Table:
+    """`table` with its system's name in front."""
+    return table.add_column(0, schemas.RUNS.field("system"), pa.array([system] * table.num_rows, pa.string()))

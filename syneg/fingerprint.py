@@ -1,0 +1,71 @@
+"""The fingerprint of a stage's output: a hash of everything that can change its rows, and of nothing else."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from syneg.config import Content, CorpusConfig, Section
+from syneg.corpus import sources
+from syneg.errors import BadInput
+from syneg.store import digests, files, models
+
+_LENGTH = 16  # hex digits: 64 bits, as many as there will ever be outputs under one root
+
+
+class NotReachable(BadInput):
+    """What a section names cannot be read from this machine. `syneg plan` goes on without it, `syneg run` does not."""
+
+
+def of_stage(name: str, version: int, sections: Mapping[str, Section], reads: Mapping[str, str]) -> str:
+    """`reads`: by the input's name, the fingerprint of the stage that makes it and the table's name there.
+
+    Raises:
+        BadInput: a file or model that a section names is not there.
+    """
+    settings = {key: _canonical(section, key) for key, section in sections.items()}
+    made_of = {"stage": name, "version": version, "settings": settings, "reads": dict(reads)}
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:_LENGTH]
+
+
+def _canonical(section: Section, key: str) -> dict[str, Any]:
+    """The section's values, with digests for the fields that are marked `Content`."""
+    values: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        value, address = getattr(section, name), f"{key}.{name}"
+        content = next((mark for mark in field.metadata if isinstance(mark, Content)), None)
+        values[name] = _content(content, value, section, address) if content else _plain(value, address)
+    return values
+
+
+def _plain(value: Any, key: str) -> Any:
+    if isinstance(value, Section):
+        return _canonical(value, key)
+    if isinstance(value, dict):
+        # Order is kept: that of the samplers decides who is asked first.
+        return [[name, _plain(inner, f"{key}.{name}")] for name, inner in value.items()]
+    return value
+
+
+def _content(content: Content, address: str | None, section: Section, key: str) -> str | None:
+    if address is not None and files.is_remote(address):
+        raise NotReachable(f"{key}: {address} lies in object storage, which this version does not read.")
+    if isinstance(section, CorpusConfig):
+        return _corpus_digest(section)
+    if address is None:
+        return None
+    if content.kind == "model":
+        return models.digest(address, key)
+    path = Path(address)
+    if path.is_dir():
+        return digests.of_paths(path, [file for file in sorted(path.rglob("*")) if file.is_file()])
+    if not path.is_file():
+        raise BadInput(f"{key}: there is no file {address}. Give the path of an existing one.")
+    return digests.of_file(path)
+
+
+def _corpus_digest(corpus: CorpusConfig) -> str:
+    if corpus.path is None:
+        return sources.version(corpus)
+    return digests.of_paths(Path(corpus.path), [Path(path) for path in sources.files(corpus)])

@@ -1,0 +1,63 @@
+"""The attributes of a negative: lists that a person writes per collection, one value of each drawn per request."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from syneg.errors import BadInput
+from syneg.generate.keys import digest
+from syneg.store import files
+
+_LISTS = ("domain_name", "difficult_level", "length")
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What one negative is asked to be. The empty strings stand for a prompt without attributes."""
+
+    domain: str = ""
+    difficulty: str = ""
+    length: str = ""
+
+
+@dataclass(frozen=True)
+class AttributeLists:
+    domain_name: tuple[str, ...]
+    difficult_level: tuple[str, ...]
+    length: tuple[str, ...]  # each completes "the length should be ... the positive_document"
+
+    def draw(self, seed: int, key: str) -> Attributes:
+        """One value of each list, uniformly; the same for the same seed and key on every machine."""
+        chance = random.Random(digest("attributes", seed, key))
+        return Attributes(
+            chance.choice(self.domain_name), chance.choice(self.difficult_level), chance.choice(self.length)
+        )
+
+
+def load(path: str) -> AttributeLists:
+    """The lists in a YAML file.
+
+    Raises:
+        BadInput: the file is missing, is no YAML, or a list is missing, unknown, empty or holds no plain text.
+    """
+    try:
+        content = yaml.safe_load(files.read(path))
+    except OSError as error:
+        raise BadInput(f"generate.attributes: {path} cannot be read ({error.strerror}). Give a YAML file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"generate.attributes: {path} is no YAML: {error}") from error
+    if not isinstance(content, dict) or set(content) != set(_LISTS):
+        seen = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise BadInput(f"generate.attributes: {path} holds {seen}; expected exactly the lists {', '.join(_LISTS)}.")
+    return AttributeLists(**{name: _texts(content[name], name, path) for name in _LISTS})
+
+
+def _texts(values: Any, name: str, path: str) -> tuple[str, ...]:
+    if not isinstance(values, list) or not values:
+        raise BadInput(f"generate.attributes: {name} in {path} is {values!r}; expected a list of one or more texts.")
+    for value in values:
+        if not isinstance(value, str) or not value.strip():
+            raise BadInput(f"generate.attributes: {name} in {path} holds {value!r}; expected a text (quote it).")
+    return tuple(value.strip() for value in values)

@@ -1,0 +1,19 @@
+"""Row numbers for string ids, so that the hot paths work on integers."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def rows_of(ids: pa.ChunkedArray | pa.Array, among: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """For each of `ids` its row in `among`, -1 where it is not there: int64 [N]."""
+    values = among.combine_chunks() if isinstance(among, pa.ChunkedArray) else among
+    found = pc.call_function("index_in", [ids], pc.SetLookupOptions(value_set=values))
+    return found.fill_null(-1).to_numpy().astype(np.int64)
+
+
+def order_of(ids: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """For each of `ids` its place in their sorted order: int64 [N]."""
+    place = np.empty(len(ids), dtype=np.int64)
+    place[pc.call_function("sort_indices", [ids], pc.SortOptions()).to_numpy()] = np.arange(len(ids))
+    return place

@@ -1,0 +1,234 @@
+"""The graph of stages, what of it is done (`plan`), and doing the rest (`run`)."""
+
+import importlib
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol
+
+from syneg import fingerprint, ray_session
+from syneg.config import RunConfig, Section
+from syneg.errors import BadInput, StageFailed
+from syneg.graph import NAMES, STAGES
+from syneg.stage import Context, Inputs, Output, Stage
+from syneg.store import files, manifest
+from syneg.store.manifest import Manifest, Part
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of one run: under which fingerprint, and whether its output is there already."""
+
+    stage: Stage
+    fingerprint: str | None  # None: an input cannot be read from here (only in a plan that allows it)
+    manifest: Manifest | None
+
+    @property
+    def done(self) -> bool:
+        return self.manifest is not None
+
+
+class Listener(Protocol):
+    """Who wants to know how a run goes on."""
+
+    def started(self, stage: Stage) -> None: ...
+
+    def progressed(self, stage: Stage, message: str) -> None: ...
+
+    def finished(self, stage: Stage, result: Manifest, reused: bool) -> None: ...
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that came to its end: every stage's manifest, and the names of those that were not run again."""
+
+    config: RunConfig
+    manifests: Mapping[str, Manifest]
+    reused: frozenset[str] = field(default_factory=frozenset)
+
+    def folder(self, stage: str, name: str) -> str:
+        """The path of a folder that a stage wrote."""
+        made = self.manifests[stage]
+        return files.join(manifest.output_folder(self.config.store.root, stage, made.fingerprint), name)
+
+
+def plan(config: RunConfig, allow_unreachable: bool = False) -> list[Step]:
+    """Every stage of the run with its fingerprint and what is done. Reads manifests, writes nothing.
+
+    Raises:
+        BadInput: a file or model that the config names is not there.
+    """
+    steps: dict[str, Step] = {}
+    for stage in STAGES:
+        mark = _fingerprint(config, stage, steps, allow_unreachable)
+        looked_at = mark is not None and not (allow_unreachable and files.is_remote(config.store.root))
+        found = manifest.load(config.store.root, stage.name, mark) if mark and looked_at else None
+        steps[stage.name] = Step(stage, mark, found)
+    return list(steps.values())
+
+
+def _fingerprint(config: RunConfig, stage: Stage, steps: Mapping[str, Step], allow_unreachable: bool) -> str | None:
+    reads = {}
+    for name, address in stage.reads.items():
+        source, _, table = address.partition(".")
+        if steps[source].fingerprint is None:
+            return None
+        reads[name] = f"{steps[source].fingerprint}.{table}"
+    try:
+        return fingerprint.of_stage(stage.name, stage.version, _sections(config, stage), reads)
+    except fingerprint.NotReachable:
+        if allow_unreachable:
+            return None
+        raise
+
+
+def _sections(config: RunConfig, stage: Stage) -> dict[str, Section]:
+    return {name: getattr(config, name) for name in stage.sections}
+
+
+def run(config: RunConfig, listener: Listener, first: str = NAMES[0], last: str = NAMES[-1]) -> Finished:
+    """Runs what is not done yet, from stage `first` to stage `last`, and returns all manifests.
+
+    Raises:
+        BadInput: something the user brought is wrong, found before any stage starts, or while the corpus is read.
+        StageFailed: a stage ended without a result.
+    """
+    steps = plan(config)
+    asked = _between(first, last)
+    _check_earlier(steps, asked)
+    files.check_writable(config.store.root)
+    manifests = {step.stage.name: step.manifest for step in steps if step.manifest}
+    reused = frozenset(manifests)
+    with ExitStack() as sessions:
+        ray_runs = False
+        for step in steps:
+            stage = step.stage
+            if stage.name not in asked:
+                continue
+            listener.started(stage)
+            if not step.done:
+                if stage.on_ray and not ray_runs:
+                    sessions.enter_context(ray_session.session(config.resources))
+                    ray_runs = True
+                manifests[stage.name] = _run_stage(config, step, manifests, listener)
+            listener.finished(stage, manifests[stage.name], step.done)
+    return Finished(config, manifests, reused)
+
+
+def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest], listener: Listener) -> Manifest:
+    stage, root = step.stage, config.store.root
+    assert step.fingerprint is not None
+    folder = manifest.output_folder(root, stage.name, step.fingerprint)
+    began = time.monotonic()
+    # pyarrow takes half a second to import, which `syneg plan` need not wait for
+    from syneg.store import tables
+
+    with tempfile.TemporaryDirectory(prefix=f"syneg-{stage.name}-") as scratch:
+        kept = {table: tables.recover(folder, table) for table in stage.writes if stage.resumes_by_row}
+
+        def progress(message: str) -> None:
+            listener.progressed(stage, message)
+
+        context = Context(
+            resources=config.resources,
+            scratch=Path(scratch),
+            progress=progress,
+            done={table: keys for table, (_, keys) in kept.items()},
+        )
+        output = _function(stage)(_inputs(config, stage, manifests), context, **_sections(config, stage))
+        parts = {table: kept[table][0] if table in kept else [] for table in stage.writes}
+        for table in stage.writes:
+            parts[table] += tables.write(output.tables[table], folder, table, progress)
+        copied = {name: tables.put_folder(output.folders[name], files.join(folder, name)) for name in stage.folders}
+    made = _manifest(config, step, output, parts, copied, time.monotonic() - began)
+    if manifest.publish(root, made):
+        return made
+    listener.progressed(stage, "another run finished this stage first; its output is used")
+    first = manifest.load(root, stage.name, step.fingerprint)
+    assert first is not None
+    return first
+
+
+def _function(stage: Stage) -> Callable[..., Output]:
+    module, _, name = stage.function.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _inputs(config: RunConfig, stage: Stage, manifests: Mapping[str, Manifest]) -> Inputs:
+    from syneg.store import tables
+
+    sources, folders = {}, {}
+    for name, address in stage.reads.items():
+        maker, _, output = address.partition(".")
+        made = manifests[maker]
+        path = files.join(manifest.output_folder(config.store.root, maker, made.fingerprint), output)
+        if output in made.tables:
+            sources[name] = tables.StoredTable(path, tuple(made.tables[output]))
+        else:
+            folders[name] = Path(path)
+    return Inputs(sources, folders)
+
+
+def _manifest(
+    config: RunConfig,
+    step: Step,
+    output: Output,
+    parts: Mapping[str, list[Part]],
+    copied: Mapping[str, list[Part]],
+    seconds: float,
+) -> Manifest:
+    """The record of a stage that has written everything. Raises StageFailed if its ledger does not add up."""
+    written = [part for of_table in parts.values() for part in of_table]
+    rejected = Counter(output.rejected)
+    for part in written:
+        rejected.update(part.rejected)
+    accepted = sum(part.rows - sum(part.rejected.values()) for part in written)
+    rows_out = accepted if output.rows_out is None else output.rows_out
+    if output.rows_in != rows_out + rejected.total():
+        raise StageFailed(
+            f"{step.stage.name}: {output.rows_in} rows came in, but {rows_out} went out and {rejected.total()} were "
+            f"rejected ({dict(rejected)}). Rows were lost or doubled, so nothing was published. Please report this."
+        )
+    settings = {name: section.model_dump(mode="json") for name, section in _sections(config, step.stage).items()}
+    return Manifest(
+        stage=step.stage.name,
+        fingerprint=step.fingerprint or "",
+        tables=dict(parts),
+        folders=dict(copied),
+        rows_in=output.rows_in,
+        rows_out=rows_out,
+        rejected=dict(sorted(rejected.items())),
+        seconds=round(seconds, 3),
+        facts=dict(output.facts()),
+        settings=settings,
+        versions={library: version(library) for library in ("syneg", "ray", "torch", "transformers")},
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _between(first: str, last: str) -> tuple[str, ...]:
+    for name in (first, last):
+        if name not in NAMES:
+            raise BadInput(f"There is no stage {name!r}. The stages are: {', '.join(NAMES)}.")
+    start, end = NAMES.index(first), NAMES.index(last)
+    if end < start:
+        raise BadInput(f"--from {first} comes after --to {last}. The order is: {', '.join(NAMES)}.")
+    return NAMES[start : end + 1]
+
+
+def _check_earlier(steps: Sequence[Step], asked: Sequence[str]) -> None:
+    read = {
+        address.partition(".")[0] for step in steps if step.stage.name in asked for address in step.stage.reads.values()
+    }
+    missing = [step.stage.name for step in steps if step.stage.name in read.difference(asked) and not step.done]
+    if missing:
+        raise BadInput(
+            f"--from {asked[0]} needs finished stages before it, but {', '.join(missing)} did not finish with these "
+            "settings. Run without --from, or from the first of these."
+        )

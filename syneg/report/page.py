@@ -1,0 +1,85 @@
+"""report.html: one self-contained page from report.json and the report stage's folder.
+
+Everything that is not our own markup goes through Jinja's escaping; the plots are ours and go in as they are. A content
+security policy in the page forbids scripts and the network besides.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+_TEMPLATE = Path(__file__).with_name("template.html")
+_SYSTEMS = {"bm25": "BM25", "base": "Base", "tuned": "Tuned"}
+
+
+def render(report: Mapping[str, Any], content: Path) -> str:
+    """The page as HTML text. `report` is what `publish` returned, `content` the folder that the report stage wrote."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"count": _count, "seconds": _seconds, "points": _points, "words": _words, "p": _probability}
+    read = json.loads((content / "content.json").read_text(encoding="utf-8"))
+    plots = [{**plot, "svg": Markup((content / f"{plot['name']}.svg").read_text("utf-8"))} for plot in read["plots"]]
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        report=report,
+        systems={name: title for name, title in _SYSTEMS.items() if name in report["scores"]},
+        intervals=_intervals(report["differences"]),
+        total_seconds=sum(stage["seconds"] for stage in report["stages"].values()),
+        longest=max((stage["seconds"] for stage in report["stages"].values()), default=0) or 1,
+        plots=plots,
+        changes=read["changes"],
+        readings=read["readings"],
+        config=yaml.safe_dump(dict(report["config"]), sort_keys=False, allow_unicode=True),
+    )
+
+
+def _intervals(differences: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Where each interval stands on one axis for all measures, in percent of its width; 0 is at `zero`."""
+    ends = [0.0, *(found[end] for found in differences.values() for end in ("low", "high"))]
+    width = max(ends) - min(ends) or 1.0
+
+    def place(value: float) -> float:
+        return round(4 + 92 * (value - min(ends)) / width, 2)
+
+    return {
+        measure: {
+            "zero": place(0.0),
+            "start": place(found["low"]),
+            "width": round(place(found["high"]) - place(found["low"]), 2),
+            "middle": place(found["difference"]),
+        }
+        for measure, found in differences.items()
+    }
+
+
+def _count(value: float | None) -> str:
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.3g}"
+
+
+def _seconds(value: float) -> str:
+    if round(value, 1) < 60:
+        return f"{value:.1f} s"
+    value = round(value)
+    if value < 3600:
+        return f"{value // 60} min {value % 60:02} s"
+    return f"{value // 3600} h {value % 3600 // 60:02} min"
+
+
+def _points(value: float) -> str:
+    """A difference in points, its sign always written."""
+    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _probability(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,62 @@
+"""report.json: what a run did and what came of it, put together from manifests and the report stage's folder.
+
+Nothing heavy is imported, so that a run whose stages are all reused writes its page in seconds.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypedDict
+
+from syneg.report import environment, verdict
+
+_GENERATION = ("requests", "accepted", "input_tokens", "output_tokens", "output_tokens_per_second")
+_LEDGER = ("fingerprint", "seconds", "rows_in", "rows_out", "rejected", "reused")
+
+
+class StageSummary(TypedDict):
+    """One stage of a run, in the order in which they ran. `seconds` of a reused stage are those of when it was made."""
+
+    stage: str
+    fingerprint: str
+    seconds: float
+    rows_in: int
+    rows_out: int
+    rejected: Mapping[str, int]
+    reused: bool
+    facts: Mapping[str, Any]
+
+
+class RunSummary(TypedDict):
+    name: str
+    config: Mapping[str, Any]
+    stages: list[StageSummary]
+
+
+def publish(run: RunSummary, content: Path) -> dict[str, Any]:
+    """The content of report.json: JSON values only. `content` is the folder that the report stage wrote."""
+    facts = {stage["stage"]: stage["facts"] for stage in run["stages"]}
+    evaluate = facts.get("evaluate", {})
+    # Known by what it states and not by its name: asking the LLM and gating its answers need not be one stage.
+    generated = next((found for found in facts.values() if found.keys() >= set(_GENERATION)), {})
+    read = json.loads((content / "content.json").read_text(encoding="utf-8"))
+    reached = verdict.of_run(evaluate)
+    return {
+        "run": run["name"],
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "verdict": {"kind": reached.kind, "sentence": reached.sentence, "caveats": list(reached.caveats)},
+        "measures": list(evaluate.get("measures", ())),
+        "scores": dict(evaluate.get("scores", {})),
+        "differences": dict(evaluate.get("differences", {})),
+        "test_queries": evaluate.get("queries", 0),
+        "generation": {name: generated.get(name) for name in _GENERATION} | {"outcomes": read["generation"]},
+        "candidates": read["candidates"],
+        "instances": read["instances"],
+        "training": read["training"],
+        "changes": {name: read["changes"][name] for name in ("measure", "better", "same", "worse")},
+        "stages": {stage["stage"]: {name: stage[name] for name in _LEDGER} for stage in run["stages"]},
+        "config": run["config"],
+        "machine": environment.machine(),
+        "versions": environment.versions(),
+    }

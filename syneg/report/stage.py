@@ -1,0 +1,178 @@
+"""What the page shows that has to be read from tables: numbers, plots and instances to read.
+
+The stage writes them to a folder once; the page itself is written by `publish` and `page` at the end of every run, from
+this folder and the manifests, without reading a table again.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syneg.report import plots, tallies
+from syneg.stage import Context, Inputs, Output, Source
+
+TO_READ = 20
+_EXTREMES = 5  # queries shown among the largest gains, and among the largest losses
+_CHARS = 2_000  # of a text that are shown
+_OF_SYNTHETIC = ("domain", "difficulty", "length", "reasoning", "prompt_version", "model")
+
+
+def run(inputs: Inputs, context: Context) -> Output:
+    """Writes content.json and one SVG file a plot. Rows are the test queries that were scored."""
+    tables = inputs.tables
+    folder = context.scratch / "content"
+    folder.mkdir()
+    scores = tables["scores"].table()
+    context.progress("counting what the stages kept and rejected")
+    requests = tables["synthetic"].table(["query_id", "positive_id", "reject_reason"])
+    generation = tallies.ordered(tallies.by_reason(requests["reject_reason"], "accepted"), "accepted")
+    candidates = tallies.candidate_outcomes(tables["candidates"].blocks(["sampler", "reject_reason"]))
+    instances = tallies.instance_tally(
+        tables["instances"].blocks(["query_id", "positive_id", "negatives", "reject_reason"]),
+        frozenset(zip(requests["query_id"].to_pylist(), requests["positive_id"].to_pylist(), strict=True)),
+        TO_READ,
+    )
+    metrics = tables["metrics"].table().sort_by("step")
+    similarities = tallies.similarity_histograms(
+        tables["similarities"].blocks(["step", "source", "score"]), tallies.epoch_steps(metrics)
+    )
+    changes = changes_by_query(scores)
+
+    content = {
+        "generation": generation,
+        "candidates": candidates,
+        "instances": {
+            "usable": instances.usable,
+            "with_synthetic": instances.with_synthetic,
+            "in_place_of_rejected": instances.in_place_of_rejected,
+            "rejected": dict(instances.rejected),
+            "negatives": tallies.by_source(instances.negatives),
+        },
+        "training": _training(metrics),
+        "changes": _extremes(changes, tables["queries"]),
+        "readings": list(_readings(instances.drawn, tables["instances"], tables["synthetic"])),
+        "plots": [],
+    }
+    context.progress("drawing")
+    for name, title, caption, svg in _plots(metrics, similarities, changes, generation, candidates):
+        (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+        content["plots"].append({"name": name, "title": title, "caption": caption})
+    (folder / "content.json").write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    return Output(rows_in=_queries(scores), rows_out=_queries(scores), folders={"content": folder})
+
+
+def changes_by_query(scores: pa.Table) -> pa.Table:
+    """Rows query_id, base, tuned, measure by query id, for the first measure: the one that the verdict goes by."""
+    measure = scores["measure"][0].as_py() if scores.num_rows else ""
+    own = scores.filter(pc.field("measure") == measure).select(["system", "query_id", "value"])
+    base = own.filter(pc.field("system") == "base").drop_columns("system").rename_columns(["query_id", "base"])
+    tuned = own.filter(pc.field("system") == "tuned").drop_columns("system").rename_columns(["query_id", "tuned"])
+    both = base.join(tuned, "query_id", join_type="inner").sort_by("query_id")
+    return both.append_column("measure", pa.array([measure] * both.num_rows, pa.string()))
+
+
+def _queries(scores: pa.Table) -> int:
+    return len(scores["query_id"].unique())
+
+
+def _training(metrics: pa.Table) -> dict[str, Any]:
+    if not metrics.num_rows:
+        return {"steps": 0}
+    losses = metrics["loss"].to_numpy()
+    tenth = max(1, len(losses) // 10)
+    return {
+        "steps": metrics.num_rows,
+        "loss_of_first_tenth": _number(losses[:tenth].mean()),
+        "loss_of_last_tenth": _number(losses[-tenth:].mean()),
+        "median_queries_per_second": _number(np.median(metrics["queries_per_second"].to_numpy())),
+    }
+
+
+def _number(value: float) -> float | None:
+    """`value` as JSON can hold it."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _extremes(changes: pa.Table, queries: Source) -> dict[str, Any]:
+    """How many queries won and lost, and the few that did so most, with their text."""
+    rows = changes.to_pylist()
+    rows.sort(key=lambda row: (row["tuned"] - row["base"], row["query_id"]))
+    losses = [row for row in rows if row["tuned"] < row["base"]]
+    gains = [row for row in reversed(rows) if row["tuned"] > row["base"]]
+    shown = losses[:_EXTREMES] + gains[:_EXTREMES]
+    found = queries.where("query_id", [row["query_id"] for row in shown], ["query_id", "text"])
+    texts = dict(zip(found["query_id"].to_pylist(), found["text"].to_pylist(), strict=True))
+    shown_rows = [{**row, "text": _shown(texts[row["query_id"]])} for row in shown]
+    return {
+        "measure": rows[0]["measure"] if rows else None,
+        "better": len(gains),
+        "same": len(rows) - len(gains) - len(losses),
+        "worse": len(losses),
+        "losses": [row for row in shown_rows if row["tuned"] < row["base"]],
+        "gains": [row for row in shown_rows if row["tuned"] > row["base"]],
+    }
+
+
+def _readings(drawn: list[tallies.Pair], instances: Source, synthetic: Source) -> Iterator[dict[str, Any]]:
+    """The drawn instances in full, each synthetic negative with its attributes and the reasoning before it."""
+    rows = instances.where("query_id", [query_id for query_id, _ in drawn]).to_pylist()
+    by_pair = {(row["query_id"], row["positive_id"]): row for row in rows}
+    written = [found["id"] for pair in drawn for found in by_pair[pair]["negatives"] if found["source"] == "synthetic"]
+    origins = synthetic.where("negative_id", written, ["negative_id", *_OF_SYNTHETIC]).to_pylist()
+    by_id = {row.pop("negative_id"): row for row in origins}
+    for pair in drawn:
+        row = by_pair[pair]
+        yield {
+            "query_id": row["query_id"],
+            "query": _shown(row["query"]),
+            "positive_id": row["positive_id"],
+            "positive": _shown(row["positive"]),
+            "negatives": [
+                {**negative, "text": _shown(negative["text"]), "origin": by_id.get(negative["id"])}
+                for negative in row["negatives"]
+            ],
+        }
+
+
+def _shown(text: str) -> str:
+    """`text` up to the length that somebody reads on a page."""
+    return text if len(text) <= _CHARS else f"{text[:_CHARS]} … [{len(text) - _CHARS:,} more characters]"
+
+
+def _plots(
+    metrics: pa.Table,
+    similarities: Mapping[str, Mapping[str, np.ndarray]],
+    changes: pa.Table,
+    generation: Mapping[str, int],
+    candidates: Mapping[str, Mapping[str, int]],
+) -> Iterator[tuple[str, str, str, str]]:
+    """(name, title, caption, svg) of every plot that there are numbers for."""
+    if changes.num_rows:
+        delta = changes["tuned"].to_numpy() - changes["base"].to_numpy()
+        caption = "One bar a test query: what it gained or lost by fine-tuning."
+        yield "changes", "Query by query", caption, plots.query_changes(delta, changes["measure"][0].as_py())
+    if any(counts.sum() for histograms in similarities.values() for counts in histograms.values()):
+        svg = plots.score_distributions(similarities, tallies.EDGES)
+        yield "distributions", "Similarity by source of the text", _seen_during(list(similarities)), svg
+    if metrics.num_rows:
+        caption = "InfoNCE loss by optimiser step (thin) and its running mean (thick)."
+        columns = (metrics[name].to_numpy() for name in ("step", "loss", "learning_rate"))
+        yield "loss", "Training", caption, plots.loss(*columns)
+    if sum(generation.values()):
+        caption = "What became of the LLM's answers at the gate. Only accepted ones are trained on."
+        yield "generation", "Synthetic negatives", caption, plots.outcomes({"answers": generation}, "accepted")
+    if candidates:
+        caption = "What became of the passages that each sampler brought. The mix takes its negatives from those kept."
+        yield "candidates", "Retrieved candidates", caption, plots.outcomes(candidates, "kept")
+
+
+def _seen_during(epochs: list[str]) -> str:
+    if len(epochs) == 1:
+        return f"As seen by the model while it trained, during {epochs[0]} (its only one)."
+    return (
+        f"As seen by the model while it trained: filled during {epochs[1]}, the last; grey outline during {epochs[0]}."
+    )

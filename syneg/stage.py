@@ -1,0 +1,103 @@
+"""What a stage is: a value that the graph is made of, and the few types that cross its border.
+
+A stage's function gets tables, folders and exactly those config sections that its fingerprint covers, so that nothing
+it can read is left out of the fingerprint. It knows neither paths nor manifests; `pipeline.py` deals with those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # `syneg plan` imports this module and must not wait for Ray
+    import pyarrow as pa
+    from ray.data import Dataset
+
+    from syneg.config import ResourcesConfig
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One node of the graph.
+
+    `reads` gives each input the name that the function knows it by: {"passages": "corpus.passages"}. `writes` are
+    tables, `folders` whole directories (a model).
+    `function` is "module:name", imported only when the stage runs. `sections` are handed to it as keyword arguments.
+    `version` is raised whenever the same inputs and settings come to give other rows.
+    """
+
+    name: str
+    function: str
+    version: int
+    reads: Mapping[str, str] = field(default_factory=dict)
+    writes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+    resumes_by_row: bool = False
+    on_ray: bool = True
+
+
+class Source(Protocol):
+    """One input table, in the four ways of reading it."""
+
+    def dataset(self) -> Dataset:
+        """Over the cluster."""
+        ...
+
+    def blocks(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """Block by block in this process; memory is bounded by one block."""
+        ...
+
+    def where(self, column: str, values: Sequence[str], columns: list[str] | None = None) -> pa.Table:
+        """The rows whose `column` is one of `values`; memory is bounded by the answer."""
+        ...
+
+    def table(self, columns: list[str] | None = None) -> pa.Table:
+        """Whole, by those who know that it is small."""
+        ...
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The tables and folders that a stage reads, by the names that `Stage.reads` gives them."""
+
+    tables: Mapping[str, Source]
+    folders: Mapping[str, Path] = field(default_factory=dict)
+
+
+def _silent(message: str) -> None:
+    """The progress of a stage that nobody watches."""
+
+
+def _no_facts() -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What surrounds a stage. Nothing in here may change a row."""
+
+    resources: ResourcesConfig
+    scratch: Path  # an empty folder on this node, removed after the stage
+    progress: Callable[[str], None] = _silent  # shows one short line, e.g. "128/256 rows"
+    done: Mapping[str, frozenset[str]] = field(default_factory=dict)  # keys already stored by a killed attempt
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a stage gives back.
+
+    A table is an Arrow table where it is small, else an iterable of blocks or a Dataset (computed while it is written).
+    `rows_out` and `rejected` are counted from the tables as they are written (a non-null `reject_reason` is a
+    rejected row); a stage whose ledger is not the rows of its tables states them here.
+    `facts` is called after everything was written: JSON values for the manifest and the report.
+    """
+
+    rows_in: int
+    tables: Mapping[str, pa.Table | Iterable[pa.Table] | Dataset] = field(default_factory=dict)
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    rows_out: int | None = None
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    facts: Callable[[], Mapping[str, Any]] = _no_facts

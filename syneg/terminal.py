@@ -1,0 +1,94 @@
+"""What a run looks like in a terminal: one live line per stage, then tables."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from syneg.pipeline import Finished, Step
+from syneg.stage import Stage
+from syneg.store.manifest import Manifest
+
+# Without a terminal (a log, CI) progress is a line now and then instead of a line that moves.
+_LOG_EVERY_SECONDS = 15
+
+
+class Progress:
+    """Shows each stage as it goes: a `pipeline.Listener`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = Status("", console=console)
+        self._began = self._logged = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._status.stop()
+
+    def started(self, stage: Stage) -> None:
+        self._began = self._logged = time.monotonic()
+        self._status.update(f"{stage.name:<12}")
+
+    def progressed(self, stage: Stage, message: str) -> None:
+        now = time.monotonic()
+        line = f"{stage.name:<12} {message}  ({now - self._began:.0f} s)"
+        if self._console.is_terminal:
+            self._status.update(line)
+        elif now - self._logged >= _LOG_EVERY_SECONDS:
+            self._logged = now
+            self._console.print(f"  … {line}", highlight=False)
+
+    def finished(self, stage: Stage, result: Manifest, reused: bool) -> None:
+        rejected = f", {sum(result.rejected.values()):,} rejected" if result.rejected else ""
+        time_taken = "reused" if reused else f"{result.seconds:.1f} s"
+        self._console.print(
+            f"✓ {stage.name:<12} {result.rows_in:,} in → {result.rows_out:,} out{rejected}  ({time_taken})",
+            highlight=False,
+        )
+
+
+def stage_table(finished: Finished) -> Table:
+    """Rows in, out and rejected by reason, and seconds, of every stage."""
+    table = Table("stage", title=f"Run {finished.config.name}", title_justify="left")
+    for heading in ("rows in", "rows out", "rejected", "seconds"):
+        table.add_column(heading, justify="right" if heading != "rejected" else "left")
+    for name, made in finished.manifests.items():
+        reasons = "\n".join(f"{reason} {count:,}" for reason, count in made.rejected.items())
+        seconds = "reused" if name in finished.reused else f"{made.seconds:.1f}"
+        table.add_row(name, f"{made.rows_in:,}", f"{made.rows_out:,}", reasons, seconds)
+    return table
+
+
+def score_table(finished: Finished) -> Table:
+    """The base model against the tuned one on the test queries, by measure."""
+    facts = finished.manifests["evaluate"].facts
+    systems: dict[str, dict[str, float]] = facts["scores"]
+    table = Table("system", title=f"Scores on {facts['queries']} test queries", title_justify="left")
+    measures = list(next(iter(systems.values())))
+    for measure in measures:
+        table.add_column(measure, justify="right")
+    for system, scores in systems.items():
+        table.add_row(system, *(f"{scores[measure]:.4f}" for measure in measures))
+    return table
+
+
+def plan_table(steps: list[Step]) -> Table:
+    """What is done and what would run."""
+    table = Table("stage", "fingerprint", "state", title="Plan", title_justify="left")
+    for step in steps:
+        if step.fingerprint is None:
+            state = "would run (an input lies in object storage and was not looked at)"
+        elif step.manifest is not None:
+            state = f"done, {step.manifest.rows_out:,} rows"
+        else:
+            state = "would run"
+        table.add_row(step.stage.name, step.fingerprint or "?", state)
+    return table

@@ -1,0 +1,13 @@
+"""What counts as the text of a passage, and when two texts are the same."""
+
+import unicodedata
+
+
+def passage_text(title: str, text: str) -> str:
+    """Title and text as one string, joined by a space as BEIR's evaluation does."""
+    return f"{title} {text}".strip() if title else text.strip()
+
+
+def normalized(text: str) -> str:
+    """`text` for comparison: Unicode NFKC, case folded, every run of white space one space."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -1,0 +1,29 @@
+"""InfoNCE as pure tensor functions: Q queries, P passages, K candidates of one query, D dimensions.
+
+    L = -log( exp(s(q, d+) / t) / sum over d in C(q) of exp(s(q, d) / t) )       (arXiv 2412.17250, phase 3)
+
+s is the cosine, which for unit vectors is the product. What stands in C(q) is the one difference between the variants:
+the instance's own passages (the paper), or those of the whole batch as well (in-batch negatives).
+"""
+
+import torch
+from torch import Tensor
+
+
+def own_scores(queries_QD: Tensor, passages_PD: Tensor, candidates_QK: Tensor) -> Tensor:
+    """Scores [Q, K] of each query with its own passages. `candidates_QK` holds rows of `passages_PD`.
+
+    Where a query has fewer than K passages its row ends in -1; the score there means nothing.
+    """
+    return torch.einsum("qd,qkd->qk", queries_QD, passages_PD[candidates_QK.clamp(min=0)])
+
+
+def info_nce(scores_QC: Tensor, positive_Q: Tensor, allowed_QC: Tensor, temperature: float) -> Tensor:
+    """The loss of each query [Q]. C counts candidates: K own ones, or all P passages of the batch.
+
+    `positive_Q` is the column of the positive, which must be allowed. Columns that are not allowed take no part: an
+    absent negative, or a passage of another instance that answers this query too. With no negative left the loss is 0.
+    """
+    logits_QC = (scores_QC / temperature).masked_fill(~allowed_QC, -torch.inf)
+    positive_Q1 = logits_QC.gather(1, positive_Q.unsqueeze(1))
+    return logits_QC.logsumexp(dim=1) - positive_Q1.squeeze(1)

@@ -1,0 +1,138 @@
+"""The house rules that a machine can check: who imports whom, how long a file is, what is light."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = sorted((ROOT / "syneg").rglob("*.py"))
+ROOMS = ("corpus", "generate", "mine", "mix", "train", "evaluate", "report")  # each has a stage
+SHARED = ("encoder", "search")  # rooms that several stages use
+FLOOR = ("config", "errors", "ids", "schemas", "stage", "texts")  # below every room
+
+# Where a heavy library may be named, also inside functions and for types.
+HOMES = {
+    "torch": ("syneg/encoder/", "syneg/train/", "syneg/store/models.py"),
+    "sentence_transformers": ("syneg/encoder/", "syneg/train/"),
+    "transformers": ("syneg/encoder/", "syneg/generate/engine.py", "syneg/store/models.py"),
+    "deepspeed": ("syneg/train/engine.py",),
+    "faiss": ("syneg/search/dense.py",),
+    "bm25s": ("syneg/search/bm25.py",),
+    "vllm": (),
+    "s3fs": ("syneg/store/files.py",),
+    "matplotlib": ("syneg/report/plots.py",),
+    "ir_measures": ("syneg/evaluate/metrics.py",),
+}
+WITHOUT_RAY = ("corpus", "search", "mine", "mix", "evaluate", "report")
+TRAINING_CORE = ("encoder/encoder.py", "train/loss.py", "train/gradient_cache.py", "train/batches.py")
+
+
+@cache
+def imports(path: Path, runtime_only: bool = False) -> frozenset[str]:
+    """Modules that a file imports, anywhere in it. `runtime_only` leaves out `if TYPE_CHECKING`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if runtime_only:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                node.body = []
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "syneg" and len(parts) > 1 else ""
+
+
+@pytest.mark.parametrize("room", ROOMS + SHARED)
+def test_rooms_meet_only_in_tables(room: str) -> None:
+    allowed = {room, *FLOOR, "store"} | (set(SHARED) if room not in SHARED else set())
+    for path in (ROOT / "syneg" / room).rglob("*.py"):
+        for module in imports(path):
+            assert not module.startswith("syneg.") or room_of(module) in allowed, f"{relative(path)} imports {module}"
+
+
+def test_stages_know_no_store() -> None:
+    for path in (ROOT / "syneg").glob("*/stage.py"):
+        assert not [module for module in imports(path) if module.startswith("syneg.store")], relative(path)
+
+
+def test_rooms_use_only_files_and_models_of_the_store() -> None:
+    for room in ROOMS + SHARED:
+        for path in (ROOT / "syneg" / room).rglob("*.py"):
+            used = {module for module in imports(path) if module.startswith("syneg.store")} - {"syneg.store"}
+            assert used <= {"syneg.store.files", "syneg.store.models"}, f"{relative(path)}: {used}"
+
+
+def test_the_floor_stands_on_nothing() -> None:
+    for name in FLOOR:
+        modules = imports(ROOT / "syneg" / f"{name}.py", runtime_only=True)
+        used = {room_of(module) for module in modules if module.startswith("syneg")} - {""}
+        assert used <= set(FLOOR), f"syneg/{name}.py imports {used}"
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_heavy_libraries_stay_in_their_homes(library: str) -> None:
+    for path in [*PACKAGE, *(ROOT / "jobs").rglob("*.py")]:
+        if any(module.split(".")[0] == library for module in imports(path)):
+            assert relative(path).startswith(HOMES[library]), f"{relative(path)} imports {library}"
+
+
+def test_ray_stays_out_of_the_pure_rooms_and_of_the_training_core() -> None:
+    paths = [path for room in WITHOUT_RAY for path in (ROOT / "syneg" / room).rglob("*.py")]
+    for path in [*paths, *(ROOT / "syneg" / name for name in TRAINING_CORE)]:
+        assert not {module.split(".")[0] for module in imports(path)} & {"ray", "deepspeed"}, relative(path)
+
+
+def test_no_circles() -> None:
+    modules = {relative(path)[:-3].replace("/", "."): path for path in PACKAGE}
+    graph = {
+        name: {used for used in imports(path, runtime_only=True) if used in modules} for name, path in modules.items()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join([*trail[trail.index(name) :], name])
+        if name not in done:
+            for used in graph[name]:
+                visit(used, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_files_are_short() -> None:
+    for path in [*PACKAGE, *(ROOT / "tests").rglob("*.py"), *(ROOT / "jobs").rglob("*.py")]:
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, relative(path)
+
+
+def test_package_files_are_empty() -> None:
+    for path in PACKAGE:
+        if path.name == "__init__.py":
+            assert path.read_text(encoding="utf-8") == "", relative(path)
+
+
+def test_help_and_plan_load_nothing_heavy() -> None:
+    heavy = ("torch", "vllm", "deepspeed", "faiss", "ray", "transformers", "matplotlib", "pyarrow", "s3fs")
+    code = (
+        "import sys, syneg.config, syneg.pipeline, syneg.cli, syneg.overrides\n"
+        "syneg.pipeline.plan(syneg.overrides.load('configs/demo.yaml'))\n"
+        f"print(sorted(set(sys.modules) & set({heavy!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

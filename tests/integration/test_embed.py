@@ -1,0 +1,72 @@
+"""The embed stage over local Ray with the packaged model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from ray.data import Dataset
+
+from syneg import schemas
+from syneg.config import EncoderConfig, ResourcesConfig, WorkerResources
+from syneg.encoder.encoder import Encoder
+from syneg.encoder.recipe import Recipe
+from syneg.encoder.stage import run
+from syneg.stage import Context, Inputs, Output
+from tests.memory import MemoryTable
+from tests.tiny_bert import tiny_bert
+
+PASSAGES = pa.table(
+    {
+        "passage_id": [f"p{row}" for row in range(30)],
+        "title": ["A title" if row % 2 else "" for row in range(30)],
+        "text": ["" if row == 3 else f"text of passage {row} " * (1 + row) for row in range(30)],
+    }
+)
+QUERIES = pa.table({"query_id": ["q1", "q2"], "text": ["which text is it", "title"], "split": ["train", "test"]})
+RESOURCES = ResourcesConfig(encode=WorkerResources(cpus=2, batch_rows=8))
+INPUTS = {"passages": MemoryTable(PASSAGES), "queries": MemoryTable(QUERIES)}
+
+
+def _vectors(output: Output, name: str) -> Mapping[str, np.ndarray]:
+    table = pa.concat_tables(cast(Dataset, output.tables[name]).iter_batches(batch_format="pyarrow"))
+    fitted = schemas.conform(table, schemas.vectors(table.schema.field("vector").type.byte_width // 2))
+    return {row["id"]: np.frombuffer(row["vector"], "<f2") for row in fitted.to_pylist()}
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_every_passage_and_query_gets_the_vector_of_the_encoder(tmp_path: Path) -> None:
+    config = EncoderConfig(
+        model=str(tiny_bert(tmp_path / "tiny")), passage_prompt="doc ", query_max_length=16, passage_max_length=32
+    )
+    context = Context(resources=RESOURCES, scratch=tmp_path, done={"passage_vectors": frozenset({"p4", "p29"})})
+    output = run(Inputs(INPUTS), context, encoder=config)
+    passages = _vectors(output, "passage_vectors")
+    queries = _vectors(output, "query_vectors")
+
+    assert output.rows_in == 32
+    assert set(passages) == set(PASSAGES["passage_id"].to_pylist()) - {"p4", "p29"}
+    assert set(queries) == {"q1", "q2"}
+    encoder = Encoder.load(tmp_path / "tiny", Recipe.of(config))
+    expected_ND = encoder.encode(["A title " + PASSAGES["text"][5].as_py().strip(), ""], "passage")
+    np.testing.assert_allclose(passages["p5"], expected_ND[0], atol=1e-3)
+    np.testing.assert_allclose(passages["p3"], encoder.encode(["A title"], "passage")[0], atol=1e-3)
+    np.testing.assert_allclose(queries["q2"], encoder.encode(["title"], "query")[0], atol=1e-3)
+    facts = output.facts()
+    assert facts["dimensions"] == 32
+    assert facts["truncated_queries"] == 0
+    assert 0 < facts["truncated_passages"] < 30
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_trained_model_takes_the_place_of_the_configs(tmp_path: Path) -> None:
+    base, tuned = tiny_bert(tmp_path / "base"), tiny_bert(tmp_path / "tuned", pooling="cls")
+    config = EncoderConfig(model=str(base), query_max_length=16, passage_max_length=32)
+    context = Context(resources=RESOURCES, scratch=tmp_path)
+    output = run(Inputs(INPUTS, {"model": tuned}), context, encoder=config)
+    queries = _vectors(output, "query_vectors")
+
+    expected_D = Encoder.load(tuned, Recipe.of(config)).encode(["title"], "query")[0]
+    np.testing.assert_allclose(queries["q2"], expected_D, atol=1e-3)

@@ -1,0 +1,111 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syneg.config import GateConfig
+from syneg.generate.gate import covered, reject_reason, words
+from syneg.generate.prompts import fence
+from syneg.schemas import SYNTHETIC_REASONS
+
+QUERY = "Return the length of the longest common prefix of two strings."
+POSITIVE = (
+    "The function walks over both strings at once, compares them character by character and stops as soon as they "
+    "differ or one of them ends; the number of steps it took until then is what the caller gets back from it."
+)
+NEGATIVE = (
+    "Two strings are glued together here with a separator between them, which is left out where either is empty. "
+    "White space at the ends is stripped first, and the result is never longer than the given limit."
+)
+
+
+def reason(negative: str, query: str = QUERY, positive: str = POSITIVE, gate: GateConfig | None = None) -> str | None:
+    return reject_reason(negative, query, positive, gate or GateConfig())
+
+
+def test_a_good_negative_passes() -> None:
+    assert reason(NEGATIVE) is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "negative"),
+    [
+        ("empty", ""),
+        ("empty", " \n\t"),
+        ("empty", "... --- !!!"),
+        ("too_short", "Four words are few."),
+        ("too_short", "Seven words are fewer than a fifth."),
+        ("too_long", " ".join(f"word{number}" for number in range(150))),
+        ("meta_text", f"This hard negative is about strings. {NEGATIVE}"),
+        ("meta_text", f"{NEGATIVE} It does not answer the user_query."),
+        ("meta_text", f"As an AI language model, I cannot do this. {NEGATIVE}"),
+        ("meta_text", f"I'm sorry, but that is not possible. {NEGATIVE}"),
+        ("meta_text", f"Sure! {NEGATIVE}"),
+        ("meta_text", f"Here is a new document: {NEGATIVE}"),
+        ("meta_text", f"[Task Definition] {NEGATIVE}"),
+        ("meta_text", f"{fence(0, 'key')} {NEGATIVE}"),
+        ("copies_query", QUERY),
+        ("copies_query", f"{QUERY} {QUERY.upper()}"),
+        ("copies_positive", POSITIVE),
+        ("copies_positive", POSITIVE.replace(",", "").upper()),
+        ("copies_positive", " ".join(POSITIVE.split()[5:25])),
+        ("copies_positive", f"{POSITIVE} And that is all there is to it."),
+    ],
+)
+def test_a_bad_negative_is_rejected_for_its_reason(expected: str, negative: str) -> None:
+    assert expected in SYNTHETIC_REASONS
+    assert reason(negative) == expected
+
+
+@pytest.mark.parametrize(
+    ("not_for", "negative"),
+    [
+        ("empty", "一些文字也是文字没有空格也算字数"),
+        ("too_short", " ".join(NEGATIVE.split()[:12])),
+        ("too_long", " ".join(f"word{number}" for number in range(100))),
+        ("meta_text", f"Two sorry strings met an assistant. {NEGATIVE}"),
+        ("meta_text", f"Surely this holds. {NEGATIVE}"),
+        ("meta_text", f"Here is the pattern that all strings follow. {NEGATIVE}"),
+        ("copies_query", f"{QUERY} {NEGATIVE}"),
+        ("copies_query", " ".join(reversed(QUERY.split()))),
+        ("copies_positive", f"{' '.join(POSITIVE.split()[:14])} {NEGATIVE}"),
+        ("copies_positive", " ".join(reversed(POSITIVE.split()))),
+    ],
+)
+def test_its_neighbour_is_not(not_for: str, negative: str) -> None:
+    assert reason(negative) != not_for
+
+
+def test_what_the_example_speaks_of_is_no_meta_text() -> None:
+    negative = f"Hard negatives are mined by rank. {NEGATIVE}"
+    assert reason(negative) == "meta_text"
+    assert reason(negative, query="How are hard negatives mined?") is None
+
+
+def test_the_length_asked_for_is_that_of_the_positive() -> None:
+    positive = " ".join(f"part{number}" for number in range(10))
+    assert reason(NEGATIVE, positive=positive) == "too_long"
+    assert reason(NEGATIVE, positive=positive, gate=GateConfig(max_length_ratio=4.0)) is None
+
+
+def test_words_of_code_and_of_scripts_without_spaces() -> None:
+    assert words("self.Name_1 = f(x)") == ["self", "name_1", "f", "x"]
+    assert words("二つの word") == ["二", "つ", "の", "word"]
+
+
+texts = st.lists(st.sampled_from("abc"), max_size=12)
+
+
+@given(texts, texts, st.integers(1, 5))
+def test_covered_against_its_definition(text: list[str], source: list[str], run: int) -> None:
+    run = min(run, len(text))
+    inside = set()
+    for start in range(len(text) - run + 1):
+        for place in range(len(source) - run + 1):
+            if run and text[start : start + run] == source[place : place + run]:
+                inside.update(range(start, start + run))
+    assert covered(text, source, run) == pytest.approx(len(inside) / len(text) if text else 0.0)
+
+
+@given(st.text(), st.text(), st.text())
+def test_any_text_gets_a_verdict(negative: str, query: str, positive: str) -> None:
+    assert reason(negative, query, positive) in (None, *SYNTHETIC_REASONS)

@@ -1,0 +1,87 @@
+from itertools import pairwise
+
+import pyarrow as pa
+import pytest
+
+from syneg.config import GenerateConfig, VllmEngine
+from syneg.generate.attributes import AttributeLists
+from syneg.generate.requests import REQUEST, Asking, training_pairs, with_positives
+
+LISTS = AttributeLists(("a", "b", "c"), ("d", "e"), ("f", "g"))
+PAIR = {"query_id": "q", "query": "a query", "positive_id": "p", "positive": "one two three four"}
+
+
+def asking(lists: AttributeLists | None = LISTS, model: str = "m", version: str = "v", **settings: object) -> Asking:
+    return Asking(GenerateConfig.model_validate(settings), lists, version, model)
+
+
+def tables(count: int) -> tuple[pa.Table, pa.Table]:
+    ids = [f"q{number}" for number in range(count)]
+    splits = ["train" if number % 4 else "test" for number in range(count)]
+    queries = pa.table({"query_id": ids, "text": [f"query {name}" for name in ids], "split": splits})
+    relevance = pa.array([number % 3 for number in range(count)], pa.int32())
+    return queries, pa.table({"query_id": ids, "passage_id": [f"p{name}" for name in ids], "relevance": relevance})
+
+
+def test_pairs_are_the_relevant_ones_of_training_queries() -> None:
+    pairs = training_pairs(*tables(24), None).to_pylist()
+    expected = {f"q{number}" for number in range(24) if number % 4 and number % 3}
+    assert {pair["query_id"] for pair in pairs} == expected
+    assert all(pair["query"] == f"query {pair['query_id']}" for pair in pairs)
+
+
+def test_more_pairs_keep_the_fewer_whatever_the_order() -> None:
+    queries, qrels = tables(200)
+    chosen = [
+        {pair["query_id"] for pair in training_pairs(queries, qrels, limit).to_pylist()} for limit in (5, 20, 60, None)
+    ]
+    assert [len(ids) for ids in chosen[:3]] == [5, 20, 60]
+    assert all(fewer < more for fewer, more in pairwise(chosen))
+    reversed_qrels = qrels.take(list(range(qrels.num_rows))[::-1])
+    assert {pair["query_id"] for pair in training_pairs(queries, reversed_qrels, 20).to_pylist()} == chosen[1]
+
+
+def test_positives_come_from_any_block_and_empty_ones_drop_out() -> None:
+    pairs = pa.table(
+        {"query_id": ["q1", "q2", "q3", "q4"], "query": ["a"] * 4, "positive_id": ["p2", "p1", "p2", "p3"]}
+    )
+    block = pa.table({"passage_id": ["p0", "p2"], "title": ["", "title"], "text": ["x", "two"]})
+    other = pa.table({"passage_id": ["p1", "p3"], "title": ["", ""], "text": ["one", " \n"]})
+    found = {(pair["query_id"], pair["positive"]) for pair in with_positives(pairs, [block, other])}
+    assert found == {("q1", "title two"), ("q3", "title two"), ("q2", "one")}
+
+
+def test_a_request_fits_its_schema_and_is_reproducible() -> None:
+    rows = asking(samples_per_pair=3).requests(PAIR)
+    assert rows == asking(samples_per_pair=5).requests(PAIR)[:3]
+    assert len({row["negative_id"] for row in rows}) == len({row["seed"] for row in rows}) == 3
+    assert pa.Table.from_pylist(rows, REQUEST).num_rows == 3
+    (plain,) = asking(None).requests(PAIR)
+    assert (plain["domain"], plain["difficulty"], plain["length"]) == ("", "", "")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        asking(lists=None),
+        asking(model="n"),
+        asking(version="w"),
+        asking(temperature=0.5),
+        asking(max_tokens=3),
+        asking(max_positive_words=2),
+        asking(seed=1),
+        asking(engine=VllmEngine(engine_kwargs={"dtype": "bfloat16"})),
+    ],
+)
+def test_the_id_covers_what_makes_the_row(changed: Asking) -> None:
+    assert changed.requests(PAIR)[0]["negative_id"] != asking().requests(PAIR)[0]["negative_id"]
+
+
+@pytest.mark.parametrize("name", sorted(PAIR))
+def test_the_id_covers_the_pair(name: str) -> None:
+    assert asking().requests(PAIR | {name: "other"})[0]["negative_id"] != asking().requests(PAIR)[0]["negative_id"]
+
+
+def test_the_id_does_not_cover_how_many_are_asked_for() -> None:
+    more = asking(max_pairs=5, samples_per_pair=2, max_error_rate=0.5)
+    assert more.requests(PAIR)[0] == asking().requests(PAIR)[0]

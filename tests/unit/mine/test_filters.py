@@ -1,0 +1,110 @@
+"""Each filter against the sentence that defines it, and all of them against a slow loop."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syneg.config import SamplerConfig
+from syneg.mine.filters import EMPTY, Judged, Ranked, above_margin, lowest_anchor, reject_reasons, text_key
+
+NO_MARGIN = SamplerConfig(window_end=1000)
+
+
+def ranked(rows: Sequence[tuple[int, int, int, float, float]]) -> Ranked:
+    query, passage, rank, score, anchor = zip(*rows, strict=True) if rows else ([], [], [], [], [])
+    return Ranked(
+        np.array(query, np.int64),
+        np.array(passage, np.int64),
+        np.array(rank, np.int32),
+        np.array(score, np.float32),
+        np.array(anchor, np.float32),
+    )
+
+
+def judged(texts: list[str], pairs: list[tuple[int, int]]) -> Judged:
+    return Judged(np.array([text_key("", text) for text in texts], np.uint64), np.array(pairs, np.int64).reshape(-1, 2))
+
+
+def test_reasons_in_their_order() -> None:
+    known = judged(["gold", "GOLD ", "", "other", "Other", "far"], [(0, 0), (1, 3)])
+    rows = [(0, 0, 0, 1, 1), (0, 1, 1, 1, 1), (0, 2, 2, 1, 1), (0, 3, 3, 1, 1), (0, 4, 4, 1, 1), (0, 5, 5, 1, 1)]
+    sampler = SamplerConfig(window_start=0, window_end=5)
+    assert reject_reasons(ranked(rows), known, sampler).tolist() == [
+        "positive",
+        "same_text_as_positive",
+        "empty_passage",
+        None,
+        "same_text_as_other",
+        "outside_window",
+    ]
+
+
+def test_another_query_s_positive_may_be_a_negative() -> None:
+    known = judged(["gold of 0", "gold of 1"], [(0, 0), (1, 1)])
+    assert reject_reasons(ranked([(0, 1, 0, 1, 1), (1, 1, 0, 1, 1)]), known, NO_MARGIN).tolist() == [None, "positive"]
+
+
+@pytest.mark.parametrize(
+    ("score", "anchor", "too_close"),
+    [(0.94, 1.0, False), (0.96, 1.0, True), (-1.06, -1.0, False), (-1.04, -1.0, True), (0.5, math.nan, False)],
+)
+def test_relative_margin_is_right_for_negative_scores(score: float, anchor: float, too_close: bool) -> None:
+    sampler = SamplerConfig(relative_margin=0.05)
+    assert above_margin(np.array([score]), np.array([anchor]), sampler).tolist() == [too_close]
+
+
+def test_absolute_margin() -> None:
+    sampler = SamplerConfig(absolute_margin=0.1)
+    assert above_margin(np.array([0.89, 0.91]), np.array([1.0, 1.0]), sampler).tolist() == [False, True]
+
+
+def test_lowest_positive_is_the_anchor() -> None:
+    anchors = lowest_anchor(3, np.array([0, 0, 2]), np.array([0.9, 0.4, -0.2]))
+    assert anchors[0] == pytest.approx(0.4)
+    assert math.isnan(anchors[1])
+    assert anchors[2] == pytest.approx(-0.2)
+
+
+def test_text_key_looks_at_the_text_before_the_title() -> None:
+    assert text_key("A", "Same  TEXT") == text_key("B", "same text")
+    assert text_key("only a title", "") == text_key("", "Only a title")
+    assert text_key("", " \n") == EMPTY != text_key("", "x")
+
+
+TEXTS = st.lists(st.sampled_from(["", "a", "A", "b", "c", "d "]), min_size=1, max_size=8)
+
+
+@given(TEXTS, st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), max_size=6), st.randoms())
+def test_equals_the_slow_loop(texts: list[str], pairs: list[tuple[int, int]], random) -> None:
+    pairs = [(query, passage % len(texts)) for query, passage in pairs]
+    rows = []
+    for query in range(3):
+        order = random.sample(range(len(texts)), len(texts))
+        rows += [(query, passage, rank, 1 - rank / 10, 0.8) for rank, passage in enumerate(order)]
+    sampler = SamplerConfig(window_start=1, window_end=6, relative_margin=0.1)
+    known = judged(texts, pairs)
+    expected, seen = [], set()
+    for query, passage, rank, score, anchor in rows:
+        key = texts[passage].strip().casefold()
+        positives = [texts[other].strip().casefold() for owner, other in pairs if owner == query]
+        if (query, passage) in pairs:
+            reason = "positive"
+        elif key in positives:
+            reason = "same_text_as_positive"
+        elif not key:
+            reason = "empty_passage"
+        elif (query, key) in seen:
+            reason = "same_text_as_other"
+        elif not 1 <= rank < 6:
+            reason = "outside_window"
+        elif np.float32(score) > np.float32(anchor) - np.float32(anchor) * 0.1:
+            reason = "above_margin"
+        else:
+            reason = None
+        seen.add((query, key))
+        expected.append(reason)
+    assert reject_reasons(ranked(rows), known, sampler).tolist() == expected

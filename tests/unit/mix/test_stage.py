@@ -1,0 +1,106 @@
+"""The mix stage on tables held in memory."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from syneg import schemas
+from syneg.config import MineConfig, MixConfig, ResourcesConfig
+from syneg.mix import stage
+from syneg.stage import Context, Inputs
+from syneg.texts import normalized
+from tests.memory import MemoryTable, rows_of
+
+NO_ATTRIBUTES = {"domain": "", "difficulty": "", "length": "", "reasoning": "", "prompt_version": "", "model": ""}
+
+
+def table(schema: pa.Schema, rows: list[tuple]) -> MemoryTable:
+    return MemoryTable(pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema))
+
+
+def written(negative_id: str, query_id: str, positive_id: str, text: str, reason: str | None) -> dict:
+    row = {"negative_id": negative_id, "query_id": query_id, "positive_id": positive_id, "text": text}
+    return row | NO_ATTRIBUTES | {"seed": 0, "input_tokens": 1, "output_tokens": 1, "reject_reason": reason}
+
+
+@pytest.fixture
+def inputs() -> Inputs:
+    passages = [(f"p{row}", "", f"passage {row}") for row in range(8)] + [("p8", "", ""), ("p9", "", "Passage  1")]
+    queries = [("q0", "zero", "train"), ("q1", "one", "train"), ("q2", "two", "train"), ("q3", "three", "test")]
+    qrels = [("q0", "p0", 1), ("q0", "p1", 2), ("q1", "p2", 1), ("q2", "p8", 1), ("q3", "p3", 1), ("q1", "p4", 0)]
+    candidates = [
+        ("q0", "p1", "dense", 0, 0.9, 0.8, "positive"),
+        ("q0", "p9", "dense", 1, 0.8, 0.8, None),  # the same text as p1, which the miner should have caught
+        ("q0", "p3", "dense", 2, 0.7, 0.8, None),
+        ("q0", "p4", "bm25", 0, 7.0, None, None),
+        ("q0", "p5", "bm25", 1, 6.0, None, None),
+        ("q1", "p5", "dense", 0, 0.7, 0.8, None),
+        ("q2", "p5", "dense", 0, 0.7, 0.8, None),
+    ]
+    synthetic = [
+        written("s0", "q0", "p0", "written for zero", None),
+        written("s1", "q0", "p1", "too much like gold", "copies_positive"),
+        written("s2", "q1", "p2", "written for one", None),
+    ]
+    return Inputs(
+        {
+            "passages": table(schemas.PASSAGES, passages),
+            "queries": table(schemas.QUERIES, queries),
+            "qrels": table(schemas.QRELS, qrels),
+            "candidates": table(schemas.CANDIDATES, candidates),
+            "synthetic": MemoryTable(pa.Table.from_pylist(synthetic, schema=schemas.SYNTHETIC)),
+        }
+    )
+
+
+def mixed(inputs: Inputs, tmp_path: Path, **settings: object) -> tuple[dict[tuple[str, str], dict], dict]:
+    mix = MixConfig.model_validate({"synthetic_per_instance": 1, "retrieved_per_instance": 1} | settings)
+    output = stage.run(inputs, Context(ResourcesConfig(), tmp_path), mine=MineConfig(), mix=mix)
+    rows = schemas.conform(rows_of(output, "instances"), schemas.INSTANCES).to_pylist()
+    assert output.rows_in == len(rows)
+    return {(row["query_id"], row["positive_id"]): row for row in rows}, dict(output.facts())
+
+
+def ids(row: dict) -> list[str]:
+    return [negative["id"] for negative in row["negatives"]]
+
+
+def test_one_row_a_training_pair_with_its_reason(inputs: Inputs, tmp_path: Path) -> None:
+    rows, facts = mixed(inputs, tmp_path)
+    assert {key: row["reject_reason"] for key, row in rows.items()} == {
+        ("q0", "p0"): None,
+        ("q0", "p1"): None,
+        ("q1", "p2"): None,
+        ("q2", "p8"): "empty_positive",
+    }
+    assert ids(rows["q0", "p0"]) == ["s0", "p4"]  # dense had its turn with p9
+    assert ids(rows["q0", "p1"]) == ["p4", "p3"]  # its synthetic one was rejected
+    assert ids(rows["q1", "p2"]) == ["s2", "p5"]
+    assert facts == {
+        "with_synthetic": 2,
+        "synthetic_replaced": {"all_rejected": 1},
+        "negatives": {"bm25": 2, "dense": 2, "synthetic": 2},
+    }
+
+
+def test_no_negative_has_the_text_of_a_positive_of_its_query(inputs: Inputs, tmp_path: Path) -> None:
+    rows, _ = mixed(inputs, tmp_path, retrieved_per_instance=5, on_short="keep")
+    for row in rows.values():
+        texts = [normalized(negative["text"]) for negative in row["negatives"]]
+        assert len(set(texts)) == len(texts)
+        positives = {"q0": {"passage 0", "passage 1"}, "q1": {"passage 2"}, "q2": {""}}[row["query_id"]]
+        assert not positives & set(texts)
+
+
+@pytest.mark.parametrize(("on_short", "reason"), [("drop", "too_few_negatives"), ("keep", None)])
+def test_a_short_instance(inputs: Inputs, tmp_path: Path, on_short: str, reason: str | None) -> None:
+    rows, _ = mixed(inputs, tmp_path, retrieved_per_instance=3, on_short=on_short)
+    assert ids(rows["q1", "p2"]) == ["s2", "p5"]
+    assert rows["q1", "p2"]["reject_reason"] == reason
+
+
+def test_shards_change_nothing(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, facts = mixed(inputs, tmp_path)
+    monkeypatch.setattr(stage, "_SHARD_QUERIES", 1)
+    assert mixed(inputs, tmp_path) == (whole, facts)

@@ -1,0 +1,67 @@
+"""The three sentences, and what is added to them."""
+
+import pytest
+
+from syneg.report import verdict
+
+
+def facts(difference: float, low: float, high: float, p: float, **more: dict) -> dict:
+    found = {"difference": difference, "low": low, "high": high, "p": p, "queries": 200}
+    return {
+        "measures": ["nDCG@10", *more.get("measures", ())],
+        "scores": {"base": {"nDCG@10": 0.6}, "tuned": {"nDCG@10": 0.6 + difference}, **more.get("scores", {})},
+        "differences": {"nDCG@10": found, **more.get("differences", {})},
+    }
+
+
+def test_better() -> None:
+    found = verdict.of_run(facts(0.031, 0.012, 0.05, 0.002))
+    assert found.kind == "better"
+    expected = "Tuned is better than base by 3.1 nDCG@10 points (95 % 1.2 to 5.0, p = 0.002, 200 queries, one seed)."
+    assert found.sentence == expected
+    assert len(found.caveats) == 1
+
+
+def test_worse() -> None:
+    found = verdict.of_run(facts(-0.02, -0.035, -0.005, 0.0001))
+    assert found.kind == "worse"
+    assert found.sentence == (
+        "Tuned is worse than base by 2.0 nDCG@10 points (95 % 0.5 to 3.5, p < 0.001, 200 queries, one seed): "
+        "keep the base model."
+    )
+
+
+def test_unclear_names_the_width() -> None:
+    found = verdict.of_run(facts(0.004, -0.012, 0.02, 0.61))
+    assert found.kind == "unclear"
+    assert found.sentence == (
+        "No difference can be shown: tuned minus base is 0.4 nDCG@10 points (95 % \N{MINUS SIGN}1.2 to 2.0, p = 0.610, "
+        "200 queries, one seed). These queries measure it to within ±1.6 points: keep the base model."
+    )
+
+
+@pytest.mark.parametrize(("low", "high", "p"), [(0.001, 0.05, 0.06), (-0.001, 0.05, 0.04), (0, 0, 1)])
+def test_test_and_interval_must_agree(low: float, high: float, p: float) -> None:
+    assert verdict.of_run(facts(0.02, low, high, p)).kind == "unclear"
+
+
+def test_unmeasured() -> None:
+    assert verdict.of_run({"measures": ["nDCG@10"], "scores": {}, "differences": {}}).kind == "unmeasured"
+    assert verdict.of_run({}).kind == "unmeasured"
+
+
+def test_bm25_ahead_is_said() -> None:
+    found = verdict.of_run(facts(0.031, 0.012, 0.05, 0.002, scores={"bm25": {"nDCG@10": 0.672}}))
+    assert found.caveats[0] == "BM25 beats both here, by 4.1 nDCG@10 points over the better one."
+
+
+def test_another_measure_that_went_the_other_way_is_said() -> None:
+    fell = {"difference": -0.02, "low": -0.03, "high": -0.01, "p": 0.001, "queries": 200}
+    found = verdict.of_run(facts(0.031, 0.012, 0.05, 0.002, differences={"MAP": fell}))
+    assert "MAP fell by 2.0 points." in found.caveats
+
+
+def test_one_query_is_one_query() -> None:
+    given = facts(0.0, 0.0, 0.0, 1.0)
+    given["differences"]["nDCG@10"]["queries"] = 1
+    assert "1 query, one seed" in verdict.of_run(given).sentence

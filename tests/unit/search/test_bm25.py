@@ -1,0 +1,67 @@
+"""BM25 against the formula written out, and against the published value on SciFact."""
+
+import math
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from syneg.config import Bm25Config
+from syneg.schemas import PASSAGES
+from syneg.search.bm25 import Bm25Index
+
+TEXTS = [
+    "red fox jumps",
+    "lazy dog sleeps sleeps sleeps",
+    "red dog",
+    "green tree grows slowly beside red brick house",
+    "blue sky",
+]
+PLAIN = Bm25Config(stopwords="none", stemmer="none")
+
+
+def passages(texts: list[str]) -> pa.Table:
+    ids = [f"p{row}" for row in range(len(texts))]
+    return pa.table([ids, [""] * len(texts), texts], schema=PASSAGES)
+
+
+def lucene_bm25(query: list[str], document: list[str], documents: list[list[str]], k1: float, b: float) -> float:
+    """One score by the formula: idf = ln(1 + (N - n + 0.5) / (n + 0.5)), tf / (tf + k1 (1 - b + b |d| / avgdl))."""
+    mean = sum(map(len, documents)) / len(documents)
+    total = 0.0
+    for term in query:
+        holding = sum(term in other for other in documents)
+        frequency = document.count(term)
+        idf = math.log(1 + (len(documents) - holding + 0.5) / (holding + 0.5))
+        total += idf * frequency / (frequency + k1 * (1 - b + b * len(document) / mean))
+    return total
+
+
+def test_equals_the_formula() -> None:
+    documents = [text.split() for text in TEXTS]
+    query = ["red", "dog", "sleeps"]
+    found = Bm25Index.build([passages(TEXTS)], PLAIN).top_k(["q"], [" ".join(query)], 5)
+    expected = {f"p{row}": lucene_bm25(query, document, documents, 0.9, 0.4) for row, document in enumerate(documents)}
+    assert dict(zip(found["passage_id"].to_pylist(), found["score"].to_pylist(), strict=True)) == pytest.approx(
+        {passage: score for passage, score in expected.items() if score > 0}, rel=1e-5
+    )
+    assert found["score"].to_pylist() == sorted(found["score"].to_pylist(), reverse=True)
+
+
+def test_statistics_are_the_corpus_s_not_a_block_s() -> None:
+    whole = passages(TEXTS)
+    blocks = [whole.slice(0, 2), whole.slice(2, 3)]
+    one, two = (Bm25Index.build(layout, PLAIN).top_k(["q"], ["red dog"], 5) for layout in ([whole], blocks))
+    assert one.equals(two)
+
+
+def test_a_query_without_known_terms_finds_nothing() -> None:
+    assert Bm25Index.build([passages(TEXTS)], PLAIN).top_k(["q", "r"], ["zebra", "red"], 2)["query_id"].to_pylist() == [
+        "r",
+        "r",
+    ]
+
+
+def test_ties_are_broken_by_id(tmp_path: Path) -> None:
+    found = Bm25Index.build([passages(["same words"] * 6 + ["other"])], PLAIN).top_k(["q"], ["same"], 3)
+    assert found["passage_id"].to_pylist() == ["p0", "p1", "p2"]

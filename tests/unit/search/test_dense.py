@@ -1,0 +1,64 @@
+"""Dense search against a brute-force product, on any layout of blocks."""
+
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from syneg.schemas import vectors
+from syneg.search.dense import matrix, top_k
+
+
+def embedded(prefix: str, values: np.ndarray) -> pa.Table:
+    rows = values.astype(np.float16)
+    ids = pa.array([f"{prefix}{row:04d}" for row in range(len(rows))])
+    packed = pa.array([row.tobytes() for row in rows], pa.binary(2 * rows.shape[1]))
+    return pa.table([ids, packed], schema=vectors(rows.shape[1]))
+
+
+def blocks(table: pa.Table, count: int) -> list[pa.Table]:
+    edges = np.linspace(0, table.num_rows, count + 1).astype(int)
+    return [table.slice(start, end - start) for start, end in pairwise(edges)]
+
+
+@pytest.fixture
+def corpus() -> tuple[pa.Table, pa.Table]:
+    random = np.random.default_rng(0)
+    return embedded("q", random.standard_normal((9, 16))), embedded("p", random.standard_normal((200, 16)))
+
+
+def test_matrix_reads_a_slice() -> None:
+    values = np.arange(12).reshape(4, 3)
+    assert (matrix(embedded("p", values).slice(1, 2)["vector"]) == values[1:3]).all()
+
+
+def test_equals_brute_force(corpus: tuple[pa.Table, pa.Table]) -> None:
+    queries, passages = corpus
+    products = matrix(queries["vector"]).astype(np.float32) @ matrix(passages["vector"]).astype(np.float32).T
+    expected = [
+        [f"p{passage:04d}" for passage in sorted(range(200), key=lambda row: (-scores[row], row))[:10]]
+        for scores in products
+    ]
+    found = top_k(queries, [passages], 10)
+    assert found["query_id"].to_pylist() == [f"q{query:04d}" for query in range(9) for _ in range(10)]
+    assert found["rank"].to_pylist() == list(range(10)) * 9
+    assert found["passage_id"].to_pylist() == [passage for row in expected for passage in row]
+
+
+@pytest.mark.parametrize("count", [2, 7, 200])
+def test_any_layout_of_blocks_gives_the_same_answer(corpus: tuple[pa.Table, pa.Table], count: int) -> None:
+    queries, passages = corpus
+    assert top_k(queries, blocks(passages, count), 10).equals(top_k(queries, [passages], 10))
+
+
+def test_ties_are_broken_by_id() -> None:
+    same = embedded("p", np.ones((10, 4)))
+    reversed_ids = same.take(pa.array(range(9, -1, -1)))
+    query = embedded("q", np.ones((1, 4)))
+    assert top_k(query, blocks(reversed_ids, 3), 4)["passage_id"].to_pylist() == ["p0000", "p0001", "p0002", "p0003"]
+
+
+def test_fewer_passages_than_k(corpus: tuple[pa.Table, pa.Table]) -> None:
+    queries, passages = corpus
+    assert top_k(queries, [passages.slice(0, 3)], 10).num_rows == 9 * 3

@@ -1,0 +1,53 @@
+"""Puts are atomic, creates happen once."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from syneg.errors import BadInput
+from syneg.store import files
+
+
+def test_put_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    target = str(tmp_path / "folder" / "name")
+    files.put(target, b"one")
+    files.put(target, b"two")
+    assert files.read(target) == b"two"
+    assert list(files.files_below(str(tmp_path))) == [("folder/name", 3)]
+    assert os.listdir(tmp_path / "folder") == ["name"]
+
+
+def test_a_put_that_dies_leaves_the_old_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = str(tmp_path / "name")
+    files.put(target, b"old")
+
+    def dies(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", dies)
+    with pytest.raises(KeyboardInterrupt):
+        files.put(target, b"new")
+    assert files.read(target) == b"old"
+    assert list(files.files_below(str(tmp_path))) == [("name", 3)]  # the half-made one is no object
+
+
+def test_of_many_creators_one_wins_and_its_content_stands(tmp_path: Path) -> None:
+    target = str(tmp_path / "manifest.json")
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda number: files.create(target, b"%d" % number), range(32)))
+    assert sum(won) == 1
+    assert files.read(target) == b"%d" % won.index(True)
+    assert os.listdir(tmp_path) == ["manifest.json"]
+
+
+def test_a_root_that_is_not_writable_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"store\.root: .*file/inside is not writable"):
+        files.check_writable(str(tmp_path / "file" / "inside"))
+
+
+def test_object_storage_is_refused_for_now() -> None:
+    with pytest.raises(BadInput, match="object storage cannot be used yet"):
+        files.read("s3://bucket/name")

@@ -1,0 +1,102 @@
+"""Tables as parts: what was written is what is read, and nothing else is."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from syneg import schemas
+from syneg.errors import StoreError
+from syneg.store import files, tables
+
+
+def silent(message: str) -> None:
+    pass
+
+
+def synthetic(ids: list[str], reasons: list[str | None] | None = None) -> pa.Table:
+    columns = {
+        field.name: pa.nulls(len(ids), field.type).fill_null(0 if pa.types.is_integer(field.type) else "")
+        for field in schemas.SYNTHETIC
+    }
+    columns |= {"negative_id": pa.array(ids), "reject_reason": pa.array(reasons or [None] * len(ids), pa.string())}
+    return pa.table(columns, schema=schemas.SYNTHETIC)
+
+
+def stored(folder: Path, parts: list[tables.Part], table: str = "synthetic") -> tables.StoredTable:
+    return tables.StoredTable(str(folder / table), tuple(parts))
+
+
+def test_write_and_the_four_ways_to_read(tmp_path: Path) -> None:
+    rows = synthetic(["a", "b", "c"])
+    parts = tables.write(rows, str(tmp_path), "synthetic", silent)
+    table = stored(tmp_path, parts)
+    assert table.table().equals(rows)
+    assert pa.concat_tables(table.blocks()).equals(rows)
+    assert table.where("negative_id", ["c", "x"], ["negative_id"]).to_pylist() == [{"negative_id": "c"}]
+    assert table.table(["seed"]).column_names == ["seed"]
+
+
+def test_parts_count_rows_and_reasons(tmp_path: Path) -> None:
+    blocks = [synthetic(["a", "b"], ["empty", None]), synthetic(["c"], ["empty"]), synthetic([])]
+    parts = tables.write(iter(blocks), str(tmp_path), "synthetic", silent)
+    assert [(part.rows, part.rejected) for part in parts] == [(2, {"empty": 1}), (1, {"empty": 1})]
+    assert stored(tmp_path, parts).table().num_rows == 3
+
+
+def test_a_table_without_rows_has_a_part(tmp_path: Path) -> None:
+    parts = tables.write(iter([]), str(tmp_path), "synthetic", silent)
+    assert stored(tmp_path, parts).table().equals(synthetic([]))
+
+
+def test_files_that_no_manifest_lists_are_not_read(tmp_path: Path) -> None:
+    parts = tables.write(synthetic(["a"]), str(tmp_path), "synthetic", silent)
+    tables.write(synthetic(["orphan"]), str(tmp_path), "synthetic", silent)
+    assert stored(tmp_path, parts).table()["negative_id"].to_pylist() == ["a"]
+
+
+def test_rows_that_do_not_fit_the_schema_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="missing columns"):
+        tables.write(pa.table({"negative_id": ["a"]}), str(tmp_path), "synthetic", silent)
+    nothing = synthetic(["a"]).set_column(0, "negative_id", pa.array([None], pa.string()))
+    with pytest.raises(StoreError, match="null values"):
+        tables.write(nothing, str(tmp_path), "synthetic", silent)
+
+
+def test_recover_settles_keys_that_are_in_two_parts(tmp_path: Path) -> None:
+    for ids in (["a", "b"], ["b", "c"], ["a"], ["d"]):
+        tables.write(synthetic(ids), str(tmp_path), "synthetic", silent)
+    parts, keys = tables.recover(str(tmp_path), "synthetic")
+    assert keys == {"a", "b", "c", "d"}
+    assert sorted(stored(tmp_path, parts).table()["negative_id"].to_pylist()) == ["a", "b", "c", "d"]
+
+
+def test_recover_of_nothing(tmp_path: Path) -> None:
+    assert tables.recover(str(tmp_path), "synthetic") == ([], frozenset())
+
+
+def test_recover_names_a_damaged_part(tmp_path: Path) -> None:
+    (part,) = tables.write(synthetic(["a"]), str(tmp_path), "synthetic", silent)
+    path = files.join(str(tmp_path), "synthetic", part.name)
+    files.put(path, files.read(path)[:-3])
+    with pytest.raises(StoreError, match=part.name):
+        tables.recover(str(tmp_path), "synthetic")
+
+
+def test_folders_keep_their_files(tmp_path: Path) -> None:
+    source = tmp_path / "model"
+    (source / "1_Pooling").mkdir(parents=True)
+    (source / "1_Pooling" / "config.json").write_text("{}")
+    parts = tables.put_folder(source, str(tmp_path / "out" / "model"))
+    assert [part.name for part in parts] == ["1_Pooling/config.json"]
+    assert (tmp_path / "out" / "model" / "1_Pooling" / "config.json").read_text() == "{}"
+
+
+def test_a_damaged_part_is_named_and_never_read(tmp_path: Path) -> None:
+    (part,) = tables.write(synthetic(["a"]), str(tmp_path), "synthetic", silent)
+    path = files.join(str(tmp_path), "synthetic", part.name)
+    content = files.read(path)
+    for damaged in (b"", content[:-3], content[:50] + b"?" + content[51:]):
+        files.put(path, damaged)
+        with pytest.raises(StoreError, match=f"{part.name} is damaged"):
+            stored(tmp_path, [part]).table()

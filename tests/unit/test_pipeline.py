@@ -1,0 +1,144 @@
+"""The graph, planning and running, with small stages of the tests' own."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from syneg import graph, pipeline, schemas
+from syneg.config import CorpusConfig, MixConfig, RunConfig
+from syneg.errors import BadInput, StageFailed
+from syneg.stage import Context, Inputs, Output, Stage
+from syneg.store import files
+from syneg.store.manifest import Manifest
+
+CALLS: list[str] = []
+LOSES_A_ROW = False
+
+
+def make(inputs: Inputs, context: Context, *, corpus: CorpusConfig) -> Output:
+    CALLS.append("make")
+    rows = pa.table([["q0", "q1"], ["zero", "one"], ["train", "test"]], schema=schemas.QUERIES)
+    (context.scratch / "model").mkdir()
+    (context.scratch / "model" / "config.json").write_text("{}")
+    rows_in = 3 if LOSES_A_ROW else 2
+    return Output(rows_in, {"queries": rows}, {"model": context.scratch / "model"}, facts=lambda: {"seed": corpus.seed})
+
+
+def count(inputs: Inputs, context: Context, *, mix: MixConfig) -> Output:
+    CALLS.append("count")
+    assert (inputs.folders["model"] / "config.json").read_text() == "{}"
+    queries = inputs.tables["queries"].table()
+    context.progress("counting")
+    qrels = pa.table([queries["query_id"], ["p", "p"], pa.array([1, mix.seed], pa.int32())], schema=schemas.QRELS)
+    return Output(3, {"qrels": qrels}, rejected={"over_limit": 1})
+
+
+STAGES = (
+    Stage("make", f"{__name__}:make", 1, {}, ("queries",), ("model",), ("corpus",), on_ray=False),
+    Stage(
+        "count",
+        f"{__name__}:count",
+        1,
+        {"queries": "make.queries", "model": "make.model"},
+        ("qrels",),
+        sections=("mix",),
+        on_ray=False,
+    ),
+)
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def started(self, stage: Stage) -> None:
+        self.lines.append(f"{stage.name} started")
+
+    def progressed(self, stage: Stage, message: str) -> None:
+        self.lines.append(f"{stage.name} {message}")
+
+    def finished(self, stage: Stage, result: Manifest, reused: bool) -> None:
+        self.lines.append(f"{stage.name} {'reused' if reused else 'made'} {result.rows_in}->{result.rows_out}")
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
+    monkeypatch.setattr(pipeline, "STAGES", STAGES)
+    monkeypatch.setattr(pipeline, "NAMES", tuple(stage.name for stage in STAGES))
+    CALLS.clear()
+    return RunConfig.model_validate({"name": "x", "store": {"root": str(tmp_path)}, "corpus": {"source": "stdlib"}})
+
+
+def run(config: RunConfig, first: str = "make", last: str = "count") -> pipeline.Finished:
+    return pipeline.run(config, Heard(), first, last)
+
+
+def test_runs_in_order_then_reuses_everything(config: RunConfig) -> None:
+    heard = Heard()
+    finished = pipeline.run(config, heard, "make", "count")
+    assert heard.lines == ["make started", "make made 2->2", "count started", "count counting", "count made 3->2"]
+    assert finished.manifests["count"].rejected == {"over_limit": 1}
+    assert finished.manifests["make"].facts == {"seed": 0}
+    assert finished.reused == frozenset()
+    again = run(config)
+    assert CALLS == ["make", "count"]
+    assert again.reused == {"make", "count"}
+    assert again.manifests == finished.manifests
+
+
+def test_a_changed_setting_runs_what_depends_on_it(config: RunConfig) -> None:
+    run(config)
+    run(config.model_copy(update={"mix": MixConfig(seed=5)}))
+    assert CALLS == ["make", "count", "count"]
+
+
+def test_plan_says_what_is_done_and_writes_nothing(config: RunConfig, tmp_path: Path) -> None:
+    assert [step.done for step in pipeline.plan(config)] == [False, False]
+    assert list(tmp_path.iterdir()) == []
+    run(config, last="make")
+    assert [step.done for step in pipeline.plan(config)] == [True, False]
+
+
+def test_from_needs_what_comes_before(config: RunConfig) -> None:
+    with pytest.raises(BadInput, match="--from count needs finished stages before it, but make did not"):
+        run(config, first="count")
+    with pytest.raises(BadInput, match="no stage 'mak'"):
+        run(config, first="mak")
+    with pytest.raises(BadInput, match="comes after"):
+        run(config, first="count", last="make")
+
+
+def test_a_stage_that_loses_a_row_publishes_nothing(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "LOSES_A_ROW", True)
+    with pytest.raises(StageFailed, match="3 rows came in, but 2 went out"):
+        run(config)
+    assert not pipeline.plan(config)[0].done
+
+
+def test_of_two_runs_the_first_manifest_counts(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another driver finishes the stage while this one computes it."""
+    run(config, last="make")
+    (step, _) = pipeline.plan(config)
+    theirs = step.manifest
+    monkeypatch.setattr(pipeline, "plan", lambda config: [pipeline.Step(STAGES[0], step.fingerprint, None)])
+    heard = Heard()
+    ours = pipeline.run(config, heard, "make", "make")
+    assert ours.manifests["make"] == theirs
+    assert "make another run finished this stage first; its output is used" in heard.lines
+
+
+def test_a_manifest_that_cannot_be_read_is_named(config: RunConfig) -> None:
+    run(config, last="make")
+    (step, _) = pipeline.plan(config)
+    path = files.join(config.store.root, "make", str(step.fingerprint), "manifest.json")
+    files.put(path, b"{")
+    with pytest.raises(Exception, match=r"manifest\.json cannot be read"):
+        pipeline.plan(config)
+
+
+def test_every_stage_reads_what_an_earlier_one_makes() -> None:
+    made: set[str] = set()
+    for stage in graph.STAGES:
+        assert set(stage.reads.values()) <= made, stage.name
+        made |= {f"{stage.name}.{output}" for output in stage.writes + stage.folders}
