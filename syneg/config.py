@@ -46,7 +46,7 @@ class Section(BaseModel):
 class StoreConfig(Section):
     """Where everything is kept."""
 
-    root: str = "runs"
+    root: str = "out"
 
 
 class CorpusConfig(Section):
@@ -142,13 +142,23 @@ class GenerateConfig(Section):
     samples_per_pair: PositiveInt = 1
     temperature: NonNegativeFloat = 0.8
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    repetition_penalty: PositiveFloat = 1.0  # above 1 keeps a small model from circling and from echoing its prompt
     max_tokens: PositiveInt = 1024
     max_model_len: PositiveInt = 4096
     max_positive_words: PositiveInt = 260  # the positive is shown to the LLM up to here
     max_reasoning_chars: PositiveInt = 600
+    min_negative_chars: PositiveInt = 1  # the grammar does not let the LLM stop before
     max_negative_chars: PositiveInt = 2000
     max_error_rate: Share = 0.1  # share of requests that the engine may fail before the job does
     seed: int = 0
+
+    @_check(mode="after")
+    def _has_room(self) -> "GenerateConfig":
+        if self.min_negative_chars > self.max_negative_chars:
+            raise ValueError(f"min_negative_chars {self.min_negative_chars} is above max_negative_chars")
+        if self.max_tokens >= self.max_model_len:
+            raise ValueError(f"max_tokens {self.max_tokens} leaves no room for the prompt in max_model_len")
+        return self
 
 
 class SamplerConfig(Section):
@@ -224,6 +234,12 @@ class TrainConfig(Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
     zero_stage: Literal[0, 1, 2] = 1
     seed: int = 0
+
+    @_check(mode="after")
+    def _negatives_agree(self) -> "TrainConfig":
+        if self.cross_device_negatives and not self.in_batch_negatives:
+            raise ValueError("cross_device_negatives widens in_batch_negatives, which is off: turn both on")
+        return self
 
 
 MEASURE_PATTERN = r"(nDCG|MRR|Recall)@[1-9]\d*|MAP"

@@ -12,16 +12,14 @@ from syneg.config import ResourcesConfig
 def session(resources: ResourcesConfig) -> Iterator[None]:
     """Ray is up inside. A Ray that was running before is used and left running; one started here ends with it."""
     import ray
-    import ray.data
 
-    ray.data.DataContext.get_current().enable_progress_bars = False  # the pipeline's own line shows the progress
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    _quiet()
     if ray.is_initialized():
         yield
         return
     address = resources.address or os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
         ray.init(
             address="local",
@@ -29,9 +27,24 @@ def session(resources: ResourcesConfig) -> Iterator[None]:
             object_store_memory=int(resources.object_store_gib * 2**30),
             include_dashboard=False,
             log_to_driver=False,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,
         )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _quiet() -> None:
+    """The pipeline shows the progress; Ray's own bars and hints would tear its lines apart. Its log files keep all."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.issue_detectors_config.detectors = []
+    for name in ("ray", "ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.ERROR)

@@ -14,7 +14,9 @@ class Answer:
     reasoning: str = ""
 
 
-def schema(*, reflection: bool, max_reasoning_chars: int, max_negative_chars: int) -> dict[str, Any]:
+def schema(
+    *, reflection: bool, max_reasoning_chars: int, min_negative_chars: int, max_negative_chars: int
+) -> dict[str, Any]:
     """The JSON schema of an answer, the same for every request of a run, so that its grammar is compiled once.
 
     Every string is bounded: a small model that falls into repetition would otherwise be cut in the middle.
@@ -22,7 +24,11 @@ def schema(*, reflection: bool, max_reasoning_chars: int, max_negative_chars: in
     properties: dict[str, Any] = {}
     if reflection:  # before the negative: the model reasons, then writes
         properties["reasoning"] = {"type": "string", "maxLength": max_reasoning_chars}
-    properties["hard_negative"] = {"type": "string", "minLength": 1, "maxLength": max_negative_chars}
+    properties["hard_negative"] = {
+        "type": "string",
+        "minLength": min_negative_chars,
+        "maxLength": max_negative_chars,
+    }
     return {
         "type": "object",
         "properties": properties,

@@ -47,11 +47,13 @@ def _vllm(requests: Dataset, generate: GenerateConfig, engine: VllmEngine, resou
     grammar = answers.schema(
         reflection=generate.reflection,
         max_reasoning_chars=generate.max_reasoning_chars,
+        min_negative_chars=generate.min_negative_chars,
         max_negative_chars=generate.max_negative_chars,
     )
     sampling = {
         "temperature": generate.temperature,
         "top_p": generate.top_p,
+        "repetition_penalty": generate.repetition_penalty,
         "max_tokens": generate.max_tokens,
         "structured_outputs": {"json": json.dumps(grammar)},
     }

@@ -7,6 +7,7 @@ from syneg.generate.prompts import FENCE
 from syneg.texts import normalized
 
 _QUERY_RUN, _POSITIVE_RUN = 3, 8  # words in a row that count as copied
+_SHORT_POSITIVE = 20  # words; the ratio to a shorter positive would forbid a whole sentence
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # scripts without spaces: every character is a word
 _WORD = re.compile(f"[{_IDEOGRAPHS}]|[^\\W{_IDEOGRAPHS}]+")
 _META = re.compile(
@@ -34,7 +35,7 @@ def reject_reason(negative: str, query: str, positive: str, gate: GateConfig) ->
         return "empty"
     if len(negative_words) < max(gate.min_words, gate.min_length_ratio * len(positive_words)):
         return "too_short"
-    if len(negative_words) > gate.max_length_ratio * max(len(positive_words), gate.min_words):
+    if len(negative_words) > gate.max_length_ratio * max(len(positive_words), _SHORT_POSITIVE):
         return "too_long"
     if _is_meta_text(negative, query, positive):
         return "meta_text"

@@ -31,8 +31,8 @@ _REQUIRED = {
     "format": ("answer",),
 }
 _PLACEHOLDER = re.compile(r"\{(domain_name|difficult_level|length|mark|user_query|positive_document|answer)\}")
-_MARK = "=====data-{}====="
-FENCE = re.compile(r"=====data-[0-9a-f]{12}=====")
+_MARK = "[[{}]]"
+FENCE = re.compile(r"\[\[[0-9a-f]{8}\]\]")
 """What a fence looks like, to recognise an answer that repeats one."""
 
 Message = dict[str, str]
@@ -52,7 +52,6 @@ class Prompt:
 
     def messages(self, query: str, positive: str, attributes: Attributes, mark: str) -> list[Message]:
         """The chat for one request. Query and positive are fenced by `mark`; nothing inside them is a placeholder."""
-        reasoning = '"reasoning" and ' if self.reflection else ""
         values = {
             "domain_name": attributes.domain,
             "difficult_level": attributes.difficulty,
@@ -60,7 +59,7 @@ class Prompt:
             "mark": mark,
             "user_query": query,
             "positive_document": positive,
-            "answer": f'{reasoning}"hard_negative"',
+            "answer": '"reasoning" and "hard_negative"' if self.reflection else '"hard_negative"',
         }
         # One pass over the templates: what is filled in is never looked at again.
         filled = [_PLACEHOLDER.sub(lambda found: values[found[1]], text) for text in self.sections.values()]
@@ -98,7 +97,7 @@ def _section(folder: str, name: str) -> str:
 
 def fence(seed: int, key: str, *texts: str) -> str:
     """A mark that no text to be fenced holds, so that none can close its fence. Seeded by the request's key."""
-    marks = (_MARK.format(digest("fence", seed, key, attempt)[:12]) for attempt in count())
+    marks = (_MARK.format(digest("fence", seed, key, attempt)[:8]) for attempt in count())
     return next(mark for mark in marks if not any(mark in text for text in texts))
 
 

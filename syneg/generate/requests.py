@@ -17,7 +17,17 @@ from syneg.generate.prompts import first_words
 from syneg.schemas import ANSWERS
 from syneg.texts import passage_text
 
-_SAMPLING = {"temperature", "top_p", "max_tokens", "max_model_len", "max_reasoning_chars", "max_negative_chars", "seed"}
+_SAMPLING = {
+    "temperature",
+    "top_p",
+    "repetition_penalty",
+    "max_tokens",
+    "max_model_len",
+    "max_reasoning_chars",
+    "min_negative_chars",
+    "max_negative_chars",
+    "seed",
+}
 
 REQUEST = pa.schema(
     [

@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,25 +36,32 @@ def read(path: str) -> bytes:
     return _local(path).read_bytes()
 
 
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def put(path: str, content: bytes) -> None:
     """Writes `path` whole, replacing what stood there."""
-    target = _local(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    _write_durably(temporary, content)
-    temporary.replace(target)
+    put_chunks(path, [content])
 
 
 def put_chunks(path: str, chunks: Iterable[bytes]) -> None:
     """As `put`, with content that need not fit in memory. Nothing is left at `path` if `chunks` fails."""
     target = _local(path)
+    with _durably_written(target, chunks) as temporary:
+        temporary.replace(target)
+
+
+def create(path: str, content: bytes) -> bool:
+    """Writes `path` if nothing stands there. False if something does: of two writers exactly one gets True."""
+    target = _local(path)
+    with _durably_written(target, [content]) as temporary:
+        try:
+            os.link(temporary, target)  # unlike rename, fails if the target exists; unlike O_EXCL, never half-written
+        except FileExistsError:
+            return False
+    return True
+
+
+@contextmanager
+def _durably_written(target: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
+    """A temporary file beside `target` that holds `chunks` on the disk; removed at the end if it is still there."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -61,24 +69,9 @@ def put_chunks(path: str, chunks: Iterable[bytes]) -> None:
             file.writelines(chunks)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(target)
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def create(path: str, content: bytes) -> bool:
-    """Writes `path` if nothing stands there. False if something does: of two writers exactly one gets True."""
-    target = _local(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    _write_durably(temporary, content)
-    try:
-        os.link(temporary, target)  # unlike rename, fails if the target exists; unlike O_EXCL, never half-written
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink()
-    return True
 
 
 def files_below(folder: str) -> Iterator[tuple[str, int]]:
@@ -98,5 +91,5 @@ def check_writable(folder: str) -> None:
     except OSError as error:
         raise BadInput(
             f"store.root: {folder} is not writable ({error.strerror or error}). "
-            "Give a folder that this user may write to, e.g. store.root=runs."
+            "Give a folder that this user may write to, e.g. store.root=out."
         ) from error

@@ -56,7 +56,7 @@ class Engine:
 
         if on_cpu:
             # Else it looks for a compiler and builds a C++ all-reduce through shared memory, for a minute or more.
-            vars(deepspeed.ops)["__compatible_ops__"] = {}
+            deepspeed.ops.__dict__["__compatible_ops__"] = {}
         deepspeed.init_distributed(dist_backend="gloo" if on_cpu else "nccl")
         engine, *_ = deepspeed.initialize(model=encoder, optimizer=optimizer, config=settings(train))
         return cls(engine)

@@ -3,14 +3,13 @@
 import itertools
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from syneg.config import TrainConfig
 from syneg.encoder.encoder import Encoder
@@ -77,14 +76,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=[1, 2])
-def after_a_step(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict]:
+def after_a_step(request: pytest.FixtureRequest, folder: Path) -> dict:
     """By case: the gradient's norm and the weights after one step with that many workers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     out = folder / f"{request.param}.pt"
-    mp.spawn(_steps_under_deepspeed, (request.param, port, folder, out), nprocs=request.param)
-    yield torch.load(out)
+    spawn(_steps_under_deepspeed, (request.param, port, folder, out), nprocs=request.param)
+    return torch.load(out)
 
 
 @pytest.mark.parametrize(("zero", "mode"), CASES)

@@ -60,13 +60,14 @@ def test_parse(text: str, finish_reason: str, expected: Answer | str) -> None:
 
 def test_without_reflection_no_reasoning_is_asked_for_or_used() -> None:
     assert parse('{"hard_negative": "a text"}', "stop", reflection=False) == Answer("a text")
-    assert list(schema(reflection=False, max_reasoning_chars=1, max_negative_chars=2)["properties"]) == [
-        "hard_negative"
-    ]
+    assert list(
+        schema(reflection=False, max_reasoning_chars=1, min_negative_chars=1, max_negative_chars=2)["properties"]
+    ) == ["hard_negative"]
 
 
 def test_the_schema_reasons_first_and_bounds_every_string() -> None:
-    answer = schema(reflection=True, max_reasoning_chars=160, max_negative_chars=400)
+    answer = schema(reflection=True, max_reasoning_chars=160, min_negative_chars=80, max_negative_chars=400)
     assert list(answer["properties"]) == answer["required"] == ["reasoning", "hard_negative"]
     assert [text["maxLength"] for text in answer["properties"].values()] == [160, 400]
+    assert answer["properties"]["hard_negative"]["minLength"] == 80
     assert answer["additionalProperties"] is False
