@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LIGHT = 0.1
 """CPUs of a step beside the engine. With whole ones, two cores could not hold them all and would wait for ever."""
 _CARRIED = [name for name in REQUEST.names if name != "sample"]
+_TOKENIZER_BYTES = 512 * 2**20  # what a process with transformers in it takes
 _MAX_NUM_SEQS = 256  # requests that vLLM works on at once
 
 
@@ -69,6 +70,7 @@ def _vllm(requests: Dataset, generate: GenerateConfig, engine: VllmEngine, resou
         fn_constructor_args=(folder, engine.chat_template_kwargs, engine.trust_remote_code),
         compute=ActorPoolStrategy(min_size=1, max_size=workers.max_workers),
         num_cpus=LIGHT,
+        memory=_TOKENIZER_BYTES,
         batch_size=workers.batch_rows,
         batch_format="pyarrow",
     )

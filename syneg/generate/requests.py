@@ -1,7 +1,7 @@
 """Which negatives are asked for: one request a (training query, positive, sample)."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -49,38 +49,43 @@ REQUEST = pa.schema(
 """What is known of a row before it is answered."""
 
 
-def training_pairs(queries: pa.Table, qrels: pa.Table, max_pairs: int | None) -> pa.Table:
-    """query_id, query, positive_id of the training queries' relevant passages.
-
-    The `max_pairs` are the first in the order of a hash of their ids: a larger number keeps those of a smaller one.
-    """
+def training_pairs(queries: pa.Table, qrels: pa.Table) -> pa.Table:
+    """query_id, query, positive_id of the training queries' relevant passages, in the order of a hash of their ids."""
     training = queries.filter(pc.field("split") == "train")
     relevant = qrels.filter(pc.field("relevance") > 0)
     pairs = relevant.join(training, keys="query_id", join_type="inner")
     pairs = pa.table({"query_id": pairs["query_id"], "query": pairs["text"], "positive_id": pairs["passage_id"]})
-    if max_pairs is None or max_pairs >= pairs.num_rows:
-        return pairs
     ids = zip(pairs["query_id"].to_pylist(), pairs["positive_id"].to_pylist(), strict=True)
-    order = np.array([digest("pair", *pair) for pair in ids])
-    return pairs.take(np.argsort(order)[:max_pairs])
+    return pairs.take(np.argsort(np.array([digest("pair", *pair) for pair in ids], dtype="U64")))
 
 
-def with_positives(pairs: pa.Table, passages: Iterable[pa.Table]) -> Iterator[Mapping[str, str]]:
-    """`pairs` with the text of their positive, in the order of the passages. Pairs with an empty positive drop out.
+def with_positives(
+    pairs: pa.Table, passages: Callable[[], Iterable[pa.Table]], max_pairs: int | None
+) -> Iterator[Mapping[str, str]]:
+    """The first `max_pairs` of `pairs` whose positive has a text, with that text. More pairs include those of fewer.
 
-    Only one block of passages is held at a time, whatever the size of the corpus.
+    Each call of `passages` is one pass over the corpus, of which one block is held at a time. There is a second pass
+    only if some of the pairs had an empty positive and others take their places.
     """
+    left = pairs.num_rows if max_pairs is None else max_pairs
+    while left and pairs.num_rows:
+        tried, pairs = pairs.slice(0, left), pairs.slice(left)
+        for pair in _joined(tried, passages()):
+            left -= 1
+            yield pair
+
+
+def _joined(pairs: pa.Table, passages: Iterable[pa.Table]) -> Iterator[Mapping[str, str]]:
     wanted = pc.field("passage_id").isin(pairs["positive_id"].unique())
     for block in passages:
-        found = block.filter(wanted)
-        if not found.num_rows:
-            continue
         positives = {
-            row["passage_id"]: text for row in found.to_pylist() if (text := passage_text(row["title"], row["text"]))
+            row["passage_id"]: passage_text(row["title"], row["text"]) for row in block.filter(wanted).to_pylist()
         }
-        here = pc.field("positive_id").isin(pa.array(list(positives), pa.string()))
-        for pair in pairs.filter(here).to_pylist():
-            yield pair | {"positive": positives[pair["positive_id"]]}
+        filled = [passage_id for passage_id, text in positives.items() if text]
+        if filled:
+            here = pc.field("positive_id").isin(pa.array(filled, pa.string()))
+            for pair in pairs.filter(here).to_pylist():
+                yield pair | {"positive": positives[pair["positive_id"]]}
 
 
 @dataclass(frozen=True)

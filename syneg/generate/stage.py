@@ -5,6 +5,7 @@ has to be stored piece by piece so that a killed attempt costs no token twice. I
 to change.
 """
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -43,9 +44,12 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     prompt = prompts.load(generate.prompt, reflection=generate.reflection, use_attributes=generate.use_attributes)
     lists = attributes.load(generate.attributes) if generate.use_attributes else None
     asking = Asking(generate, lists, prompt.version, engine.identity(generate.engine))
-    pairs = training_pairs(inputs.tables["queries"].table(), inputs.tables["qrels"].table(), generate.max_pairs)
-    passages = inputs.tables["passages"].blocks(["passage_id", "title", "text"])
-    requests = (request for pair in with_positives(pairs, passages) for request in asking.requests(pair))
+    pairs = with_positives(
+        training_pairs(inputs.tables["queries"].table(), inputs.tables["qrels"].table()),
+        partial(inputs.tables["passages"].blocks, ["passage_id", "title", "text"]),
+        generate.max_pairs,
+    )
+    requests = (request for pair in pairs for request in asking.requests(pair))
     done = context.done.get("answers", frozenset())
     # The rows wait in the object store, which spills to disk, in pieces that are asked for and stored each by itself.
     pieces: list[Any] = []  # of references to tables
@@ -87,14 +91,15 @@ def _answers(pieces: list[Any], requests: int, prompt: Prompt, asking: Asking, c
             yield _with_constants(block, prompt_version=prompt.version, model=asking.model)
     except ray.exceptions.RayError as error:
         raise StageFailed(
-            f"generate: the engine stopped after {answered} of {requests} answers: {_last_line(error)}\n"
+            f"generate: the engine stopped after {answered} of {requests} answers: {_root_cause(error)}\n"
             "The answers are kept. See to generate.engine and resources.generate, then run the same command again."
         ) from error
 
 
-def _last_line(error: Exception) -> str:
-    """Ray puts the remote traceback into the message; its last line says what went wrong."""
-    return str(error).strip().rpartition("\n")[2]
+def _root_cause(error: Exception) -> str:
+    """Ray's message is the remote traceback; in it the exception raised first says what went wrong."""
+    found = re.search(r"^[A-Za-z_][\w.]*(?:Error|Exception)\b: .+", str(error), re.MULTILINE)
+    return found[0] if found else str(error).strip().partition("\n")[0]
 
 
 def _render(batch: pa.Table, prompt: Prompt, seed: int) -> pa.Table:

@@ -1,6 +1,7 @@
 """Phase 1 over tiny tables: recorded answers, a stand-in engine that fails, an attempt that was killed, and vLLM."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,13 @@ def answers(output: Output) -> pa.Table:
     return pa.concat_tables(blocks) if blocks else schemas.ANSWERS.empty_table()
 
 
-def checked(rows: pa.Table, generate: GenerateConfig, folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """The gate's rows by query_id, and its facts."""
+def checked(rows: pa.Table, generate: GenerateConfig, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The gate's rows by query, and its facts."""
     output = stage.check(Inputs({"answers": MemoryTable(rows)}), context(folder), generate=generate, gate=GateConfig())
     blocks = [schemas.conform(block, schemas.SYNTHETIC) for block in output.tables["synthetic"]]  # type: ignore[arg-type]
     assert output.rows_in == sum(block.num_rows for block in blocks) == rows.num_rows
-    return {row["query_id"]: row for block in blocks for row in block.to_pylist()}, dict(output.facts())
+    gated = [row for block in blocks for row in block.to_pylist()]
+    return sorted(gated, key=lambda row: (row["query_id"], row["negative_id"])), dict(output.facts())
 
 
 def recorded(folder: Path, lines: list[dict[str, Any]]) -> GenerateConfig:
@@ -102,16 +104,16 @@ def test_every_request_is_one_row_with_its_reason(tmp_path: Path) -> None:
     rows = answers(output)
     assert output.rows_in == rows.num_rows == PAIRS
     synthetic, facts = checked(rows, generate, tmp_path)
-    reasons = {int(name[1:]): row["reject_reason"] for name, row in synthetic.items()}
-    kept = min((synthetic[f"q{number:02d}"]["negative_id"], number) for number in (8, 9, 10))[1]
+    reasons = {number: row["reject_reason"] for number, row in enumerate(synthetic)}
+    kept = min((synthetic[number]["negative_id"], number) for number in (8, 9, 10))[1]
     expected = {8: "duplicate", 9: "duplicate", 10: "duplicate", 11: "no_answer"} | {kept: None}
     expected |= dict(enumerate([None, "malformed", "empty", "too_short", "too_long", "meta_text"]))
     assert reasons == expected | {6: "copies_query", 7: "copies_positive"}
-    assert synthetic["q00"]["domain"] == "Virology of bats"  # as recorded, not as drawn
-    assert synthetic["q00"]["length"] == "half of"
-    assert synthetic["q01"]["text"] == '{"reasoning": "because", "hard_negative": null}'  # kept to be read
-    assert synthetic["q08"]["text"] == same
-    assert synthetic["q00"]["model"].startswith("recorded@")
+    assert synthetic[0]["domain"] == "Virology of bats"  # as recorded, not as drawn
+    assert synthetic[0]["length"] == "half of"
+    assert synthetic[1]["text"] == '{"reasoning": "because", "hard_negative": null}'  # kept to be read
+    assert synthetic[8]["text"] == same
+    assert synthetic[0]["model"].startswith("recorded@")
     assert (facts["requests"], facts["accepted"]) == (PAIRS, 2)
     assert facts["yield"]["domain"]["Virology of bats"] == {"requests": 1, "accepted": 1}
     assert sum(count["requests"] for count in facts["yield"]["difficulty"].values()) == PAIRS
@@ -171,16 +173,9 @@ def test_failed_requests_are_rejected_rows(tmp_path: Path, monkeypatch: pytest.M
     rows = answers(output)
     assert rows.num_rows == output.rows_in == 16
     assert lines[-1] == "16/16 answers"
-    synthetic = stage.check(
-        Inputs({"answers": MemoryTable(rows)}), context(tmp_path), generate=generate, gate=GateConfig()
-    )
-    reasons = [
-        reason
-        for block in synthetic.tables["synthetic"]
-        for reason in block["reject_reason"].to_pylist()  # type: ignore[index]
-    ]
-    assert sorted(map(str, reasons)) == ["None"] * 12 + ["engine_error"] * 4
-    assert synthetic.facts()["output_tokens_per_second"] == 16 * 7 / 2.0  # all were with the engine at the same time
+    synthetic, facts = checked(rows, generate, tmp_path)
+    assert Counter(row["reject_reason"] for row in synthetic) == {None: 12, "engine_error": 4}
+    assert facts["output_tokens_per_second"] == 16 * 7 / 2.0  # all were with the engine at the same time
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -240,8 +235,8 @@ def test_vllm_answers_under_the_grammar(tmp_path: Path) -> None:
     assert rows["error"].null_count == 8
     assert all(0 < tokens <= 160 for tokens in rows["output_tokens"].to_pylist())
     synthetic, facts = checked(rows, generate, tmp_path)
-    reasons = {row["reject_reason"] for row in synthetic.values()}
+    reasons = {row["reject_reason"] for row in synthetic}
     assert not reasons & {"malformed", "engine_error", "no_answer", "empty"}
-    assert all(60 <= len(row["text"]) <= 200 for row in synthetic.values() if row["reject_reason"] != "truncated")
+    assert all(60 <= len(row["text"]) <= 200 for row in synthetic if row["reject_reason"] != "truncated")
     assert facts["output_tokens"] == sum(rows["output_tokens"].to_pylist())
     assert facts["output_tokens_per_second"] > 0

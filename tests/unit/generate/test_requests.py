@@ -23,8 +23,18 @@ def tables(count: int) -> tuple[pa.Table, pa.Table]:
     return queries, pa.table({"query_id": ids, "passage_id": [f"p{name}" for name in ids], "relevance": relevance})
 
 
+def chosen(queries: pa.Table, qrels: pa.Table, max_pairs: int | None, blank: frozenset[str] = frozenset()) -> set[str]:
+    ids = qrels["passage_id"].to_pylist()
+    texts = ["" if name in blank else f"text of {name}" for name in ids]
+    passages = pa.table({"passage_id": ids, "title": [""] * len(ids), "text": texts})
+    pairs = with_positives(
+        training_pairs(queries, qrels), lambda: [passages.slice(0, 50), passages.slice(50)], max_pairs
+    )
+    return {pair["query_id"] for pair in pairs}
+
+
 def test_pairs_are_the_relevant_ones_of_training_queries() -> None:
-    pairs = training_pairs(*tables(24), None).to_pylist()
+    pairs = training_pairs(*tables(24)).to_pylist()
     expected = {f"q{number}" for number in range(24) if number % 4 and number % 3}
     assert {pair["query_id"] for pair in pairs} == expected
     assert all(pair["query"] == f"query {pair['query_id']}" for pair in pairs)
@@ -32,22 +42,32 @@ def test_pairs_are_the_relevant_ones_of_training_queries() -> None:
 
 def test_more_pairs_keep_the_fewer_whatever_the_order() -> None:
     queries, qrels = tables(200)
-    chosen = [
-        {pair["query_id"] for pair in training_pairs(queries, qrels, limit).to_pylist()} for limit in (5, 20, 60, None)
-    ]
-    assert [len(ids) for ids in chosen[:3]] == [5, 20, 60]
-    assert all(fewer < more for fewer, more in pairwise(chosen))
-    reversed_qrels = qrels.take(list(range(qrels.num_rows))[::-1])
-    assert {pair["query_id"] for pair in training_pairs(queries, reversed_qrels, 20).to_pylist()} == chosen[1]
+    sets = [chosen(queries, qrels, limit) for limit in (0, 5, 20, 60, None)]
+    assert [len(ids) for ids in sets[:-1]] == [0, 5, 20, 60]
+    assert all(fewer < more for fewer, more in pairwise(sets))
+    assert chosen(queries, qrels.take(list(range(qrels.num_rows))[::-1]), 20) == sets[2]
 
 
-def test_positives_come_from_any_block_and_empty_ones_drop_out() -> None:
-    pairs = pa.table(
-        {"query_id": ["q1", "q2", "q3", "q4"], "query": ["a"] * 4, "positive_id": ["p2", "p1", "p2", "p3"]}
+def test_pairs_with_an_empty_positive_are_replaced() -> None:
+    queries, qrels = tables(200)
+    first = chosen(queries, qrels, 20)
+    blank = frozenset(f"p{name}" for name in sorted(first)[:7])
+    second = chosen(queries, qrels, 20, blank)
+    assert len(second) == 20
+    assert first & second == set(sorted(first)[7:])
+    everything = chosen(queries, qrels, None)
+    assert (
+        chosen(queries, qrels, None, blank)
+        == chosen(queries, qrels, 10**6, blank)
+        == everything - set(sorted(first)[:7])
     )
+
+
+def test_a_positive_serves_every_query_that_it_answers() -> None:
+    pairs = pa.table({"query_id": ["q1", "q2", "q3"], "query": ["a"] * 3, "positive_id": ["p2", "p1", "p2"]})
     block = pa.table({"passage_id": ["p0", "p2"], "title": ["", "title"], "text": ["x", "two"]})
     other = pa.table({"passage_id": ["p1", "p3"], "title": ["", ""], "text": ["one", " \n"]})
-    found = {(pair["query_id"], pair["positive"]) for pair in with_positives(pairs, [block, other])}
+    found = {(pair["query_id"], pair["positive"]) for pair in with_positives(pairs, lambda: [block, other], None)}
     assert found == {("q1", "title two"), ("q3", "title two"), ("q2", "one")}
 
 
