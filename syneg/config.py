@@ -9,38 +9,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Tag,
-)
+from pydantic import Discriminator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Tag
 from pydantic import model_validator as _check
 
-
-class Content:
-    """Marks a field that names something by its address: "input" files, a "model", or "text" (a file or a folder)."""
-
-    def __init__(self, kind: Literal["input", "model", "text"]) -> None:
-        self.kind = kind
-
-
-ModelAddress = Annotated[str, Content("model")]
-TextFile = Annotated[str, Content("text")]
-TextFolder = Annotated[str, Content("text")]
-Share = Annotated[float, Field(ge=0, le=1)]
-
+from syneg.section import Content, ModelAddress, Section, Share, TextPath
 
 _SECTIONS = str(Path(__file__).parent / "generate" / "sections")
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
 class StoreConfig(Section):
@@ -106,7 +80,7 @@ class RecordedEngine(Section):
     """Answers written before: JSON Lines with query_id, positive_id, reasoning, hard_negative."""
 
     kind: Literal["recorded"]
-    path: TextFile
+    path: TextPath
 
 
 class GateConfig(Section):
@@ -134,8 +108,8 @@ class GenerateConfig(Section):
     """Synthetic hard negatives by multi-attribute self-reflection prompting (arXiv 2412.17250, phase 1)."""
 
     engine: Engine = VllmEngine()
-    attributes: TextFile = "configs/attributes/generic.yaml"
-    prompt: TextFolder = _SECTIONS  # files named as the package's own, which stand beside the code
+    attributes: TextPath = "configs/attributes/generic.yaml"
+    prompt: TextPath = _SECTIONS  # files named as the package's own, which stand beside the code
     reflection: bool = True
     use_attributes: bool = True
     max_pairs: PositiveInt | None = None  # (query, positive) pairs to write for, in the order of a hash; None: all

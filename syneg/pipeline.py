@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from syneg import fingerprint, ray_session
-from syneg.config import RunConfig, Section
+from syneg.config import RunConfig
 from syneg.errors import BadInput, StageFailed
 from syneg.graph import NAMES, STAGES
+from syneg.section import Section
 from syneg.stage import Context, Inputs, Output, Stage
 from syneg.store import files, manifest
 from syneg.store.manifest import Manifest, Part
@@ -143,8 +144,11 @@ def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest],
         )
         output = _function(stage)(_inputs(config, stage, manifests), context, **_sections(config, stage))
         parts = {table: kept[table][0] if table in kept else [] for table in stage.writes}
-        for table in stage.writes:
-            parts[table] += tables.write(output.tables[table], folder, table, progress)
+        for table, rows in output.tables.items():
+            parts[table] += tables.write(rows, folder, table, progress)
+        if output.together is not None:
+            for table, written in tables.write_together(output.together, folder, progress):
+                parts[table].append(written)
         copied = {name: tables.put_folder(output.folders[name], files.join(folder, name)) for name in stage.folders}
     made = _manifest(config, step, output, parts, copied, time.monotonic() - began)
     if manifest.publish(root, made):

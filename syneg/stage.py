@@ -90,6 +90,7 @@ class Output:
     """What a stage gives back.
 
     A table is an Arrow table where it is small, else an iterable of blocks or a Dataset (computed while it is written).
+    `together` is one Dataset with the rows of all tables that are not in `tables`, told apart by a column `table`.
     `rows_out` and `rejected` are counted from the tables as they are written (a non-null `reject_reason` is a
     rejected row); a stage whose ledger is not the rows of its tables states them here.
     `facts` is called after everything was written: JSON values for the manifest and the report.
@@ -98,6 +99,7 @@ class Output:
     rows_in: int
     tables: Mapping[str, pa.Table | Iterable[pa.Table] | Dataset] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
+    together: Dataset | None = None
     rows_out: int | None = None
     rejected: Mapping[str, int] = field(default_factory=dict)
     facts: Callable[[], Mapping[str, Any]] = _no_facts

@@ -1,7 +1,6 @@
 """Passages and queries to vectors, by the base model or by the one that was trained."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.config import EncoderConfig, ResourcesConfig
 from syneg.encoder.recipe import Kind, Recipe, base_model
+from syneg.placement import claimed_cpus, threads
 from syneg.stage import Context, Inputs, Output, Source
 from syneg.texts import passage_text
 
@@ -20,57 +20,64 @@ from syneg.texts import passage_text
 def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
     """Tables `passage_vectors` and `query_vectors`: id and float16 unit vector of every passage and every query.
 
-    The model is the folder `model` where the stage reads one, the config's otherwise.
+    The model is the folder `model` where the stage reads one, the config's otherwise. Both kinds of text go through one
+    pool of workers, since a worker takes longer to start than a few thousand queries take to encode.
     """
     folder = inputs.folders.get("model") or base_model(encoder)
     ledger: Any = ray.remote(Ledger).options(num_cpus=0).remote()
-
-    def vectors(table: str, kind: Kind) -> Dataset:
-        done = context.done.get(f"{kind}_vectors", frozenset())
-        arguments = {"encoder": encoder, "folder": folder, "kind": kind, "done": done, "ledger": ledger}
-        return _encoded(inputs.tables[table], arguments, context.resources)
-
     passages, queries = inputs.tables["passages"], inputs.tables["queries"]
+    texts = _texts(passages, "passage", context).union(_texts(queries, "query", context))
     return Output(
         rows_in=_count(passages, "passage_id") + _count(queries, "query_id"),
-        tables={"passage_vectors": vectors("passages", "passage"), "query_vectors": vectors("queries", "query")},
+        together=_encoded(texts, {"encoder": encoder, "folder": folder, "ledger": ledger}, context.resources),
         facts=lambda: ray.get(ledger.facts.remote()),
     )
+
+
+def _texts(source: Source, kind: Kind, context: Context) -> Dataset:
+    """Columns table, id and text of what is still to be encoded."""
+    table = f"{kind}_vectors"
+    done = pa.array(sorted(context.done.get(table, ())), pa.string())
+
+    def named(batch: pa.Table) -> pa.Table:
+        rows = batch.filter(~pc.field(f"{kind}_id").isin(done))
+        texts: Sequence[str] = rows["text"].to_pylist()
+        if kind == "passage":
+            texts = [passage_text(title, text) for title, text in zip(rows["title"].to_pylist(), texts, strict=True)]
+        names = pa.repeat(pa.scalar(table), rows.num_rows)
+        return pa.table({"table": names, "id": rows[f"{kind}_id"], "text": pa.array(texts, pa.string())})
+
+    return source.dataset().map_batches(named, batch_size=None, batch_format="pyarrow")
 
 
 class Ledger:
     """Counts over all encoding actors. A batch that was tried twice counts once, by its first id."""
 
     def __init__(self) -> None:
-        self._truncated: dict[tuple[Kind, str], int] = {}
+        self._truncated: dict[tuple[str, str], int] = {}
         self._dimensions: int | None = None
 
-    def add(self, kind: Kind, first_id: str, truncated: int, dimensions: int) -> None:
-        self._truncated[kind, first_id] = truncated
+    def add(self, table: str, first_id: str, truncated: int, dimensions: int) -> None:
+        self._truncated[table, first_id] = truncated
         self._dimensions = dimensions
 
     def facts(self) -> dict[str, int | None]:
         """`dimensions` is None and the counts are 0 where nothing was left to encode."""
-        counts = {kind: sum(n for (of, _), n in self._truncated.items() if of == kind) for kind in ("query", "passage")}
+
+        def truncated(table: str) -> int:
+            return sum(count for (of, _), count in self._truncated.items() if of == table)
+
         return {
             "dimensions": self._dimensions,
-            "truncated_passages": counts["passage"],
-            "truncated_queries": counts["query"],
+            "truncated_passages": truncated("passage_vectors"),
+            "truncated_queries": truncated("query_vectors"),
         }
 
 
 class EncodeBatch:
     """One worker of the pool: holds the model, turns blocks of texts into blocks of vectors."""
 
-    def __init__(
-        self,
-        encoder: EncoderConfig,
-        folder: Path,
-        kind: Kind,
-        done: frozenset[str],
-        threads: int,
-        ledger: Any,
-    ) -> None:
+    def __init__(self, encoder: EncoderConfig, folder: Path, threads: int, ledger: Any) -> None:
         # sentence-transformers takes many seconds to import, which the driver need not wait for.
         import torch
 
@@ -78,21 +85,19 @@ class EncodeBatch:
 
         torch.set_num_threads(threads)
         self._encoder = Encoder.load(folder, Recipe.of(encoder), trust_remote_code=encoder.trust_remote_code)
-        self._kind: Kind = kind
-        self._done = pa.array(sorted(done), pa.string())
         self._ledger = ledger
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        key = f"{self._kind}_id"
-        rows = batch.filter(~pc.field(key).isin(self._done))
-        texts: Sequence[str] = rows["text"].to_pylist()
-        if self._kind == "passage":
-            texts = [passage_text(title, text) for title, text in zip(rows["title"].to_pylist(), texts, strict=True)]
-        tokens = self._encoder.tokenize(texts, self._kind)
-        if rows.num_rows:
-            self._ledger.add.remote(self._kind, rows[key][0].as_py(), tokens.truncated, self._encoder.dimensions)
-        vectors = as_binary(self._encoder.encode_tokens(tokens))
-        return pa.table({"id": rows[key].combine_chunks(), "vector": vectors})
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        kinds: tuple[Kind, ...] = ("passage", "query")
+        for kind in kinds:
+            table = f"{kind}_vectors"
+            rows = batch.filter(pc.field("table") == table)
+            if not rows.num_rows:
+                continue
+            tokens = self._encoder.tokenize(rows["text"].to_pylist(), kind)
+            self._ledger.add.remote(table, rows["id"][0].as_py(), tokens.truncated, self._encoder.dimensions)
+            vectors = as_binary(self._encoder.encode_tokens(tokens))
+            yield pa.table({"table": rows["table"], "id": rows["id"], "vector": vectors})
 
 
 def as_binary(vectors_ND: np.ndarray) -> pa.FixedSizeBinaryArray:
@@ -102,35 +107,20 @@ def as_binary(vectors_ND: np.ndarray) -> pa.FixedSizeBinaryArray:
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * dimensions), count, [None, content])
 
 
-def _encoded(source: Source, arguments: dict[str, Any], resources: ResourcesConfig) -> Dataset:
+def _encoded(texts: Dataset, arguments: dict[str, Any], resources: ResourcesConfig) -> Dataset:
     pool = resources.encode
-    # Ray merges small files into one block; cut up again, they keep every worker busy and are stored piece by piece.
-    texts = source.dataset().repartition(target_num_rows_per_block=pool.batch_rows)
-    return texts.map_batches(
+    # Cut into small blocks, they keep every worker busy and are stored piece by piece.
+    return texts.repartition(target_num_rows_per_block=pool.batch_rows).map_batches(
         EncodeBatch,
         batch_format="pyarrow",
         batch_size=pool.batch_rows,
         zero_copy_batch=True,
-        fn_constructor_kwargs=arguments | {"threads": max(1, math.floor(pool.cpus))},
+        fn_constructor_kwargs=arguments | {"threads": threads(pool)},
         compute=ActorPoolStrategy(min_size=pool.min_workers, max_size=pool.max_workers),
-        num_cpus=_claimed_cpus(resources),
+        num_cpus=claimed_cpus(pool, resources),
         num_gpus=pool.gpus or None,
         accelerator_type=pool.accelerator_type,
     )
-
-
-def _claimed_cpus(resources: ResourcesConfig) -> float:
-    """CPUs that one worker reserves, which may be fewer than it has threads.
-
-    On a machine of our own one CPU is left for the tasks that read and write: they could never start otherwise, since
-    the workers hold theirs until the end. A cluster that is joined has CPUs elsewhere.
-    """
-    pool = resources.encode
-    if resources.address is not None:
-        return pool.cpus
-    share = (ray.cluster_resources().get("CPU", 1.0) - 1) / pool.max_workers
-    claimed = min(pool.cpus, share)
-    return float(math.floor(claimed)) if claimed > 1 else max(0.0, claimed)
 
 
 def _count(source: Source, key: str) -> int:

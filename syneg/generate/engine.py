@@ -13,6 +13,7 @@ from ray.data import ActorPoolStrategy, Dataset
 from syneg.config import GenerateConfig, RecordedEngine, ResourcesConfig, VllmEngine
 from syneg.generate import answers, recorded
 from syneg.generate.requests import REQUEST
+from syneg.placement import claimed_cpus, threads
 from syneg.store import models
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _processor_config(
         # A small model pads JSON with white space without end unless the grammar forbids it.
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
     }
-    bundle: dict[str, float] = {"CPU": workers.cpus}
+    bundle: dict[str, float] = {"CPU": claimed_cpus(workers, resources)}
     environment: dict[str, str] = {}
     if workers.gpus:
         ranks = engine.engine_kwargs.get("tensor_parallel_size", 1) * engine.engine_kwargs.get(
@@ -110,7 +111,13 @@ def _processor_config(
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(generate.max_model_len, 2048),
         }
-        environment["VLLM_CPU_KVCACHE_SPACE"] = str(resources.vllm_kv_cache_gib)
+        # vLLM's own binding leaves one core idle for its scheduler, which is half of a laptop's two, and gives the
+        # engines of one node the same cores.
+        environment |= {
+            "VLLM_CPU_KVCACHE_SPACE": str(resources.vllm_kv_cache_gib),
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "OMP_NUM_THREADS": str(threads(workers)),
+        }
     settings |= engine.engine_kwargs
     return vLLMEngineProcessorConfig(
         model_source=folder,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,16 +47,32 @@ def write(
     return parts or [_put_part(getattr(schemas, table.upper()).empty_table(), folder, table)]
 
 
-def _write_dataset(rows: "Dataset", folder: str, table: str, progress: Callable[[str], None]) -> list[Part]:
-    def put(block: pa.Table) -> dict[str, list[Any]]:
-        # Ray Data hands a user's function blocks without columns where a filter left nothing.
-        return {"part": [_put_part(block, folder, table).model_dump_json()] if block.num_rows else []}
+def write_together(rows: "Dataset", folder: str, progress: Callable[[str], None]) -> Iterator[tuple[str, Part]]:
+    """Writes the rows of several tables, which a column `table` tells apart. Gives each part with its table."""
 
-    parts: list[Part] = []
+    def put(block: pa.Table) -> dict[str, list[str]]:
+        records: dict[str, list[str]] = {"table": [], "part": []}
+        # Ray Data hands a user's function blocks without columns where a filter left nothing.
+        for table in block["table"].unique().to_pylist() if block.num_rows else ():
+            own = block.filter(pc.field("table") == table).drop_columns("table")
+            records["table"].append(table)
+            records["part"].append(_put_part(own, folder, table).model_dump_json())
+        return records
+
+    count = 0
     for record in rows.map_batches(put, batch_size=None, batch_format="pyarrow", zero_copy_batch=True).iter_rows():
-        parts.append(Part.model_validate_json(record["part"]))
-        progress(f"{sum(part.rows for part in parts):,} rows of {table}")
-    return parts
+        part = Part.model_validate_json(record["part"])
+        count += part.rows
+        progress(f"{count:,} rows")
+        yield record["table"], part
+
+
+def _write_dataset(rows: "Dataset", folder: str, table: str, progress: Callable[[str], None]) -> list[Part]:
+    def named(block: pa.Table) -> pa.Table:
+        return block.append_column("table", pa.repeat(pa.scalar(table), block.num_rows))
+
+    labelled = rows.map_batches(named, batch_size=None, batch_format="pyarrow", zero_copy_batch=True)
+    return [part for _, part in write_together(labelled, folder, progress)]
 
 
 def _put_part(rows: pa.Table, folder: str, table: str) -> Part:

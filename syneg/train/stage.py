@@ -1,6 +1,5 @@
 """Fine-tuning on the instances, by Ray Train."""
 
-import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from ray.train.torch import TorchTrainer
 from syneg.config import EncoderConfig, TrainConfig, WorkerResources
 from syneg.encoder.recipe import base_model
 from syneg.errors import StageFailed, SynegError
+from syneg.placement import threads
 from syneg.stage import Context, Inputs, Output
 from syneg.train.job import MODEL, Job
 from syneg.train.journal import Journal
@@ -32,8 +32,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: Trai
         raise StageFailed("There is no instance to train on: the mix rejected all. See its counts of rejected rows.")
     pool = context.resources.train
     journal: Any = ray.remote(Journal).options(num_cpus=0).remote()
-    threads = max(1, math.floor(pool.cpus))
-    job = Job(base_model(encoder), encoder, train, ray.put(instances), journal, threads)
+    job = Job(base_model(encoder), encoder, train, ray.put(instances), journal, threads(pool))
     trainer = TorchTrainer(
         _work,
         train_loop_config={"job": job},

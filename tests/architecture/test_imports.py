@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "syneg").rglob("*.py"))
 ROOMS = ("corpus", "generate", "mine", "mix", "train", "evaluate", "report")  # each has a stage
 SHARED = ("encoder", "search")  # rooms that several stages use
-FLOOR = ("config", "errors", "ids", "schemas", "stage", "texts")  # below every room
+FLOOR = ("config", "errors", "ids", "placement", "schemas", "section", "stage", "texts")  # below every room
 
 # Where a heavy library may be named, also inside functions and for types.
 HOMES = {

@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from ray.data import Dataset
 
-from syneg import schemas
 from syneg.config import EncoderConfig, ResourcesConfig, WorkerResources
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
@@ -30,10 +27,13 @@ RESOURCES = ResourcesConfig(encode=WorkerResources(cpus=2, batch_rows=8))
 INPUTS = {"passages": MemoryTable(PASSAGES), "queries": MemoryTable(QUERIES)}
 
 
-def _vectors(output: Output, name: str) -> Mapping[str, np.ndarray]:
-    table = pa.concat_tables(cast(Dataset, output.tables[name]).iter_batches(batch_format="pyarrow"))
-    fitted = schemas.conform(table, schemas.vectors(table.schema.field("vector").type.byte_width // 2))
-    return {row["id"]: np.frombuffer(row["vector"], "<f2") for row in fitted.to_pylist()}
+def _vectors(output: Output) -> Mapping[str, Mapping[str, np.ndarray]]:
+    """Vectors by table and id."""
+    assert output.together is not None
+    found: dict[str, dict[str, np.ndarray]] = {"passage_vectors": {}, "query_vectors": {}}
+    for row in output.together.iter_rows():
+        found[row["table"]][row["id"]] = np.frombuffer(row["vector"], "<f2")
+    return found
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -43,8 +43,8 @@ def test_every_passage_and_query_gets_the_vector_of_the_encoder(tmp_path: Path) 
     )
     context = Context(resources=RESOURCES, scratch=tmp_path, done={"passage_vectors": frozenset({"p4", "p29"})})
     output = run(Inputs(INPUTS), context, encoder=config)
-    passages = _vectors(output, "passage_vectors")
-    queries = _vectors(output, "query_vectors")
+    made = _vectors(output)
+    passages, queries = made["passage_vectors"], made["query_vectors"]
 
     assert output.rows_in == 32
     assert set(passages) == set(PASSAGES["passage_id"].to_pylist()) - {"p4", "p29"}
@@ -66,7 +66,7 @@ def test_a_trained_model_takes_the_place_of_the_configs(tmp_path: Path) -> None:
     config = EncoderConfig(model=str(base), query_max_length=16, passage_max_length=32)
     context = Context(resources=RESOURCES, scratch=tmp_path)
     output = run(Inputs(INPUTS, {"model": tuned}), context, encoder=config)
-    queries = _vectors(output, "query_vectors")
+    queries = _vectors(output)["query_vectors"]
 
     expected_D = Encoder.load(tuned, Recipe.of(config)).encode(["title"], "query")[0]
     np.testing.assert_allclose(queries["q2"], expected_D, atol=1e-3)

@@ -7,8 +7,9 @@ import pytest
 
 from syneg import config as settings
 from syneg import pipeline
-from syneg.config import Content, RunConfig, Section
+from syneg.config import RunConfig
 from syneg.errors import BadInput
+from syneg.section import Content, Section
 
 
 def resolved(**changes: Any) -> RunConfig:

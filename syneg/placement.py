@@ -1,0 +1,25 @@
+"""How many CPUs a worker computes with, and how many of them it reserves in Ray."""
+
+import math
+
+import ray
+
+from syneg.config import ResourcesConfig, WorkerResources
+
+
+def threads(workers: WorkerResources) -> int:
+    """What one worker computes with."""
+    return max(1, math.floor(workers.cpus))
+
+
+def claimed_cpus(workers: WorkerResources, resources: ResourcesConfig) -> float:
+    """CPUs that one worker reserves, which may be fewer than it has threads.
+
+    On a machine of our own one CPU is left for the tasks that read and write: they could never start otherwise, since
+    the workers hold theirs until the end. A cluster that is joined has CPUs elsewhere.
+    """
+    if resources.address is not None:
+        return workers.cpus
+    share = (ray.cluster_resources().get("CPU", 1.0) - 1) / workers.max_workers
+    claimed = min(workers.cpus, share)
+    return float(math.floor(claimed)) if claimed > 1 else max(0.0, claimed)
