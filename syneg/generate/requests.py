@@ -78,9 +78,8 @@ def with_positives(
 def _joined(pairs: pa.Table, passages: Iterable[pa.Table]) -> Iterator[Mapping[str, str]]:
     wanted = pc.field("passage_id").isin(pairs["positive_id"].unique())
     for block in passages:
-        positives = {
-            row["passage_id"]: passage_text(row["title"], row["text"]) for row in block.filter(wanted).to_pylist()
-        }
+        found = block.filter(wanted).to_pylist()
+        positives = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found}
         filled = [passage_id for passage_id, text in positives.items() if text]
         if filled:
             here = pc.field("positive_id").isin(pa.array(filled, pa.string()))

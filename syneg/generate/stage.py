@@ -43,7 +43,9 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     """
     prompt = prompts.load(generate.prompt, reflection=generate.reflection, use_attributes=generate.use_attributes)
     lists = attributes.load(generate.attributes) if generate.use_attributes else None
-    asking = Asking(generate, lists, prompt.version, engine.identity(generate.engine))
+    # Recorded answers were written to a prompt that is not known here.
+    version = prompt.version if generate.engine.kind == "vllm" else generate.engine.kind
+    asking = Asking(generate, lists, version, engine.identity(generate.engine))
     pairs = with_positives(
         training_pairs(inputs.tables["queries"].table(), inputs.tables["qrels"].table()),
         partial(inputs.tables["passages"].blocks, ["passage_id", "title", "text"]),
@@ -60,7 +62,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
         total += len(piece)
         missing += len(open_requests)
     answers = _answers(pieces, missing, prompt, asking, context) if missing else iter(())
-    facts = {"requests": total, "engine": generate.engine.kind, "model": asking.model, "prompt_version": prompt.version}
+    facts = {"requests": total, "engine": generate.engine.kind, "model": asking.model, "prompt_version": version}
     return Output(rows_in=total, tables={"answers": answers}, facts=lambda: facts)
 
 
@@ -88,7 +90,7 @@ def _answers(pieces: list[Any], requests: int, prompt: Prompt, asking: Asking, c
                     "The answers before are kept. See to the engine, then run the same command again."
                 )
             context.progress(f"{answered}/{requests} answers")
-            yield _with_constants(block, prompt_version=prompt.version, model=asking.model)
+            yield _with_constants(block, prompt_version=asking.prompt_version, model=asking.model)
     except ray.exceptions.RayError as error:
         raise StageFailed(
             f"generate: the engine stopped after {answered} of {requests} answers: {_root_cause(error)}\n"

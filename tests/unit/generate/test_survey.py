@@ -1,0 +1,73 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syneg.generate import duplicates
+from syneg.generate.gate import words
+from syneg.generate.survey import busy_seconds, survey
+
+spans = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=12)
+
+
+@given(spans)
+def test_busy_seconds_against_a_clock(found: list[tuple[int, int]]) -> None:
+    ticks = {tick for start, length in found for tick in range(start, start + length)}
+    array = np.array([(start, start + length) for start, length in found], float).reshape(-1, 2)
+    assert busy_seconds(array) == len(ticks)
+
+
+def block(rows: list[tuple[str, str, str | None, float | None]]) -> pa.Table:
+    """Gated rows of (negative_id, text, reject_reason, asked_at)."""
+    bands = duplicates.rows_per_band(0.8)
+    signatures = [
+        None if reason else duplicates.signature(duplicates.grams(words(text)), bands).tobytes()
+        for _, text, reason, _ in rows
+    ]
+    count = len(rows)
+    return pa.table(
+        {
+            "negative_id": [row[0] for row in rows],
+            "text": [row[1] for row in rows],
+            "reject_reason": pa.array([row[2] for row in rows], pa.string()),
+            "signature": pa.array(signatures, pa.binary()),
+            "domain": ["even" if int(row[0]) % 2 == 0 else "odd" for row in rows],
+            "difficulty": ["easy"] * count,
+            "length": [""] * count,
+            "input_tokens": pa.array([10] * count, pa.int32()),
+            "output_tokens": pa.array([4] * count, pa.int32()),
+            "asked_at": pa.array([row[3] for row in rows], pa.float64()),
+            "seconds": pa.array([None if row[3] is None else 2.0 for row in rows], pa.float32()),
+        }
+    )
+
+
+def test_duplicates_and_counts_over_all_blocks() -> None:
+    same = "the same words stand here in the same order again"
+    blocks = [
+        block([("4", same, None, 100.0), ("3", "another text of quite other words", None, 101.0)]),
+        block([("2", same.upper(), None, 500.0), ("5", "", "malformed", None)]),
+        block([("7", "", "engine_error", None)]),
+    ]
+    found = survey(lambda: iter(blocks), 0.8)
+    assert found.duplicates == {"4"}
+    assert found.facts == {
+        "requests": 5,
+        "accepted": 2,
+        "input_tokens": 50,
+        "output_tokens": 20,
+        "output_tokens_per_second": pytest.approx(20 / 5),  # [100, 103] and [500, 502]; the pause does not count
+        "yield": {
+            "domain": {"even": {"requests": 2, "accepted": 1}, "odd": {"requests": 3, "accepted": 1}},
+            "difficulty": {"easy": {"requests": 5, "accepted": 2}},
+            "length": {},
+        },
+    }
+
+
+def test_a_run_without_any_accepted_row() -> None:
+    found = survey(lambda: iter([block([("1", "", "malformed", None)])]), 0.8)
+    assert (found.duplicates, found.facts["accepted"]) == (frozenset(), 0)
+    assert found.facts["output_tokens_per_second"] is None
+    assert survey(lambda: iter(()), 0.8).facts["requests"] == 0
