@@ -108,6 +108,7 @@ def _processor_config(
         # chunks a batch of tokens has to hold the longest prompt. bfloat16 is 4 times slower where there is no AVX-512.
         settings |= {
             "dtype": "float32",
+            "enforce_eager": True,  # compiling takes a CPU two minutes, more than it saves on a small model
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(generate.max_model_len, 2048),
         }

@@ -24,7 +24,7 @@ def test_what_many_tasks_write_is_what_many_tasks_read(tmp_path: Path) -> None:
     parts = tables.write(dataset, str(tmp_path), "passages", heard.append)
     assert sum(part.rows for part in parts) == 100
     assert len(parts) > 1
-    assert heard[-1] == "100 rows of passages"
+    assert heard[-1] == "100 rows"
     stored = tables.StoredTable(str(tmp_path / "passages"), tuple(parts))
     assert stored.table().sort_by("passage_id").equals(rows)
     read = sorted(row["passage_id"] for row in stored.dataset().take_all())

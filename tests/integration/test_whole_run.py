@@ -32,6 +32,7 @@ SETTINGS = {
         "attributes": "configs/attributes/stdlib.yaml",
         "max_pairs": 8,
         "max_tokens": 160,
+        "top_p": 1.0,
         "max_model_len": 1536,
         "max_positive_words": 60,
         "max_reasoning_chars": 120,
