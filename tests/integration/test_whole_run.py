@@ -112,7 +112,7 @@ def test_no_negative_is_a_positive_or_reads_like_one(finished: tuple[RunConfig, 
 
 
 def test_every_request_is_accounted_for(finished: tuple[RunConfig, Path]) -> None:
-    rows = table(finished[0], "generate", "synthetic").to_pylist()
+    rows = table(finished[0], "gate", "synthetic").to_pylist()
     assert len(rows) == len({row["negative_id"] for row in rows}) == 8
 
 
