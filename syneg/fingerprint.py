@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from syneg.config import CorpusConfig
 from syneg.corpus import sources
 from syneg.errors import BadInput
-from syneg.section import Content, Section
+from syneg.settings.corpus import CorpusConfig
+from syneg.settings.section import Content, Section
 from syneg.store import digests, files, models
 
 _LENGTH = 16  # hex digits: 64 bits, as many as there will ever be outputs under one root

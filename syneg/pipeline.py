@@ -16,7 +16,7 @@ from syneg import fingerprint, ray_session
 from syneg.config import RunConfig
 from syneg.errors import BadInput, StageFailed
 from syneg.graph import NAMES, STAGES
-from syneg.section import Section
+from syneg.settings.section import Section
 from syneg.stage import Context, Inputs, Output, Stage
 from syneg.store import files, manifest
 from syneg.store.manifest import Manifest, Part

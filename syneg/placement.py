@@ -4,7 +4,7 @@ import math
 
 import ray
 
-from syneg.config import ResourcesConfig, WorkerResources
+from syneg.settings.resources import ResourcesConfig, WorkerResources
 
 
 def threads(workers: WorkerResources) -> int:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from syneg.config import ResourcesConfig
+from syneg.settings.resources import ResourcesConfig
 
 
 @contextmanager

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # `syneg plan` imports this module and must not wait for Ray
     import pyarrow as pa
     from ray.data import Dataset
 
-    from syneg.config import ResourcesConfig
+    from syneg.settings.resources import ResourcesConfig
 
 
 @dataclass(frozen=True)

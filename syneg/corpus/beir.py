@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.json as arrow_json
 
-from syneg.config import CorpusConfig
 from syneg.corpus import sources
 from syneg.corpus.collection import Collection, from_files, judgement_table, plain_batch, record_batch
 from syneg.corpus.lines import Block, blocks, numbered
 from syneg.errors import BadInput
+from syneg.settings.corpus import CorpusConfig
 
 _FIELDS = pa.schema([("_id", pa.string()), ("title", pa.string()), ("text", pa.string())])
 _SCORE_HEADERS = ("score", "relevance", "rel", "label")

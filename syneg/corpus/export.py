@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from syneg.config import CorpusConfig
 from syneg.corpus.selection import select
 from syneg.corpus.stage import PassageStream
 from syneg.errors import BadInput
+from syneg.settings.corpus import CorpusConfig
 from syneg.store import files
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from syneg.config import CorpusConfig
 from syneg.corpus import sources
 from syneg.corpus.collection import Collection, from_files, judgement_table, plain_batch, record_batch
 from syneg.corpus.lines import Block, blocks, numbered
 from syneg.errors import BadInput
+from syneg.settings.corpus import CorpusConfig
 
 
 def read(corpus: CorpusConfig) -> Collection:

@@ -16,11 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg.config import CorpusConfig
 from syneg.corpus import beir, checks, msmarco, stdlib
 from syneg.corpus.collection import JUDGEMENTS, Collection
 from syneg.corpus.sources import ROLES
 from syneg.errors import BadInput
+from syneg.settings.corpus import CorpusConfig
 
 _READERS = {"beir": beir.read, "msmarco": msmarco.read, "stdlib": stdlib.read}
 

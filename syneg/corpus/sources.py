@@ -4,8 +4,8 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from syneg.config import CorpusConfig
 from syneg.errors import BadInput
+from syneg.settings.corpus import CorpusConfig
 from syneg.store import files as store
 
 ROLES = ("train", "dev", "test")

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg.config import CorpusConfig
 from syneg.corpus.selection import Selection, select
 from syneg.schemas import PASSAGES, QRELS, QUERIES
+from syneg.settings.corpus import CorpusConfig
 from syneg.stage import Context, Inputs, Output
 
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from syneg.config import CorpusConfig
 from syneg.corpus import sources
 from syneg.corpus.collection import RECORDS, Collection, Judgements, judgement_table, record_batch
 from syneg.errors import BadInput
+from syneg.settings.corpus import CorpusConfig
 from syneg.store import files
 from syneg.texts import normalized
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from syneg.config import EncoderConfig
+from syneg.settings.encoder import EncoderConfig
 from syneg.store import models
 
 Kind = Literal["query", "passage"]

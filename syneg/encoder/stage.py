@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 
-from syneg.config import EncoderConfig, ResourcesConfig
 from syneg.encoder.recipe import Kind, Recipe, base_model
 from syneg.placement import claimed_cpus, threads
+from syneg.settings.encoder import EncoderConfig
+from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output, Source
 from syneg.texts import passage_text
 

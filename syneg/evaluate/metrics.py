@@ -6,8 +6,8 @@ import ir_measures
 import pyarrow as pa
 
 from syneg import schemas
-from syneg.config import MEASURE_FORMS, MEASURE_PATTERN
 from syneg.errors import BadInput
+from syneg.settings.evaluate import MEASURE_FORMS, MEASURE_PATTERN
 
 _FAMILIES = {"nDCG": ir_measures.nDCG, "MRR": ir_measures.RR, "Recall": ir_measures.R}
 

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg import schemas
-from syneg.config import Bm25Config, EvaluateConfig
 from syneg.evaluate import metrics, significance
 from syneg.search import dense
 from syneg.search.bm25 import Bm25Index
+from syneg.settings.evaluate import EvaluateConfig
+from syneg.settings.mine import Bm25Config
 from syneg.stage import Context, Inputs, Output, Source
 
 _VECTORS = {"base": ("query_vectors", "passage_vectors"), "tuned": ("tuned_query_vectors", "tuned_passage_vectors")}

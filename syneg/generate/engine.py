@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset
 
-from syneg.config import GenerateConfig, RecordedEngine, ResourcesConfig, VllmEngine
 from syneg.generate import answers, recorded
 from syneg.generate.requests import REQUEST
 from syneg.placement import claimed_cpus, threads
+from syneg.settings.generate import GenerateConfig, RecordedEngine, VllmEngine
+from syneg.settings.resources import ResourcesConfig
 from syneg.store import models
 
 if TYPE_CHECKING:

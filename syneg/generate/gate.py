@@ -2,8 +2,8 @@
 
 import re
 
-from syneg.config import GateConfig
 from syneg.generate.prompts import FENCE
+from syneg.settings.generate import GateConfig
 from syneg.texts import normalized
 
 _QUERY_RUN, _POSITIVE_RUN = 3, 8  # words in a row that count as copied

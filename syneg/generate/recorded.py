@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import ray
 from ray.data import Dataset
 
-from syneg.config import RecordedEngine
 from syneg.errors import BadInput
+from syneg.settings.generate import RecordedEngine
 from syneg.store import files
 
 _KEYS = ("query_id", "positive_id")

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg.config import GenerateConfig
 from syneg.generate.attributes import AttributeLists, Attributes
 from syneg.generate.keys import digest, request_key, sampling_seed
 from syneg.generate.prompts import first_words
 from syneg.schemas import ANSWERS
+from syneg.settings.generate import GenerateConfig
 from syneg.texts import passage_text
 
 _SAMPLING = {

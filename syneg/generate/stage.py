@@ -17,7 +17,6 @@ import ray.data
 import ray.exceptions
 
 from syneg import schemas
-from syneg.config import GateConfig, GenerateConfig
 from syneg.errors import StageFailed
 from syneg.generate import attributes, duplicates, engine, prompts
 from syneg.generate.answers import Answer, parse
@@ -27,6 +26,7 @@ from syneg.generate.keys import request_key
 from syneg.generate.prompts import Prompt
 from syneg.generate.requests import REQUEST, Asking, training_pairs, with_positives
 from syneg.generate.survey import Survey, survey
+from syneg.settings.generate import GateConfig, GenerateConfig
 from syneg.stage import Context, Inputs, Output
 
 _GATE_ROWS = 1024  # answers that are gated at once

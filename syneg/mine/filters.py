@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from syneg.config import SamplerConfig
+from syneg.settings.mine import SamplerConfig
 from syneg.texts import normalized, passage_text
 
 FloatArray = np.ndarray

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg import schemas
-from syneg.config import Bm25Config, MineConfig, SamplerConfig
 from syneg.ids import rows_of
 from syneg.mine.filters import Judged, Ranked, lowest_anchor, reject_reasons, text_key
 from syneg.search import dense
 from syneg.search.bm25 import Bm25Index
+from syneg.settings.mine import Bm25Config, MineConfig, SamplerConfig
 from syneg.stage import Context, Inputs, Output
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from syneg.config import MixConfig, SamplerConfig
+from syneg.settings.mine import SamplerConfig
+from syneg.settings.mix import MixConfig
 from syneg.texts import normalized
 
 SYNTHETIC = "synthetic"

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg import schemas
-from syneg.config import MineConfig, MixConfig
 from syneg.mix.recipe import SYNTHETIC, Negative, compose, take_turns
+from syneg.settings.mine import MineConfig
+from syneg.settings.mix import MixConfig
 from syneg.stage import Context, Inputs, Output
 from syneg.texts import normalized, passage_text
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import Stemmer
 
-from syneg.config import Bm25Config
 from syneg.search.ranking import ranking_table
+from syneg.settings.mine import Bm25Config
 from syneg.texts import passage_text
 
 _SLACK = 16  # kept beyond k, so that equal scores around rank k are cut by id

@@ -73,6 +73,6 @@ def _convert_gguf(path: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":  # `make setup`
-    from syneg.config import VllmEngine
+    from syneg.settings.generate import VllmEngine
 
     print(f"The packaged LLM is served from {servable(VllmEngine().model)}")

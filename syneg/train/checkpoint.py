@@ -6,8 +6,9 @@ from pathlib import Path
 import ray.train
 from ray.train import Checkpoint
 
-from syneg.config import EncoderConfig, TrainConfig
 from syneg.encoder.encoder import Encoder
+from syneg.settings.encoder import EncoderConfig
+from syneg.settings.train import TrainConfig
 from syneg.train.job import MODEL
 
 _CARD = """---

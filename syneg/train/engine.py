@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from syneg.config import TrainConfig
 from syneg.encoder.encoder import Encoder, Features
+from syneg.settings.train import TrainConfig
 
 
 def settings(train: TrainConfig) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from syneg.config import EncoderConfig, TrainConfig
+from syneg.settings.encoder import EncoderConfig
+from syneg.settings.train import TrainConfig
 
 MODEL = "model"  # the folder inside the last checkpoint
 

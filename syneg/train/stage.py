@@ -12,10 +12,12 @@ import ray
 from ray.train import RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
-from syneg.config import EncoderConfig, TrainConfig, WorkerResources
 from syneg.encoder.recipe import base_model
 from syneg.errors import StageFailed, SynegError
 from syneg.placement import threads
+from syneg.settings.encoder import EncoderConfig
+from syneg.settings.resources import WorkerResources
+from syneg.settings.train import TrainConfig
 from syneg.stage import Context, Inputs, Output
 from syneg.train.job import MODEL, Job
 from syneg.train.journal import Journal

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syneg.config import TrainConfig
 from syneg.encoder.encoder import Encoder, Features
 from syneg.encoder.recipe import Kind
 from syneg.errors import StageFailed
+from syneg.settings.train import TrainConfig
 from syneg.train.batches import Batch, Instances, allowed_in_batch, collate, shares
 from syneg.train.gather import gather_rows
 from syneg.train.gradient_cache import Loss, Trainee, backward_cached, backward_whole

@@ -3,8 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
-from syneg.config import CorpusConfig
 from syneg.corpus.export import write_beir
+from syneg.settings.corpus import CorpusConfig
 from tests.unit.corpus.folders import run_stage
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from syneg.config import EncoderConfig, ResourcesConfig, WorkerResources
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
 from syneg.encoder.stage import run
+from syneg.settings.encoder import EncoderConfig
+from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.stage import Context, Inputs, Output
 from tests.memory import MemoryTable
 from tests.tiny_bert import tiny_bert

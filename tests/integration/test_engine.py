@@ -11,9 +11,9 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from syneg.config import TrainConfig
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
+from syneg.settings.train import TrainConfig
 from syneg.train.batches import Instances, known_positives
 from syneg.train.engine import Engine
 from syneg.train.gradient_cache import PlainTrainee

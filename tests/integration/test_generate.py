@@ -11,16 +11,10 @@ import pytest
 from ray.data import Dataset
 
 from syneg import schemas
-from syneg.config import (
-    GateConfig,
-    GenerateConfig,
-    RecordedEngine,
-    ResourcesConfig,
-    VllmEngine,
-    WorkerResources,
-)
 from syneg.errors import BadInput, StageFailed
 from syneg.generate import engine, stage
+from syneg.settings.generate import GateConfig, GenerateConfig, RecordedEngine, VllmEngine
+from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.stage import Context, Inputs, Output
 from tests.memory import MemoryTable
 

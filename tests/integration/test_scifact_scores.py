@@ -5,10 +5,12 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from syneg.config import Bm25Config, CorpusConfig, ResourcesConfig
 from syneg.corpus import stage
 from syneg.evaluate import metrics
 from syneg.search.bm25 import Bm25Index
+from syneg.settings.corpus import CorpusConfig
+from syneg.settings.mine import Bm25Config
+from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
 from tests.memory import rows_of
 

@@ -8,10 +8,12 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from syneg import schemas
-from syneg.config import EncoderConfig, ResourcesConfig, TrainConfig, WorkerResources
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe, base_model
 from syneg.errors import StageFailed
+from syneg.settings.encoder import EncoderConfig
+from syneg.settings.resources import ResourcesConfig, WorkerResources
+from syneg.settings.train import TrainConfig
 from syneg.stage import Context, Inputs
 from syneg.train.stage import run
 from tests.memory import MemoryTable

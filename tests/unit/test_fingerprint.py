@@ -9,7 +9,7 @@ from syneg import config as settings
 from syneg import pipeline
 from syneg.config import RunConfig
 from syneg.errors import BadInput
-from syneg.section import Content, Section
+from syneg.settings.section import Content, Section
 
 
 def resolved(**changes: Any) -> RunConfig:

@@ -6,8 +6,10 @@ import pyarrow as pa
 import pytest
 
 from syneg import graph, pipeline, schemas
-from syneg.config import CorpusConfig, MixConfig, RunConfig
+from syneg.config import RunConfig
 from syneg.errors import BadInput, StageFailed
+from syneg.settings.corpus import CorpusConfig
+from syneg.settings.mix import MixConfig
 from syneg.stage import Context, Inputs, Output, Stage
 from syneg.store import files
 from syneg.store.manifest import Manifest

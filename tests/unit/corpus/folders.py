@@ -7,9 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from syneg.config import CorpusConfig, ResourcesConfig
 from syneg.corpus.stage import run
 from syneg.schemas import CORPUS_REASONS, PASSAGES, QRELS, QUERIES, conform
+from syneg.settings.corpus import CorpusConfig
+from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output
 
 BEIR = {

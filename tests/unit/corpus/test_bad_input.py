@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from syneg.config import CorpusConfig
 from syneg.corpus import sources
 from syneg.errors import BadInput
+from syneg.settings.corpus import CorpusConfig
 from tests.unit.corpus.folders import BEIR, MSMARCO, run_stage, write
 
 HEADER = "query-id\tcorpus-id\tscore\n"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from syneg.config import CorpusConfig
 from syneg.corpus.export import write_beir
 from syneg.errors import BadInput
+from syneg.settings.corpus import CorpusConfig
 from tests.unit.corpus.folders import BEIR, MSMARCO, run_stage, write
 
 ODD = '{"_id": "p4", "title": "\\ud800\\u2028", "text": "tab\\t, line\\r\\n, quote \\" and \\u0000"}\n'

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syneg.config import CorpusConfig
 from syneg.corpus import beir, msmarco, sources
 from syneg.corpus.collection import record_batch
 from syneg.corpus.lines import Block
+from syneg.settings.corpus import CorpusConfig
 from tests.unit.corpus.folders import BEIR, MSMARCO, run_stage, write
 
 ANY_TEXT = st.text(st.characters(), max_size=20) | st.sampled_from(

@@ -4,7 +4,7 @@ import json
 import random
 from pathlib import Path
 
-from syneg.config import CorpusConfig
+from syneg.settings.corpus import CorpusConfig
 from tests.unit.corpus.folders import BEIR, run_stage, write
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from syneg.config import CorpusConfig
 from syneg.corpus import sources, stdlib
+from syneg.settings.corpus import CorpusConfig
 from syneg.texts import normalized
 from tests.unit.corpus.folders import run_stage
 

@@ -6,8 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from syneg import schemas
-from syneg.config import Bm25Config, EvaluateConfig, ResourcesConfig
 from syneg.evaluate import stage
+from syneg.settings.evaluate import EvaluateConfig
+from syneg.settings.mine import Bm25Config
+from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output
 from tests.memory import MemoryTable
 

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syneg.config import GateConfig
 from syneg.generate.gate import covered, reject_reason, words
 from syneg.generate.prompts import fence
 from syneg.schemas import SYNTHETIC_REASONS
+from syneg.settings.generate import GateConfig
 
 QUERY = "Return the length of the longest common prefix of two strings."
 POSITIVE = (

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from syneg.config import GenerateConfig
 from syneg.errors import BadInput
 from syneg.generate import prompts
 from syneg.generate.attributes import Attributes
 from syneg.generate.prompts import Prompt
+from syneg.settings.generate import GenerateConfig
 
 SECTIONS = GenerateConfig().prompt
 DRAWN = Attributes("Virology", "Intermediate (High School)", "nearly the same as")

@@ -3,9 +3,9 @@ from itertools import pairwise
 import pyarrow as pa
 import pytest
 
-from syneg.config import GenerateConfig, VllmEngine
 from syneg.generate.attributes import AttributeLists
 from syneg.generate.requests import REQUEST, Asking, training_pairs, with_positives
+from syneg.settings.generate import GenerateConfig, VllmEngine
 
 LISTS = AttributeLists(("a", "b", "c"), ("d", "e"), ("f", "g"))
 PAIR = {"query_id": "q", "query": "a query", "positive_id": "p", "positive": "one two three four"}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syneg.config import SamplerConfig
 from syneg.mine.filters import EMPTY, Judged, Ranked, above_margin, lowest_anchor, reject_reasons, text_key
+from syneg.settings.mine import SamplerConfig
 
 NO_MARGIN = SamplerConfig(window_end=1000)
 

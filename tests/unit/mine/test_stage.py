@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from syneg import schemas
-from syneg.config import Bm25Config, MineConfig, ResourcesConfig, SamplerConfig
 from syneg.mine import stage
+from syneg.settings.mine import Bm25Config, MineConfig, SamplerConfig
+from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
 from tests.memory import MemoryTable, rows_of
 

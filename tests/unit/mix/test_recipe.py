@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syneg.config import MixConfig, SamplerConfig
 from syneg.mix.recipe import SYNTHETIC, Negative, compose, take_turns
+from syneg.settings.mine import SamplerConfig
+from syneg.settings.mix import MixConfig
 
 MIX = MixConfig(synthetic_per_instance=1, retrieved_per_instance=2)
 

@@ -6,8 +6,10 @@ import pyarrow as pa
 import pytest
 
 from syneg import schemas
-from syneg.config import MineConfig, MixConfig, ResourcesConfig
 from syneg.mix import stage
+from syneg.settings.mine import MineConfig
+from syneg.settings.mix import MixConfig
+from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
 from syneg.texts import normalized
 from tests.memory import MemoryTable, rows_of

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from syneg import schemas
-from syneg.config import ResourcesConfig
 from syneg.report import stage
 from syneg.report.publish import RunSummary, StageSummary
+from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
 from tests.memory import MemoryTable
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from syneg import schemas
-from syneg.config import ResourcesConfig
 from syneg.report import stage
+from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
 from tests.memory import MemoryTable
 from tests.unit.report import sample

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from syneg.config import Bm25Config
 from syneg.schemas import PASSAGES
 from syneg.search.bm25 import Bm25Index
+from syneg.settings.mine import Bm25Config
 
 TEXTS = [
     "red fox jumps",

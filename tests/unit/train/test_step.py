@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from syneg.config import TrainConfig
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
 from syneg.errors import StageFailed
+from syneg.settings.train import TrainConfig
 from syneg.train.batches import Instances, known_positives
 from syneg.train.gradient_cache import PlainTrainee, backward_cached
 from syneg.train.step import Place, Step
