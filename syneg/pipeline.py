@@ -18,8 +18,10 @@ from syneg.errors import BadInput, StageFailed
 from syneg.graph import NAMES, STAGES
 from syneg.settings.section import Section
 from syneg.stage import Context, Inputs, Output, Stage
-from syneg.store import files, manifest
+from syneg.store import files, folders, manifest
 from syneg.store.manifest import Manifest, Part
+
+_ATTEMPT = "attempt"  # beside a stage's tables: what its function keeps for an attempt that goes on after a death
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest],
         context = Context(
             resources=config.resources,
             scratch=Path(scratch),
+            attempt=files.join(folder, _ATTEMPT),
             progress=progress,
             done={table: keys for table, (_, keys) in kept.items()},
         )
@@ -149,9 +152,10 @@ def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest],
         if output.together is not None:
             for table, written in tables.write_together(output.together, folder, progress):
                 parts[table].append(written)
-        copied = {name: tables.put_folder(output.folders[name], files.join(folder, name)) for name in stage.folders}
+        copied = {name: folders.put(output.folders[name], files.join(folder, name)) for name in stage.folders}
     made = _manifest(config, step, output, parts, copied, time.monotonic() - began)
     if manifest.publish(root, made):
+        folders.remove(files.join(folder, _ATTEMPT))
         return made
     listener.progressed(stage, "another run finished this stage first; its output is used")
     first = manifest.load(root, stage.name, step.fingerprint)
@@ -167,7 +171,7 @@ def _function(stage: Stage) -> Callable[..., Output]:
 def _inputs(config: RunConfig, stage: Stage, manifests: Mapping[str, Manifest]) -> Inputs:
     from syneg.store import tables
 
-    sources, folders = {}, {}
+    sources, places = {}, {}
     for name, address in stage.reads.items():
         maker, _, output = address.partition(".")
         made = manifests[maker]
@@ -175,8 +179,8 @@ def _inputs(config: RunConfig, stage: Stage, manifests: Mapping[str, Manifest]) 
         if output in made.tables:
             sources[name] = tables.StoredTable(path, tuple(made.tables[output]))
         else:
-            folders[name] = Path(path)
-    return Inputs(sources, folders)
+            places[name] = Path(path)
+    return Inputs(sources, places)
 
 
 def _manifest(

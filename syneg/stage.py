@@ -81,6 +81,7 @@ class Context:
 
     resources: ResourcesConfig
     scratch: Path  # an empty folder on this node, removed after the stage
+    attempt: str = ""  # a folder in the store for `store.folders`, shared by all attempts, removed after the stage
     progress: Callable[[str], None] = _silent  # shows one short line, e.g. "128/256 rows"
     done: Mapping[str, frozenset[str]] = field(default_factory=dict)  # keys already stored by a killed attempt
 

@@ -82,6 +82,11 @@ def files_below(folder: str) -> Iterator[tuple[str, int]]:
             yield path.relative_to(root).as_posix(), path.stat().st_size
 
 
+def delete(path: str) -> None:
+    """Removes `path`; nothing happens if it is not there."""
+    _local(path).unlink(missing_ok=True)
+
+
 def check_writable(folder: str) -> None:
     """Raises BadInput unless a file can be made in `folder`, which is created if absent."""
     probe = join(folder, f".writable-{uuid.uuid4().hex}")

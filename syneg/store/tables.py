@@ -5,7 +5,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
@@ -167,14 +166,3 @@ def recover(folder: str, table: str) -> tuple[list[Part], frozenset[str]]:
             parts.append(_put_part(rows.filter(pa.array(fresh)), folder, table))
         seen.update(rows[key].to_pylist())
     return parts, frozenset(seen)
-
-
-def put_folder(source: Path, folder: str) -> list[Part]:
-    """Copies every file below `source` to `folder`, and says what was put."""
-    parts = []
-    for path in sorted(source.rglob("*")):
-        if path.is_file():
-            content, name = path.read_bytes(), path.relative_to(source).as_posix()
-            files.put(files.join(folder, name), content)
-            parts.append(Part(name=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
-    return parts

@@ -83,15 +83,6 @@ def test_recover_names_a_damaged_part(tmp_path: Path) -> None:
         tables.recover(str(tmp_path), "synthetic")
 
 
-def test_folders_keep_their_files(tmp_path: Path) -> None:
-    source = tmp_path / "model"
-    (source / "1_Pooling").mkdir(parents=True)
-    (source / "1_Pooling" / "config.json").write_text("{}")
-    parts = tables.put_folder(source, str(tmp_path / "out" / "model"))
-    assert [part.name for part in parts] == ["1_Pooling/config.json"]
-    assert (tmp_path / "out" / "model" / "1_Pooling" / "config.json").read_text() == "{}"
-
-
 def test_a_damaged_part_is_named_and_never_read(tmp_path: Path) -> None:
     (part,) = tables.write(synthetic(["a"]), str(tmp_path), "synthetic", silent)
     path = files.join(str(tmp_path), "synthetic", part.name)
