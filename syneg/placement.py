@@ -12,6 +12,11 @@ def threads(workers: WorkerResources) -> int:
     return max(1, math.floor(workers.cpus))
 
 
+def node_group(workers: WorkerResources) -> dict[str, float]:
+    """The custom resource that keeps a worker on its group of nodes, which offer 1000 each: it binds, it never limits."""
+    return {workers.node_group: 0.001} if workers.node_group else {}
+
+
 def claimed_cpus(workers: WorkerResources, resources: ResourcesConfig) -> float:
     """CPUs that one worker reserves, which may be fewer than it has threads.
 

@@ -11,7 +11,7 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.encoder.recipe import Kind, Recipe, base_model
-from syneg.placement import claimed_cpus, threads
+from syneg.placement import claimed_cpus, node_group, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output, Source
@@ -121,6 +121,7 @@ def _encoded(texts: Dataset, arguments: dict[str, Any], resources: ResourcesConf
         num_cpus=claimed_cpus(pool, resources),
         num_gpus=pool.gpus or None,
         accelerator_type=pool.accelerator_type,
+        resources=node_group(pool),
     )
 
 

@@ -12,7 +12,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.generate import answers, recorded
 from syneg.generate.requests import REQUEST
-from syneg.placement import claimed_cpus, threads
+from syneg.placement import claimed_cpus, node_group, threads
 from syneg.settings.generate import GenerateConfig, RecordedEngine, VllmEngine
 from syneg.settings.resources import ResourcesConfig
 from syneg.store import models
@@ -130,7 +130,7 @@ def _processor_config(
         max_concurrent_batches=settings["max_num_seqs"] // workers.batch_rows + 1,
         concurrency=(workers.min_workers, workers.max_workers),
         accelerator_type=workers.accelerator_type,
-        placement_group_config={"bundle_per_worker": bundle},
+        placement_group_config={"bundle_per_worker": bundle | node_group(workers)},
         runtime_env={"env_vars": environment},
         chat_template_stage=False,
         tokenize_stage=False,

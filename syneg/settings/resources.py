@@ -14,6 +14,7 @@ class WorkerResources(Section):
     cpus: PositiveFloat = 1.0
     gpus: NonNegativeFloat = 0.0
     accelerator_type: str | None = None
+    node_group: str | None = None  # nodes that offer a Ray resource of this name; None: any node with enough free
     batch_rows: PositiveInt = 64
 
     @_check(mode="after")

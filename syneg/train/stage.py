@@ -14,7 +14,7 @@ from ray.train.torch import TorchTrainer
 
 from syneg.encoder.recipe import base_model
 from syneg.errors import StageFailed, SynegError
-from syneg.placement import threads
+from syneg.placement import node_group, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.resources import WorkerResources
 from syneg.settings.train import TrainConfig
@@ -65,7 +65,7 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scaling(pool: WorkerResources) -> ScalingConfig:
-    resources = {"CPU": pool.cpus, **({"GPU": pool.gpus} if pool.gpus else {})}
+    resources = {"CPU": pool.cpus, **({"GPU": pool.gpus} if pool.gpus else {}), **node_group(pool)}
     return ScalingConfig(
         num_workers=pool.max_workers,
         use_gpu=pool.gpus > 0,
