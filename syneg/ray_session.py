@@ -37,13 +37,17 @@ def session(resources: ResourcesConfig) -> Iterator[None]:
 
 def _quiet() -> None:
     """The pipeline shows the progress; Ray's own bars and hints would tear its lines apart. Its log files keep all."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # read when ray.data.llm imports vLLM, engines excepted
     import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.issue_detectors_config.detectors = []
-    for name in ("ray", "ray.data", "ray.train"):
+    llm = logging.getLogger("ray.llm")
+    if not llm.handlers:  # with a handler of its own here, none of its modules adds one that prints everything
+        llm.addHandler(logging.StreamHandler())
+    for name in ("ray", "ray.data", "ray.train", "ray.llm"):
         logging.getLogger(name).setLevel(logging.ERROR)
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
