@@ -1,11 +1,15 @@
-"""The graph: every stage as a value, and what reads what."""
+"""The graph: every stage of a run as a value, and what reads what."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
+from syneg.config import RunConfig
 from syneg.stage import Stage
 
 _CORPUS = {"passages": "corpus.passages", "queries": "corpus.queries", "qrels": "corpus.qrels"}
 _TEXTS = {"passages": "corpus.passages", "queries": "corpus.queries"}
 
-STAGES = (
+_ONE_ROUND = (
     Stage(
         "corpus",
         "syneg.corpus.stage:run",
@@ -108,6 +112,50 @@ STAGES = (
         on_ray=False,
     ),
 )
-"""In an order in which every stage comes after those it reads."""
 
-NAMES = tuple(stage.name for stage in STAGES)
+_REPEATED = ("mine", "mix", "train", "embed_tuned")
+"""The stages of a round of ANCE: negatives of the model so far, instances, training, vectors of the model that comes
+out."""
+
+
+def stages(config: RunConfig) -> tuple[Stage, ...]:
+    """The stages of a run in an order in which every one comes after those it reads.
+
+    `mine.rounds` = n unrolls the graph (ANCE, arXiv 2007.00808): round r mines with the vectors of the model that round
+    r - 1 trained, and trains that model on. Stages of the rounds before the last have the round in their names
+    (mine_1, ..., embed_tuned_1); those of the last are called as in a run of one round, so that whoever reads the model
+    or its scores reads the last one's.
+    """
+    return tuple(_unrolled(config.mine.rounds))
+
+
+def names(config: RunConfig) -> tuple[str, ...]:
+    return tuple(stage.name for stage in stages(config))
+
+
+def _unrolled(rounds: int) -> Iterator[Stage]:
+    repeated = [stage for stage in _ONE_ROUND if stage.name in _REPEATED]
+    for stage in _ONE_ROUND:
+        if stage is repeated[0]:
+            for number in range(1, rounds + 1):
+                yield from (_of_round(each, number, rounds) for each in repeated)
+        elif stage not in repeated:
+            yield stage
+
+
+def _of_round(stage: Stage, number: int, rounds: int) -> Stage:
+    """`stage` as it stands in one round: it reads its own round's tables and the model of the round before."""
+
+    def named(name: str, of_round: int) -> str:
+        return f"{name}_{of_round}" if name in _REPEATED and of_round < rounds else name
+
+    reads = dict(stage.reads)
+    for name, address in stage.reads.items():
+        source, _, output = address.partition(".")
+        reads[name] = f"{named(source, number)}.{output}"
+    if number > 1 and stage.name == "mine":
+        trained = named("embed_tuned", number - 1)
+        reads |= {f"tuned_{table}": f"{trained}.{table}" for table in ("passage_vectors", "query_vectors")}
+    if number > 1 and stage.name == "train":
+        reads["model"] = f"{named('train', number - 1)}.model"
+    return replace(stage, name=named(stage.name, number), reads=reads)

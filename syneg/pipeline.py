@@ -15,7 +15,7 @@ from typing import Protocol
 from syneg import fingerprint, ray_session
 from syneg.config import RunConfig
 from syneg.errors import BadInput, StageFailed
-from syneg.graph import NAMES, STAGES
+from syneg.graph import stages
 from syneg.settings.section import Section
 from syneg.stage import Context, Inputs, Output, Stage
 from syneg.store import files, folders, manifest
@@ -68,7 +68,7 @@ def plan(config: RunConfig, allow_unreachable: bool = False) -> list[Step]:
         BadInput: a file or model that the config names is not there.
     """
     steps: dict[str, Step] = {}
-    for stage in STAGES:
+    for stage in stages(config):
         mark = _fingerprint(config, stage, steps, allow_unreachable)
         looked_at = mark is not None and not (allow_unreachable and files.is_remote(config.store.root))
         found = manifest.load(config.store.root, stage.name, mark) if mark and looked_at else None
@@ -95,15 +95,15 @@ def _sections(config: RunConfig, stage: Stage) -> dict[str, Section]:
     return {name: getattr(config, name) for name in stage.sections}
 
 
-def run(config: RunConfig, listener: Listener, first: str = NAMES[0], last: str = NAMES[-1]) -> Finished:
-    """Runs what is not done yet, from stage `first` to stage `last`, and returns all manifests.
+def run(config: RunConfig, listener: Listener, first: str | None = None, last: str | None = None) -> Finished:
+    """Runs what is not done yet, from stage `first` to stage `last` (None: of all), and returns all manifests.
 
     Raises:
         BadInput: something the user brought is wrong, found before any stage starts, or while the corpus is read.
         StageFailed: a stage ended without a result.
     """
     steps = plan(config)
-    asked = _between(first, last)
+    asked = _between([step.stage.name for step in steps], first, last)
     _check_earlier(steps, asked)
     files.check_writable(config.store.root)
     manifests = {step.stage.name: step.manifest for step in steps if step.manifest}
@@ -220,14 +220,15 @@ def _manifest(
     )
 
 
-def _between(first: str, last: str) -> tuple[str, ...]:
+def _between(names: Sequence[str], first: str | None, last: str | None) -> Sequence[str]:
+    first, last = first or names[0], last or names[-1]
     for name in (first, last):
-        if name not in NAMES:
-            raise BadInput(f"There is no stage {name!r}. The stages are: {', '.join(NAMES)}.")
-    start, end = NAMES.index(first), NAMES.index(last)
+        if name not in names:
+            raise BadInput(f"There is no stage {name!r}. The stages are: {', '.join(names)}.")
+    start, end = names.index(first), names.index(last)
     if end < start:
-        raise BadInput(f"--from {first} comes after --to {last}. The order is: {', '.join(NAMES)}.")
-    return NAMES[start : end + 1]
+        raise BadInput(f"--from {first} comes after --to {last}. The order is: {', '.join(names)}.")
+    return names[start : end + 1]
 
 
 def _check_earlier(steps: Sequence[Step], asked: Sequence[str]) -> None:

@@ -5,18 +5,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from syneg import overrides, pipeline, terminal
+from syneg import graph, overrides, pipeline, terminal
 from syneg.commands.arguments import ConfigFile, Overrides
-from syneg.graph import NAMES
 
 
 def run(
     config: ConfigFile,
     settings: Overrides = None,
-    first: Annotated[str, typer.Option("--from", metavar="STAGE", help="Start here; earlier stages must be done.")] = (
-        NAMES[0]
-    ),
-    last: Annotated[str, typer.Option("--to", metavar="STAGE", help="Stop after this stage.")] = NAMES[-1],
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="Start here; earlier stages must be done.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="Stop after this stage.")] = None,
 ) -> None:
     """Run what is not done yet: corpus, generate, gate, embed, mine, mix, train, embed_tuned, evaluate, report."""
     resolved = overrides.load(config, settings or ())
@@ -24,7 +23,7 @@ def run(
     with terminal.Progress(console) as progress:
         finished = pipeline.run(resolved, progress, first, last)
     console.print(terminal.stage_table(finished))
-    if last == NAMES[-1]:
+    if last in (None, graph.names(resolved)[-1]):
         from syneg import runs
 
         console.print(terminal.score_table(finished))

@@ -76,9 +76,19 @@ def _bm25(collection: Collection, depth: int) -> tuple[pa.Table, np.ndarray]:
 
 def _dense(collection: Collection, depth: int) -> tuple[pa.Table, np.ndarray]:
     """Top of the frozen encoder by cosine."""
+    return _by_vectors(collection, depth, "query_vectors", "passage_vectors")
+
+
+def _ance(collection: Collection, depth: int) -> tuple[pa.Table, np.ndarray]:
+    """Top of the encoder that the round before trained (ANCE, arXiv 2007.00808); in the first round, of the base."""
+    trained = "tuned_" if "tuned_passage_vectors" in collection.inputs.tables else ""
+    return _by_vectors(collection, depth, f"{trained}query_vectors", f"{trained}passage_vectors")
+
+
+def _by_vectors(collection: Collection, depth: int, of_queries: str, of_passages: str) -> tuple[pa.Table, np.ndarray]:
     tables = collection.inputs.tables
-    queries = tables["query_vectors"].where("id", collection.queries["query_id"].to_pylist())
-    passages = tables["passage_vectors"]
+    queries = tables[of_queries].where("id", collection.queries["query_id"].to_pylist())
+    passages = tables[of_passages]
     ranking = dense.top_k(queries, passages.blocks(), depth)
     of_query, of_passage = collection.positive_ids()
     judged = passages.where("id", of_passage.unique().to_pylist())
@@ -87,7 +97,7 @@ def _dense(collection: Collection, depth: int) -> tuple[pa.Table, np.ndarray]:
     return ranking, np.einsum("jd,jd->j", left.astype(np.float32), right.astype(np.float32))
 
 
-SAMPLERS: dict[str, Sampler] = {"bm25": _bm25, "dense": _dense}
+SAMPLERS: dict[str, Sampler] = {"bm25": _bm25, "dense": _dense, "ance": _ance}
 
 
 def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, mine: MineConfig) -> Output:

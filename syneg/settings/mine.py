@@ -40,6 +40,17 @@ class Bm25Config(Section):
 class MineConfig(Section):
     """Retrieved negatives: the samplers, in the order in which the mix takes turns among them."""
 
-    samplers: dict[Literal["bm25", "dense"], SamplerConfig] = Field(
+    samplers: dict[Literal["bm25", "dense", "ance"], SamplerConfig] = Field(
         default_factory=lambda: {"dense": SamplerConfig(relative_margin=0.05), "bm25": SamplerConfig()}, min_length=1
     )
+    rounds: PositiveInt = 1  # of ANCE: each mines with the encoder that the one before trained, and trains it on
+
+    @_check(mode="after")
+    def _fits_its_samplers(self) -> "MineConfig":
+        if ("ance" in self.samplers) != (self.rounds > 1):
+            raise ValueError(
+                "mine.rounds above 1 and mine.samplers.ance go together: without a trained model to mine with ance "
+                f"would be dense, and without ance no round would differ; seen rounds={self.rounds} and the samplers "
+                f"{', '.join(self.samplers)}"
+            )
+        return self

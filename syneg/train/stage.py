@@ -34,7 +34,9 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: Trai
         raise StageFailed("There is no instance to train on: the mix rejected all. See its counts of rejected rows.")
     pool = context.resources.train
     journal: Any = ray.remote(Journal).options(num_cpus=0).remote()
-    job = Job(base_model(encoder), encoder, train, ray.put(instances), journal, threads(pool))
+    job = Job(
+        inputs.folders.get("model") or base_model(encoder), encoder, train, ray.put(instances), journal, threads(pool)
+    )
     trainer = TorchTrainer(
         _work,
         train_loop_config={"job": job},

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pytest
 
-from syneg import pipeline
+from syneg import graph, pipeline
 from syneg.config import RunConfig
 from syneg.store.manifest import output_folder
 from syneg.texts import normalized, passage_text
@@ -78,7 +78,7 @@ def report(config: RunConfig) -> dict:
 def test_the_report_has_every_stage_and_the_scores(finished: tuple[RunConfig, Path]) -> None:
     config, _ = finished
     content = report(config)
-    assert list(content["stages"]) == list(pipeline.NAMES)
+    assert list(content["stages"]) == list(graph.names(config))
     for stage in content["stages"].values():
         assert stage["rows_in"] == stage["rows_out"] + sum(stage["rejected"].values())
         assert stage["rows_out"] > 0

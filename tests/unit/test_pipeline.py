@@ -66,8 +66,7 @@ class Heard:
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
-    monkeypatch.setattr(pipeline, "STAGES", STAGES)
-    monkeypatch.setattr(pipeline, "NAMES", tuple(stage.name for stage in STAGES))
+    monkeypatch.setattr(pipeline, "stages", lambda config: STAGES)
     CALLS.clear()
     return RunConfig.model_validate({"name": "x", "store": {"root": str(tmp_path)}, "corpus": {"source": "stdlib"}})
 
@@ -140,7 +139,32 @@ def test_a_manifest_that_cannot_be_read_is_named(config: RunConfig) -> None:
 
 
 def test_every_stage_reads_what_an_earlier_one_makes() -> None:
-    made: set[str] = set()
-    for stage in graph.STAGES:
-        assert set(stage.reads.values()) <= made, stage.name
-        made |= {f"{stage.name}.{output}" for output in stage.writes + stage.folders}
+    for config in (of_rounds(1), of_rounds(3)):
+        made: set[str] = set()
+        for stage in graph.stages(config):
+            assert set(stage.reads.values()) <= made, stage.name
+            made |= {f"{stage.name}.{output}" for output in stage.writes + stage.folders}
+
+
+def test_a_round_mines_with_the_model_that_the_round_before_trained() -> None:
+    stages = {stage.name: stage for stage in graph.stages(of_rounds(3))}
+    assert [name for name in stages if name.startswith(("mine", "mix", "train", "embed"))] == [
+        "embed",
+        *("mine_1", "mix_1", "train_1", "embed_tuned_1"),
+        *("mine_2", "mix_2", "train_2", "embed_tuned_2"),
+        *("mine", "mix", "train", "embed_tuned"),
+    ]
+    assert "tuned_passage_vectors" not in stages["mine_1"].reads
+    assert stages["mine_2"].reads["tuned_passage_vectors"] == "embed_tuned_1.passage_vectors"
+    assert stages["mine"].reads["tuned_query_vectors"] == "embed_tuned_2.query_vectors"
+    assert stages["mine"].reads["passage_vectors"] == "embed.passage_vectors"
+    assert stages["embed_tuned_2"].reads["model"] == stages["train"].reads["model"] == "train_2.model"
+    assert "model" not in stages["train_1"].reads
+    assert stages["mix_2"].reads["candidates"] == "mine_2.candidates"
+    assert stages["evaluate"].reads["tuned_passage_vectors"] == "embed_tuned.passage_vectors"
+
+
+def of_rounds(rounds: int) -> RunConfig:
+    samplers = {"dense": {}, "ance": {}} if rounds > 1 else {"dense": {}}
+    mine = {"samplers": samplers, "rounds": rounds}
+    return RunConfig.model_validate({"name": "x", "corpus": {"source": "stdlib"}, "mine": mine})

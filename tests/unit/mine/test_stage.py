@@ -51,8 +51,8 @@ def inputs() -> Inputs:
     )
 
 
-def mined(inputs: Inputs, tmp_path: Path, **samplers: SamplerConfig) -> list[dict]:
-    config = MineConfig.model_validate({"samplers": samplers})
+def mined(inputs: Inputs, tmp_path: Path, rounds: int = 1, **samplers: SamplerConfig) -> list[dict]:
+    config = MineConfig.model_validate({"samplers": samplers, "rounds": rounds})
     output = stage.run(inputs, Context(ResourcesConfig(), tmp_path), bm25=Bm25Config(), mine=config)
     table = rows_of(output, "candidates")
     assert output.rows_in == table.num_rows
@@ -95,3 +95,24 @@ def test_margin_uses_the_sampler_s_own_scores(inputs: Inputs, tmp_path: Path) ->
         limit = row["positive_score"] * (1 - 0.9)
         if row["passage_id"] in ("p2", "p3", "p5"):
             assert (row["reject_reason"] == "above_margin") == (row["score"] > limit)
+
+
+def test_a_later_round_of_ance_mines_with_the_trained_vectors(inputs: Inputs, tmp_path: Path) -> None:
+    samplers = {"ance": SamplerConfig(), "dense": SamplerConfig()}
+    first = mined(inputs, tmp_path, rounds=2, **samplers)
+    trained = {"tuned_passage_vectors": vectors(list(TEXTS), 3), "tuned_query_vectors": vectors(["q0", "q1"], 4)}
+    second = mined(Inputs({**inputs.tables, **trained}), tmp_path, rounds=2, **samplers)
+    swapped = Inputs({**inputs.tables, **{name.removeprefix("tuned_"): table for name, table in trained.items()}})
+
+    def scores(rows: list[dict], sampler: str) -> dict[str, float]:
+        return {row["passage_id"]: row["score"] for row in rows if row["sampler"] == sampler}
+
+    assert scores(first, "ance") == scores(first, "dense") == scores(second, "dense")
+    assert scores(second, "ance") == scores(mined(swapped, tmp_path, dense=SamplerConfig()), "dense")
+    assert scores(second, "ance") != scores(second, "dense")
+
+
+@pytest.mark.parametrize("settings", [{"samplers": {"ance": {}}}, {"samplers": {"dense": {}}, "rounds": 2}])
+def test_ance_and_rounds_go_together(settings: dict) -> None:
+    with pytest.raises(ValueError, match="go together"):
+        MineConfig.model_validate(settings)
