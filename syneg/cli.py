@@ -1,10 +1,13 @@
 """The `syneg` command: every command by its name, and exit codes."""
 
 import sys
+import traceback
+from types import TracebackType
 
 import typer
 
-from syneg.commands import corpus, run
+from syneg import redaction, termination
+from syneg.commands import cluster, corpus, run
 from syneg.errors import SynegError
 
 app = typer.Typer(
@@ -12,20 +15,31 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Synthetic and mined hard negatives for dense retrievers, fine-tuning, and a verdict on whether they helped.",
-    epilog="Exit codes: 0 done, 2 bad config or input (nothing was started), 1 failed.",
+    epilog="Exit codes: 0 done, 2 bad config or input (nothing was started), 1 failed, 143 stopped.",
 )
 
 for command in (
     run.run,
     run.plan,
     corpus.corpus,
+    cluster.submit,
+    cluster.status,
 ):
     app.command()(command)
 
 
 def main() -> None:
+    sys.excepthook = _show_unexpected
+    termination.listen()
     try:
         app()
     except SynegError as error:
-        print(f"syneg: {error}", file=sys.stderr)
+        print(f"syneg: {redaction.redacted(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except termination.Stopped as stopped:
+        print(f"syneg: {stopped.message}", file=sys.stderr)
+        sys.exit(stopped.exit_code)
+
+
+def _show_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(redaction.redacted("".join(traceback.format_exception(kind, error, trace))))

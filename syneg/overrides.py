@@ -9,6 +9,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from syneg import redaction
 from syneg.config import RunConfig
 from syneg.errors import BadInput
 
@@ -34,6 +35,11 @@ def load(path: str, overrides: Sequence[str] = ()) -> RunConfig:
         if not equals or not key:
             raise BadInput(f"{override!r}: expected section.key=value, e.g. train.epochs=2.")
         _put(settings, key, _parse(value, f"{override!r}"))
+    if held := list(redaction.found_in(settings)):
+        raise BadInput(
+            f"{path}: {', '.join(held)} holds a secret. A config is stored beside what it makes, and shown. Give "
+            "secrets by the environment of the nodes (AWS_SECRET_ACCESS_KEY, ...); a setting names the variable."
+        )
     try:
         return RunConfig.model_validate(settings)
     except ValidationError as error:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from syneg import termination
 from syneg.settings.resources import ResourcesConfig
 
 
@@ -18,17 +19,18 @@ def session(resources: ResourcesConfig) -> Iterator[None]:
         yield
         return
     address = resources.address or os.environ.get("RAY_ADDRESS")
-    if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    else:
-        ray.init(
-            address="local",
-            num_cpus=resources.cpus,
-            object_store_memory=int(resources.object_store_gib * 2**30),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+    with termination.kept():
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=resources.cpus,
+                object_store_memory=int(resources.object_store_gib * 2**30),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """The fields of KubeRay 1.6's RayCluster and RayJob that our manifests use, as JSON Schema.
 
-Transcribed by hand from the API reference of the ray.io/v1 resources, since no package ships the CRDs. A pod template is
-not described here: the tests check it as a Pod against Kubernetes' own schemas.
+Transcribed by hand from the API reference of the ray.io/v1 resources, since no package ships the CRDs. A pod template
+is not described here: the tests check it as a Pod against Kubernetes' own schemas.
 """
 
 from typing import Any

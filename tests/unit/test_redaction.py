@@ -1,0 +1,84 @@
+"""Planted keys: nothing that is shown or written may hold one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from syneg import overrides
+from syneg.errors import BadInput
+from syneg.redaction import MASK, found_in, redacted
+
+# Put together here, so that no scanner of this repository takes them for real.
+PLANTED = {
+    "AWS": "AKIA" + "ABCDEFGHIJKLMNOP",
+    "Hugging Face": "hf_" + "a1B2" * 9,
+    "OpenAI": "sk-" + "proj-" + "Zz9" * 10,
+    "GitHub": "ghp_" + "a1B2" * 9,
+    "Slack": "xoxb-" + "1234567890-abc",
+    "Google": "AIza" + "a" * 35,
+    "JWT": "eyJ" + "a" * 12 + ".eyJ" + "b" * 12 + "." + "c" * 20,
+    "key": "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+}
+
+
+@pytest.mark.parametrize("secret", PLANTED.values(), ids=PLANTED)
+def test_known_forms_are_masked(secret: str) -> None:
+    assert redacted(f"before {secret} after", {}) == f"before {MASK} after"
+
+
+def test_what_the_environment_calls_secret_is_masked_wherever_it_stands() -> None:
+    environment = {"AWS_SECRET_ACCESS_KEY": "wJalr/XUtnFEMI+bPx", "RAY_AUTH_TOKEN": "t0k3n-t0k3n-t0k3n"}
+    text = "PUT https://b/k?x=wJalr/XUtnFEMI+bPx&t=t0k3n-t0k3n-t0k3n"
+    assert redacted(text, environment) == f"PUT https://b/k?x={MASK}&t={MASK}"
+
+
+def test_switches_and_places_are_no_secrets() -> None:
+    environment = {
+        "TOKENIZERS_PARALLELISM": "falsehood",
+        "RAY_AUTH_TOKEN_PATH": "/home/ray/token",
+        "MY_TOKEN": "true",
+    }
+    assert redacted("falsehood /home/ray/token true", environment) == "falsehood /home/ray/token true"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("s3://key:secret@bucket/a", f"s3://{MASK}@bucket/a"),
+        ("Authorization: Bearer abc.def", f"Authorization: Bearer {MASK}"),
+        ("https://b/k?X-Amz-Signature=abc123&y=1", f"https://b/k?X-Amz-Signature={MASK}&y=1"),
+        ("s3://bucket/a@b:c/d", "s3://bucket/a@b:c/d"),
+        ("the tokens of sk-learn and a ghost", "the tokens of sk-learn and a ghost"),
+    ],
+)
+def test_addresses_and_headers(text: str, expected: str) -> None:
+    assert redacted(text, {}) == expected
+
+
+def test_a_config_with_a_secret_is_refused_by_its_key_alone() -> None:
+    for name, secret in PLANTED.items():
+        with pytest.raises(BadInput, match=r"generate\.engine\.engine_kwargs\.download_dir holds a secret") as refused:
+            overrides.load("configs/demo.yaml", [f"generate.engine.engine_kwargs.download_dir={json.dumps(secret)}"])
+        assert secret not in str(refused.value), name
+    with pytest.raises(BadInput, match="hf_token"):
+        overrides.load("configs/demo.yaml", ["generate.engine.engine_kwargs.hf_token=plainword"])
+
+
+def test_the_shipped_configs_hold_none() -> None:
+    for path in Path("configs").rglob("*.yaml"):
+        import yaml
+
+        assert list(found_in(yaml.safe_load(path.read_text(encoding="utf-8")))) == [], path
+
+
+def test_an_unexpected_failure_shows_no_secret() -> None:
+    """Also a traceback, and a value that a validator would quote."""
+    secret = PLANTED["AWS"]
+    code = f"import syneg.cli as c\nc.app = lambda: (_ for _ in ()).throw(RuntimeError('{secret} leaked'))\nc.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"RuntimeError: {MASK} leaked" in done.stderr
+    assert secret not in done.stderr
