@@ -13,7 +13,7 @@ def threads(workers: WorkerResources) -> int:
 
 
 def node_group(workers: WorkerResources) -> dict[str, float]:
-    """The custom resource that keeps a worker on its group of nodes, which offer 1000 each: it binds, it never limits."""
+    """The custom resource that keeps a worker on its group. Its nodes offer 1000 each: it binds, it never limits."""
     return {workers.node_group: 0.001} if workers.node_group else {}
 
 

@@ -1,12 +1,14 @@
 """What a run looks like in a terminal: one live line per stage, then tables."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from syneg.cost import Estimate
 from syneg.pipeline import Finished, Step
 from syneg.stage import Stage
 from syneg.store.manifest import Manifest
@@ -77,6 +79,23 @@ def score_table(finished: Finished) -> Table:
         table.add_column(measure, justify="right")
     for system, scores in systems.items():
         table.add_row(system, *(f"{scores[measure]:.4f}" for measure in measures))
+    return table
+
+
+def cost_table(estimates: Sequence[Estimate]) -> Table:
+    """What each stage should take: an estimate from the rates in the config."""
+    table = Table("stage", title="Estimated from resources.estimate, not measured", title_justify="left")
+    for heading in ("rows", "tokens", "stored", "GPUs", "hours", "USD"):
+        table.add_column(heading, justify="right")
+    for one in estimates:
+        tokens = f"{one.tokens:,}" if one.tokens else ""
+        price = "" if one.usd is None else f"{one.usd:,.2f}"
+        stored = f"{one.bytes / 2**30:,.2f} GiB" if one.bytes else ""
+        hours = f"{one.seconds / 3600:,.2f}"
+        table.add_row(one.stage, f"{one.rows:,}", tokens, stored, f"{one.gpus:g}" if one.gpus else "", hours, price)
+    total = None if estimates[0].usd is None else sum(one.usd or 0.0 for one in estimates)
+    hours = sum(one.seconds for one in estimates) / 3600
+    table.add_row("in all", "", "", "", "", f"{hours:,.2f}", "" if total is None else f"{total:,.2f}")
     return table
 
 

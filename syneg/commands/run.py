@@ -1,12 +1,22 @@
 """Running a config, and looking at what that would do."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from syneg import graph, overrides, pipeline, terminal
+from syneg import cost, graph, overrides, pipeline, terminal
 from syneg.commands.arguments import ConfigFile, Overrides
+from syneg.config import RunConfig
+from syneg.store.manifest import Manifest
+
+
+class Log(StrEnum):
+    text = "text"
+    json = "json"
 
 
 def run(
@@ -16,12 +26,15 @@ def run(
         str | None, typer.Option("--from", metavar="STAGE", help="Start here; earlier stages must be done.")
     ] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="Stop after this stage.")] = None,
+    log: Annotated[Log, typer.Option("--log", help="Lines for people, or one JSON object a line.")] = Log.text,
 ) -> None:
     """Run what is not done yet: corpus, generate, gate, embed, mine, mix, train, embed_tuned, evaluate, report."""
     resolved = overrides.load(config, settings or ())
     console = Console()
-    with terminal.Progress(console) as progress:
-        finished = pipeline.run(resolved, progress, first, last)
+    with _watched(resolved, console, log) as listener:
+        finished = pipeline.run(resolved, listener, first, last)
+    if log is Log.json:
+        console = Console(stderr=True)  # the log stays one JSON object a line
     console.print(terminal.stage_table(finished))
     if last in (None, graph.names(resolved)[-1]):
         from syneg import runs
@@ -30,7 +43,35 @@ def run(
         console.print(f"Report: {runs.publish_run(finished)}")
 
 
+def _sizes(corpus: Manifest) -> dict[str, int]:
+    queries, judgements = corpus.facts["queries"], corpus.facts["judgements"]
+    return {
+        "passages": corpus.facts["passages"],
+        "queries": sum(queries.values()),
+        "training_pairs": judgements["train"],
+        "test_queries": queries["test"],
+    }
+
+
+@contextmanager
+def _watched(config: RunConfig, console: Console, log: Log) -> Iterator[pipeline.Listener]:
+    """Everyone who hears of the run: the terminal or the log, the record in storage, Ray's metrics."""
+    from syneg import runs
+    from syneg.watch import listeners, metrics
+
+    folder = runs.folder(config.store.root, config.name)
+    with ExitStack() as stack:
+        shown = listeners.JsonLines(config.name) if log is Log.json else stack.enter_context(terminal.Progress(console))
+        recorder = stack.enter_context(listeners.Recorder(config, folder, graph.names(config)))
+        yield listeners.Everyone([shown, recorder, metrics.RayMetrics(config.name)])
+
+
 def plan(config: ConfigFile, settings: Overrides = None) -> None:
     """Show what is done and what would run, without starting anything."""
     resolved = overrides.load(config, settings or ())
-    Console().print(terminal.plan_table(pipeline.plan(resolved, allow_unreachable=True)))
+    steps = pipeline.plan(resolved, allow_unreachable=True)
+    Console().print(terminal.plan_table(steps))
+    corpus = steps[0].manifest
+    sizes = cost.sizes(resolved, _sizes(corpus) if corpus else None)
+    if estimates := cost.estimate(resolved, sizes, graph.names(resolved)):
+        Console().print(terminal.cost_table(estimates))

@@ -24,6 +24,28 @@ class WorkerResources(Section):
         return self
 
 
+class EstimateConfig(Section):
+    """What `syneg plan` and `syneg status` reckon with. Every figure is an assumption for you to replace by your own
+    measurement or contract; docs/scale.md says where each comes from. None enters a fingerprint.
+    """
+
+    usd_per_gpu_hour: NonNegativeFloat | None = None  # None: no price is shown
+    usd_per_cpu_hour: NonNegativeFloat = 0.05
+    passages: PositiveInt | None = None  # of a collection that is not read yet; a finished corpus stage knows better
+    training_pairs: PositiveInt | None = None
+    queries: PositiveInt | None = None  # of all splits
+    test_queries: PositiveInt | None = None
+    dimensions: PositiveInt = 384
+    prompt_tokens: PositiveInt = 700  # mean of a request
+    output_tokens: PositiveInt = 300
+    prompt_tokens_per_second: PositiveFloat = 20_000.0  # of one worker that writes, a share of its time each
+    output_tokens_per_second: PositiveFloat = 2_500.0
+    texts_encoded_per_second: PositiveFloat = 1_500.0  # of one worker
+    texts_trained_per_second: PositiveFloat = 400.0  # of one worker: forward and backward, gradient caching included
+    scores_per_second: PositiveFloat = 5e9  # query-passage scores of the search, over the machine that mines
+    rows_per_second: PositiveFloat = 20_000.0  # read, checked and written by everything else
+
+
 class ResourcesConfig(Section):
     """Where and how wide; never which rows. Used for a local Ray unless the job joins a cluster by its address."""
 
@@ -34,3 +56,4 @@ class ResourcesConfig(Section):
     vllm_kv_cache_gib: PositiveInt = 2  # on a CPU
     encode: WorkerResources = WorkerResources(batch_rows=256)
     train: WorkerResources = WorkerResources()
+    estimate: EstimateConfig = EstimateConfig()

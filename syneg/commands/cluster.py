@@ -1,0 +1,74 @@
+"""Runs on a cluster: sending one there, and looking at one from anywhere that can read its storage."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from syneg import overrides
+from syneg.commands.arguments import ConfigFile, Overrides
+
+Address = Annotated[
+    str,
+    typer.Option(
+        "--address", envvar="RAY_API_SERVER_ADDRESS", help="The head's dashboard, e.g. http://127.0.0.1:8265."
+    ),
+]
+
+
+def submit(
+    config: ConfigFile,
+    settings: Overrides = None,
+    address: Address = "http://127.0.0.1:8265",
+    detach: Annotated[bool, typer.Option("--detach", help="Do not follow the log.")] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Send it beyond this machine without a token or TLS.")
+    ] = False,
+) -> None:
+    """Run a config on a Ray cluster. The same command again joins a job that runs, or goes on with one that failed."""
+    from syneg.cluster import address as addresses
+    from syneg.cluster import client
+    from syneg.cluster.job import job
+
+    addresses.check(address, insecure=insecure)
+    wanted = job(overrides.load(config, settings or ()), config, settings or (), Path.cwd())
+    console = Console(stderr=True)
+    head = client.Head(address)
+    submission, new = head.submit(wanted)
+    console.print(f"{'Submitted' if new else 'Joined'} {submission}", highlight=False)
+    how_to = f"follow it by the same command, stop it by: ray job stop --address {address} {submission}"
+    if detach:
+        console.print(f"To {how_to}", highlight=False, soft_wrap=True)
+        return
+    try:
+        code = head.follow(submission, _show)
+    except KeyboardInterrupt:
+        console.print(f"\nDetached; {submission} runs on. To {how_to}", highlight=False, soft_wrap=True)
+        raise typer.Exit(130) from None
+    raise typer.Exit(code)
+
+
+def status(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, e.g. out/runs/demo, or its config.")],
+    settings: Overrides = None,
+) -> None:
+    """What of a run is done, what runs, its rate, time left and price: from its storage alone."""
+    from syneg.errors import BadInput
+    from syneg.runs import folder
+    from syneg.watch import progress
+    from syneg.watch import status as shown
+
+    if run.endswith((".yaml", ".yml")):
+        config = overrides.load(run, settings or ())
+        run = folder(config.store.root, config.name)
+    found = progress.load(run.rstrip("/"))
+    if found is None:
+        raise BadInput(f"{run}: no run has begun there (no progress.json). Expected a folder ROOT/runs/NAME.")
+    Console().print(shown.table(found))
+
+
+def _show(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

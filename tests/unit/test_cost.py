@@ -1,0 +1,72 @@
+"""The arithmetic of the plan, against numbers worked out by hand."""
+
+import pytest
+
+from syneg import cost, overrides
+from syneg.config import RunConfig
+from syneg.cost import Sizes
+from syneg.graph import names
+
+
+def config(*settings: str) -> RunConfig:
+    return overrides.load("configs/msmarco.yaml", settings)
+
+
+def one(stage: str, *settings: str, size: Sizes | None = None) -> cost.Estimate:
+    run = config(*settings)
+    (found,) = cost.estimate(run, size or Sizes(1000, 300, 200, 50), (stage,))
+    return found
+
+
+def test_generation_counts_tokens_both_ways_and_shares_the_workers() -> None:
+    found = one(
+        "generate",
+        "generate.max_pairs=100",
+        "generate.samples_per_pair=2",
+        "resources.generate.max_workers=4",
+        "resources.estimate.prompt_tokens=500",
+        "resources.estimate.output_tokens=250",
+        "resources.estimate.prompt_tokens_per_second=10000.0",
+        "resources.estimate.output_tokens_per_second=1000.0",
+    )
+    assert found.rows == 200
+    assert found.tokens == 200 * 750
+    assert found.seconds == pytest.approx(200 * (0.05 + 0.25) / 4)
+    assert found.gpus == 4
+
+
+def test_vectors_take_two_bytes_a_dimension() -> None:
+    found = one("embed", "resources.estimate.dimensions=1024", "resources.estimate.texts_encoded_per_second=100.0")
+    assert (found.rows, found.bytes) == (1300, 1300 * 2048)
+    assert found.seconds == pytest.approx(1300 / (100 * 8))
+
+
+def test_rounds_cost_each() -> None:
+    run = config("mine.rounds=2", "mine.samplers.ance={}")
+    found = [estimate.stage for estimate in cost.estimate(run, Sizes(10, 10, 5, 2), names(run))]
+    assert {"mine_1", "mine", "train_1", "train"} <= set(found)
+
+
+def test_a_price_is_what_a_stage_holds_at_its_widest() -> None:
+    run = config("resources.estimate.usd_per_gpu_hour=3.0", "resources.estimate.usd_per_cpu_hour=0.1")
+    train = run.resources.train
+    expected = train.max_workers * (3.0 * train.gpus + 0.1 * train.cpus)
+    assert cost.usd({"train": 3600.0}, run.resources) == pytest.approx(expected)
+    assert cost.usd({"train": 3600.0}, config("resources.estimate.usd_per_gpu_hour=null").resources) is None
+
+
+def test_nothing_is_guessed_of_a_collection_that_nobody_described() -> None:
+    run = overrides.load("configs/demo.yaml")
+    assert cost.estimate(run, cost.sizes(run), names(run)) == []
+    known = cost.sizes(run, {"passages": 10, "queries": 4, "training_pairs": 3, "test_queries": 1})
+    assert [found.stage for found in cost.estimate(run, known, names(run))] == list(names(run))[
+        :-1
+    ]  # all but the report
+
+
+def test_estimates_enter_no_fingerprint() -> None:
+    from syneg import pipeline
+
+    first = pipeline.plan(overrides.load("configs/demo.yaml"))
+    other = pipeline.plan(overrides.load("configs/demo.yaml", ["resources.estimate.output_tokens=7"]))
+    assert [step.fingerprint for step in first] == [step.fingerprint for step in other]
