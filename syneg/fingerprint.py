@@ -42,7 +42,7 @@ def _canonical(section: Section, key: str) -> dict[str, Any]:
 
 def _plain(value: Any, key: str) -> Any:
     if isinstance(value, Section):
-        return _canonical(value, key)
+        return _canonical(value, key) if value.decides_rows() else None
     if isinstance(value, dict):
         # Order is kept: that of the samplers decides who is asked first.
         return [[name, _plain(inner, f"{key}.{name}")] for name, inner in value.items()]

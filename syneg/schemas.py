@@ -37,7 +37,7 @@ ANSWERS = _schema(
     ("model", _TEXT),
     ("seed", pa.int64()),
     ("answer", _TEXT),
-    ("finish_reason", _TEXT),  # "stop", "length" (cut at a limit), "error" or "no_answer"
+    ("finish_reason", _TEXT),  # "stop", "length" (cut at a limit), "refusal", "error" or "no_answer"
     ("error", _TEXT),
     ("input_tokens", pa.int32()),
     ("output_tokens", pa.int32()),
@@ -146,6 +146,7 @@ CORPUS_REASONS = (
 SYNTHETIC_REASONS = (
     "engine_error",
     "no_answer",
+    "refused",
     "truncated",
     "malformed",
     "empty",

@@ -7,6 +7,8 @@ from typing import Any
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell them; UTF-8, and so Arrow, cannot hold them
 
+_NOTHING_WRITTEN = {"error": "engine_error", "no_answer": "no_answer", "refusal": "refused"}
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -39,8 +41,8 @@ def schema(
 
 def parse(text: str, finish_reason: str, *, reflection: bool) -> Answer | str:
     """The answer in `text`, or the reason why there is none. Never raises."""
-    if finish_reason in ("error", "no_answer"):
-        return "engine_error" if finish_reason == "error" else "no_answer"
+    if finish_reason in _NOTHING_WRITTEN:
+        return _NOTHING_WRITTEN[finish_reason]
     try:
         content = json.loads(text, strict=False)  # strict=False: line breaks inside a string are common and harmless
     except (ValueError, RecursionError):  # a deep nest of brackets is no answer either

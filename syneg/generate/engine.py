@@ -1,199 +1,33 @@
-"""From messages to answers: one function, whatever the engine.
+"""From messages to answers: one function, whatever the engine."""
 
-vLLM runs through ray.data.llm. Its settings here are those without which it fails or loses rows; each says why.
-"""
+from ray.data import Dataset
 
-import json
-from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-from ray.data import ActorPoolStrategy, Dataset
-
-from syneg.generate import answers, recorded
-from syneg.generate.requests import REQUEST
-from syneg.placement import claimed_cpus, node_group, threads
-from syneg.settings.generate import GenerateConfig, RecordedEngine, VllmEngine
+from syneg.generate.engines import endpoint, recorded, vllm
+from syneg.generate.engines.asked import Asked
+from syneg.settings.generate import Engine, OpenaiEngine, RecordedEngine
 from syneg.settings.resources import ResourcesConfig
 from syneg.store import models
 
-if TYPE_CHECKING:
-    from ray.data.llm import vLLMEngineProcessorConfig
 
-LIGHT = 0.1
-"""CPUs of a step beside the engine. With whole ones, two cores could not hold them all and would wait for ever."""
-_CARRIED = [name for name in REQUEST.names if name != "sample"]
-_TOKENIZER_BYTES = 512 * 2**20  # what a process with transformers in it takes
-_MAX_NUM_SEQS = 256  # requests that vLLM works on at once
-
-
-def identity(engine: VllmEngine | RecordedEngine) -> str:
-    """What wrote the answers, by content: enters every negative_id."""
+def identity(engine: Engine) -> str:
+    """What wrote the answers, by content where that can be had: enters every negative_id."""
     if isinstance(engine, RecordedEngine):
         return f"recorded@{recorded.digest(engine.path)[:12]}"
+    if isinstance(engine, OpenaiEngine):
+        return f"{engine.model}@{engine.base_url}"
     return f"{engine.model}@{models.digest(engine.model, 'generate.engine.model')[:12]}"
 
 
-def answer(requests: Dataset, generate: GenerateConfig, resources: ResourcesConfig) -> Dataset:
-    """`requests` (with messages, seed) without messages, and with answer, finish_reason, error, input_tokens,
-    output_tokens, asked_at and seconds. One row out for each row in; lazy. Engines run only while it is computed.
+def answer(requests: Dataset, columns: list[str], asked: Asked, engine: Engine, resources: ResourcesConfig) -> Dataset:
+    """`requests` (`messages`, `seed`, and whatever else is in `columns`) as `columns` and those of `ANSWERED`.
+
+    One row out for each row in; lazy. Engines run only while it is computed.
+
+    Raises:
+        BadInput: the model, the recorded answers or the key of the endpoint are not there.
     """
-    if isinstance(generate.engine, RecordedEngine):
-        return recorded.answer(requests, generate.engine)
-    return _vllm(requests, generate, generate.engine, resources)
-
-
-def _vllm(requests: Dataset, generate: GenerateConfig, engine: VllmEngine, resources: ResourcesConfig) -> Dataset:
-    from ray.data.llm import build_processor
-
-    folder = str(models.servable(engine.model, "generate.engine.model"))
-    grammar = answers.schema(
-        reflection=generate.reflection,
-        max_reasoning_chars=generate.max_reasoning_chars,
-        min_negative_chars=generate.min_negative_chars,
-        max_negative_chars=generate.max_negative_chars,
-    )
-    sampling = {
-        "temperature": generate.temperature,
-        "top_p": generate.top_p,
-        "repetition_penalty": generate.repetition_penalty,
-        "max_tokens": generate.max_tokens,
-        "structured_outputs": {"json": json.dumps(grammar)},
-    }
-    processor = build_processor(
-        _processor_config(folder, generate, engine, resources),
-        preprocess=partial(_with_sampling, sampling=sampling),
-        preprocess_map_kwargs={"num_cpus": LIGHT},
-        postprocess_map_kwargs={"num_cpus": LIGHT},
-    )
-    workers = resources.generate
-    tokenized = requests.map_batches(
-        ChatTokenizer,
-        fn_constructor_args=(folder, engine.chat_template_kwargs, engine.trust_remote_code),
-        compute=ActorPoolStrategy(min_size=1, max_size=workers.max_workers),
-        num_cpus=LIGHT,
-        memory=_TOKENIZER_BYTES,
-        batch_size=workers.batch_rows,
-        batch_format="pyarrow",
-    )
-    return processor(tokenized).map_batches(
-        partial(_answers, max_tokens=generate.max_tokens, max_model_len=generate.max_model_len),
-        batch_size=None,
-        batch_format="pyarrow",
-        num_cpus=LIGHT,
-    )
-
-
-def _processor_config(
-    folder: str, generate: GenerateConfig, engine: VllmEngine, resources: ResourcesConfig
-) -> "vLLMEngineProcessorConfig":
-    from ray.data.llm import vLLMEngineProcessorConfig
-
-    workers = resources.generate
-    settings: dict[str, Any] = {
-        "max_model_len": generate.max_model_len,
-        "max_num_seqs": _MAX_NUM_SEQS,
-        "trust_remote_code": engine.trust_remote_code,
-        # A small model pads JSON with white space without end unless the grammar forbids it.
-        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
-    }
-    bundle: dict[str, float] = {"CPU": claimed_cpus(workers, resources)}
-    environment: dict[str, str] = {}
-    if workers.gpus:
-        ranks = engine.engine_kwargs.get("tensor_parallel_size", 1) * engine.engine_kwargs.get(
-            "pipeline_parallel_size", 1
-        )
-        bundle = {"CPU": workers.cpus / ranks, "GPU": workers.gpus / ranks}
-    else:
-        # Seeded requests with chunked prefill end the engine on a CPU ("CPU Generator does not use offset"); without
-        # chunks a batch of tokens has to hold the longest prompt. bfloat16 is 4 times slower where there is no AVX-512.
-        settings |= {
-            "dtype": "float32",
-            "enforce_eager": True,  # compiling takes a CPU two minutes, more than it saves on a small model
-            "enable_chunked_prefill": False,
-            "max_num_batched_tokens": max(generate.max_model_len, 2048),
-        }
-        # vLLM's own binding leaves one core idle for its scheduler, which is half of a laptop's two, and gives the
-        # engines of one node the same cores.
-        environment |= {
-            "VLLM_CPU_KVCACHE_SPACE": str(resources.vllm_kv_cache_gib),
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "OMP_NUM_THREADS": str(threads(workers)),
-        }
-    settings |= engine.engine_kwargs
-    return vLLMEngineProcessorConfig(
-        model_source=folder,
-        engine_kwargs=settings,
-        batch_size=workers.batch_rows,
-        # Enough small batches in flight to fill the engine, and one more to hide the hand-over. The limit of tasks in
-        # flight is left to Ray's default: lowered to the same number, the pool never scales up.
-        max_concurrent_batches=settings["max_num_seqs"] // workers.batch_rows + 1,
-        concurrency=(workers.min_workers, workers.max_workers),
-        accelerator_type=workers.accelerator_type,
-        placement_group_config={"bundle_per_worker": bundle | node_group(workers)},
-        runtime_env={"env_vars": environment},
-        chat_template_stage=False,
-        tokenize_stage=False,
-        detokenize_stage=False,
-        should_continue_on_error=True,
-        log_engine_metrics=False,
-    )
-
-
-class ChatTokenizer:
-    """Messages to token ids, by the model's own chat template.
-
-    vLLM would take the rendered text too, but then puts a second begin-of-text before the one that many templates hold.
-    """
-
-    def __init__(self, folder: str, template_kwargs: dict[str, Any], trust_remote_code: bool) -> None:
-        from transformers import AutoTokenizer
-
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        self._template_kwargs = template_kwargs
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        tokens = self._tokenizer.apply_chat_template(
-            batch["messages"].to_pylist(),
-            tokenize=True,
-            add_generation_prompt=True,
-            return_dict=False,
-            **self._template_kwargs,
-        )
-        # Of the other columns only these: ray.data.llm takes one named "model" for the name of a LoRA adapter.
-        return batch.select(_CARRIED).append_column("tokenized_prompt", pa.array(tokens, pa.list_(pa.int32())))
-
-
-def _with_sampling(row: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]:
-    return {"sampling_params": sampling | {"seed": row["seed"]}}
-
-
-def _answers(batch: pa.Table, max_tokens: int, max_model_len: int) -> pa.Table:
-    """The processor's rows as answers.
-
-    It drops vLLM's finish reason, so that is told from the counts. An error row has the other rows' columns only as
-    long as there is no postprocess function, which is why there is none.
-    """
-    texts, inputs, outputs = batch["generated_text"], batch["num_input_tokens"], batch["num_generated_tokens"]
-    errors = [error or None for error in batch["__inference_error__"].to_pylist()]
-    reasons, asked_at, seconds = [], [], []
-    for error, metrics, read, written in zip(
-        errors, batch["metrics"].to_pylist(), inputs.to_pylist(), outputs.to_pylist(), strict=True
-    ):
-        cut = written >= max_tokens or read + written >= max_model_len
-        reasons.append("error" if error else "length" if cut else "stop")
-        asked_at.append(metrics["arrival_time"] if metrics else None)
-        # Wall-clock when it came in, then the engine's own clock: waiting for the rest of a batch does not count.
-        seconds.append(metrics["last_token_ts"] - metrics["queued_ts"] if metrics else None)
-    return pa.table(
-        {name: batch[name] for name in _CARRIED}
-        | {
-            "answer": texts,
-            "finish_reason": pa.array(reasons, pa.string()),
-            "error": pa.array(errors, pa.string()),
-            "input_tokens": inputs.cast(pa.int32()),
-            "output_tokens": outputs.cast(pa.int32()),
-            "asked_at": pa.array(asked_at, pa.float64()),
-            "seconds": pa.array(seconds, pa.float32()),
-        }
-    )
+    if isinstance(engine, RecordedEngine):
+        return recorded.answer(requests, columns, engine)
+    if isinstance(engine, OpenaiEngine):
+        return endpoint.answer(requests, columns, asked, engine, resources)
+    return vllm.answer(requests, columns, asked, engine, resources)

@@ -99,7 +99,7 @@ class Asking:
     @cached_property
     def settings(self) -> str:
         """Everything else that makes the LLM write what it writes."""
-        engine = self.generate.engine.model_dump(exclude={"kind", "model", "path"})
+        engine = self.generate.engine.model_dump(exclude={"kind", "model", "path", "limits"})
         return json.dumps([self.generate.model_dump(include=_SAMPLING), engine], sort_keys=True)
 
     def requests(self, pair: Mapping[str, str]) -> Sequence[dict[str, Any]]:

@@ -19,8 +19,9 @@ import ray.exceptions
 from syneg import schemas
 from syneg.errors import StageFailed
 from syneg.generate import attributes, duplicates, engine, prompts
-from syneg.generate.answers import Answer, parse
+from syneg.generate.answers import Answer, parse, schema
 from syneg.generate.attributes import Attributes
+from syneg.generate.engines.asked import LIGHT, Asked
 from syneg.generate.gate import reject_reason, words
 from syneg.generate.keys import request_key
 from syneg.generate.prompts import Prompt
@@ -44,7 +45,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     prompt = prompts.load(generate.prompt, reflection=generate.reflection, use_attributes=generate.use_attributes)
     lists = attributes.load(generate.attributes) if generate.use_attributes else None
     # Recorded answers were written to a prompt that is not known here.
-    version = prompt.version if generate.engine.kind == "vllm" else generate.engine.kind
+    version = generate.engine.kind if generate.engine.kind == "recorded" else prompt.version
     asking = Asking(generate, lists, version, engine.identity(generate.engine))
     pairs = with_positives(
         training_pairs(inputs.tables["queries"].table(), inputs.tables["qrels"].table()),
@@ -73,11 +74,12 @@ def _answers(pieces: list[Any], requests: int, prompt: Prompt, asking: Asking, c
         partial(_render, prompt=prompt, seed=generate.seed),
         batch_size=None,
         batch_format="pyarrow",
-        num_cpus=engine.LIGHT,
+        num_cpus=LIGHT,
     )
     answered, errors = 0, []
     context.progress(f"0/{requests} answers, the engine starts")
-    answers = engine.answer(rendered, generate, context.resources)
+    columns = [name for name in REQUEST.names if name != "sample"]
+    answers = engine.answer(rendered, columns, asked(generate), generate.engine, context.resources)
     try:
         for block in _blocks(answers):
             answered += block.num_rows
@@ -98,9 +100,26 @@ def _answers(pieces: list[Any], requests: int, prompt: Prompt, asking: Asking, c
         ) from error
 
 
+def asked(generate: GenerateConfig) -> Asked:
+    """What all requests for a negative have in common."""
+    return Asked(
+        max_tokens=generate.max_tokens,
+        max_model_len=generate.max_model_len,
+        temperature=generate.temperature,
+        top_p=generate.top_p,
+        repetition_penalty=generate.repetition_penalty,
+        schema=schema(
+            reflection=generate.reflection,
+            max_reasoning_chars=generate.max_reasoning_chars,
+            min_negative_chars=generate.min_negative_chars,
+            max_negative_chars=generate.max_negative_chars,
+        ),
+    )
+
+
 def _root_cause(error: Exception) -> str:
     """Ray's message is the remote traceback; in it the exception raised first says what went wrong."""
-    found = re.search(r"^[A-Za-z_][\w.]*(?:Error|Exception)\b: .+", str(error), re.MULTILINE)
+    found = re.search(r"^[A-Za-z_][\w.]*(?:Error|Exception|StageFailed|BadInput)\b: .+", str(error), re.MULTILINE)
     return found[0] if found else str(error).strip().partition("\n")[0]
 
 

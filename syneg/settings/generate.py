@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, Tag
+from pydantic import Discriminator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Tag
 from pydantic import model_validator as _check
 
 from syneg.settings.section import ModelAddress, Section, Share, TextPath
@@ -19,6 +19,34 @@ class VllmEngine(Section):
     engine_kwargs: dict[str, Any] = Field(default_factory=dict)
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)  # e.g. enable_thinking: false
     trust_remote_code: bool = False
+
+
+class EndpointLimits(Section):
+    """How an endpoint may be asked. Decides no row, so it enters no fingerprint."""
+
+    max_in_flight: PositiveInt = 64  # requests that wait for their answers at the same time
+    requests_per_minute: PositiveFloat | None = None  # None: as many as it takes
+    timeout_seconds: PositiveFloat = 120.0
+    max_retries: NonNegativeInt = 5  # of a request that met 408, 409, 429, 5xx, a time-out or no connection
+
+    def decides_rows(self) -> bool:
+        return False
+
+
+class OpenaiEngine(Section):
+    """Any OpenAI-compatible endpoint (vLLM's server, a gateway, a provider). The key comes from the environment."""
+
+    kind: Literal["openai"]
+    model: Annotated[str, Field(min_length=1)]
+    base_url: Annotated[str, Field(pattern="^https?://")] = "https://api.openai.com/v1"
+    api_key_env: str | None = "OPENAI_API_KEY"  # None: the endpoint asks for no key
+    # How JSON is asked for: by schema, as any JSON object, or in the prompt alone. Some providers refuse a schema that
+    # bounds strings; `string_bounds: false` leaves those bounds out.
+    response_format: Literal["json_schema", "json_object", "text"] = "json_schema"
+    string_bounds: bool = True
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    extra_body: dict[str, Any] = Field(default_factory=dict)  # goes into every request as it is
+    limits: EndpointLimits = EndpointLimits()
 
 
 class RecordedEngine(Section):
@@ -45,7 +73,10 @@ def _engine_kind(engine: Any) -> str:
 
 
 Engine = Annotated[
-    Annotated[VllmEngine, Tag("vllm")] | Annotated[RecordedEngine, Tag("recorded")], Discriminator(_engine_kind)
+    Annotated[VllmEngine, Tag("vllm")]
+    | Annotated[OpenaiEngine, Tag("openai")]
+    | Annotated[RecordedEngine, Tag("recorded")],
+    Discriminator(_engine_kind),
 ]
 
 

@@ -21,3 +21,7 @@ class Section(BaseModel):
     """Frozen, strict about types, and closed: an unknown key is a mistake."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+    def decides_rows(self) -> bool:
+        """Whether the fingerprint covers it. A section that only says how fast or how far to go does not."""
+        return True

@@ -18,11 +18,12 @@ FLOOR = ("errors", "ids", "placement", "schemas", "settings", "stage", "texts") 
 HOMES = {
     "torch": ("syneg/encoder/", "syneg/train/", "syneg/store/models.py"),
     "sentence_transformers": ("syneg/encoder/", "syneg/train/"),
-    "transformers": ("syneg/encoder/", "syneg/generate/engine.py", "syneg/store/models.py"),
+    "transformers": ("syneg/encoder/", "syneg/generate/engines/vllm.py", "syneg/store/models.py"),
     "deepspeed": ("syneg/train/engine.py",),
     "faiss": ("syneg/search/dense.py",),
     "bm25s": ("syneg/search/bm25.py",),
     "vllm": (),
+    "openai": ("syneg/generate/engines/endpoint.py",),
     "s3fs": ("syneg/store/files.py",),
     "matplotlib": ("syneg/report/plots.py",),
     "ir_measures": ("syneg/evaluate/metrics.py",),

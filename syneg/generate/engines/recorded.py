@@ -27,14 +27,16 @@ def digest(path: str) -> str:
     return hashlib.sha256(_content(path)).hexdigest()
 
 
-def answer(requests: Dataset, engine: RecordedEngine) -> Dataset:
+def answer(requests: Dataset, columns: list[str], engine: RecordedEngine) -> Dataset:
     """The n-th line of a pair answers its n-th sample. A request without a line gets finish_reason "no_answer".
 
     Raises:
         BadInput: the file is missing, or a line is no JSON object with query_id and positive_id.
     """
     rows = ray.put(load(engine.path))
-    return requests.map_batches(partial(_look_up, recorded=rows), batch_size=None, batch_format="pyarrow")
+    return requests.map_batches(
+        partial(_look_up, columns=columns, recorded=rows), batch_size=None, batch_format="pyarrow"
+    )
 
 
 def load(path: str) -> pa.Table:
@@ -77,16 +79,15 @@ def _line(line: bytes, path: str, number: int) -> dict[str, Any]:
     return row
 
 
-def _look_up(batch: pa.Table, recorded: "ray.ObjectRef[pa.Table]") -> pa.Table:
+def _look_up(batch: pa.Table, columns: list[str], recorded: "ray.ObjectRef[pa.Table]") -> pa.Table:
     found = batch.drop_columns(["messages"]).join(ray.get(recorded), keys=[*_KEYS, "sample"], join_type="left outer")
     for name in _ATTRIBUTES.values():
         told = pc.coalesce(found[f"recorded_{name}"], found[name])  # type: ignore[attr-defined]
         found = found.set_column(found.column_names.index(name), name, told).drop_columns([f"recorded_{name}"])
     rows = found.num_rows
     reasons = ["stop" if there else "no_answer" for there in found["answer"].is_valid().to_pylist()]
-    columns = {name: found[name] for name in found.column_names if name != "sample"}
     return pa.table(
-        columns
+        {name: found[name] for name in columns}
         | {
             "answer": found["answer"].fill_null(""),
             "finish_reason": pa.array(reasons, pa.string()),

@@ -1,0 +1,34 @@
+"""What every engine is told, and the columns that every engine answers with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+LIGHT = 0.1
+"""CPUs of a step beside the engine. With whole ones, two cores could not hold them all and would wait for ever."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How the LLM is to answer, the same for all requests."""
+
+    max_tokens: int
+    max_model_len: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    schema: dict[str, Any] | None = None  # the JSON that an answer has to be
+
+
+ANSWERED = pa.schema(
+    [
+        ("answer", pa.string()),
+        ("finish_reason", pa.string()),  # "stop", "length", "refusal", "error" or "no_answer"
+        ("error", pa.string()),
+        ("input_tokens", pa.int32()),
+        ("output_tokens", pa.int32()),
+        ("asked_at", pa.float64()),
+        ("seconds", pa.float32()),
+    ]
+)

@@ -1,0 +1,158 @@
+"""Any OpenAI-compatible endpoint, through OpenAI's own client: it retries with backoff and heeds Retry-After.
+
+One worker holds all requests in flight: it waits, it does not compute. What the endpoint may be asked of in a minute is
+kept there too, so that the limit is one for the whole job.
+"""
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+import pyarrow as pa
+from pydantic import SecretStr
+from ray.data import ActorPoolStrategy, Dataset
+
+from syneg.errors import BadInput, StageFailed
+from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked
+from syneg.settings.generate import OpenaiEngine
+from syneg.settings.resources import ResourcesConfig
+
+_PERMANENT = (401, 403, 404)  # the key, the address or the model is wrong: no other request would fare better
+_FINISHED = {"stop": "stop", "length": "length", "content_filter": "refusal"}
+_BOUNDS = ("minLength", "maxLength", "minItems", "maxItems")
+
+
+def answer(
+    requests: Dataset, columns: list[str], asked: Asked, engine: OpenaiEngine, resources: ResourcesConfig
+) -> Dataset:
+    """See `syneg.generate.engine.answer`."""
+    rows = resources.generate.batch_rows
+    return requests.map_batches(
+        Endpoint,
+        fn_constructor_args=(engine, asked, columns, key(engine)),
+        compute=ActorPoolStrategy(size=1),
+        num_cpus=LIGHT,
+        max_concurrency=math.ceil(engine.limits.max_in_flight / rows) + 1,  # one batch more hides the hand-over
+        batch_size=rows,
+        batch_format="pyarrow",
+    )
+
+
+def key(engine: OpenaiEngine) -> SecretStr:
+    """The key from the environment of the job's driver; it is never part of a config.
+
+    Raises:
+        BadInput: the variable that `api_key_env` names is not set.
+    """
+    if engine.api_key_env is None:
+        return SecretStr("none")  # the client wants one; an endpoint without keys does not look at it
+    found = os.environ.get(engine.api_key_env)
+    if not found:
+        raise BadInput(
+            f"generate.engine.api_key_env: the environment has no {engine.api_key_env}. Export it with the key for "
+            f"{engine.base_url}, or set api_key_env=null for an endpoint that asks for none."
+        )
+    return SecretStr(found)
+
+
+class Endpoint:
+    """A worker: a batch of requests to a batch of answers, many batches at the same time."""
+
+    def __init__(self, engine: OpenaiEngine, asked: Asked, columns: list[str], key: SecretStr) -> None:
+        from openai import AsyncOpenAI
+
+        limits = engine.limits
+        client = AsyncOpenAI(
+            base_url=engine.base_url,
+            api_key=key.get_secret_value(),
+            timeout=limits.timeout_seconds,
+            max_retries=limits.max_retries,
+        )
+        self._create: Any = client.chat.completions.create  # its overloads know no plain dicts
+        self._engine, self._columns = engine, columns
+        self._sampling = sampling(engine, asked)
+        self._room = asyncio.Semaphore(limits.max_in_flight)
+        self._pace = Pace(limits.requests_per_minute)
+
+    async def __call__(self, batch: pa.Table) -> AsyncIterator[pa.Table]:
+        rows = batch.select(["messages", "seed"]).to_pylist()
+        answered = await asyncio.gather(*(self._answer(row["messages"], row["seed"]) for row in rows))
+        made = pa.Table.from_pylist(answered, ANSWERED)
+        yield pa.table({name: batch[name] for name in self._columns} | {name: made[name] for name in ANSWERED.names})
+
+    async def _answer(self, messages: list[dict[str, str]], seed: int) -> dict[str, Any]:
+        """A row of `ANSWERED`. Only what would fail every other request too is raised."""
+        from openai import APIError, APIStatusError
+
+        async with self._room:
+            await self._pace.turn()
+            began, clock = time.time(), time.perf_counter()
+            try:
+                reply = await self._create(messages=messages, seed=seed, **self._sampling)
+                row = of_reply(reply.model_dump())
+            except APIError as error:
+                if isinstance(error, APIStatusError) and error.status_code in _PERMANENT:
+                    raise StageFailed(f"{self._engine.base_url} refuses {self._engine.model}: {error}") from None
+                row = failed(f"{type(error).__name__}: {error}")
+            return row | {"asked_at": began, "seconds": time.perf_counter() - clock}
+
+
+def sampling(engine: OpenaiEngine, asked: Asked) -> dict[str, Any]:
+    """The arguments that all requests share."""
+    settings: dict[str, Any] = {
+        "model": engine.model,
+        "temperature": asked.temperature,
+        "top_p": asked.top_p,
+        engine.max_tokens_name: asked.max_tokens,
+        "extra_body": dict(engine.extra_body),
+    }
+    if asked.repetition_penalty != 1.0:  # no part of OpenAI's interface, but of most others'
+        settings["extra_body"]["repetition_penalty"] = asked.repetition_penalty
+    if asked.schema and engine.response_format == "json_schema":
+        schema = asked.schema if engine.string_bounds else _without_bounds(asked.schema)
+        form = {"name": "answer", "strict": True, "schema": schema}
+        settings["response_format"] = {"type": "json_schema", "json_schema": form}
+    elif asked.schema and engine.response_format == "json_object":
+        settings["response_format"] = {"type": "json_object"}
+    return settings
+
+
+def _without_bounds(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {name: _without_bounds(value) for name, value in schema.items() if name not in _BOUNDS}
+    return schema
+
+
+def of_reply(reply: dict[str, Any]) -> dict[str, Any]:
+    """A chat completion, as the interface gives it, as columns of `ANSWERED`; whatever is missing in it."""
+    choice = (reply.get("choices") or [{}])[0]
+    message, usage = choice.get("message") or {}, reply.get("usage") or {}
+    refusal = message.get("refusal")
+    return {
+        "answer": message.get("content") or refusal or "",
+        "finish_reason": "refusal" if refusal else _FINISHED.get(choice.get("finish_reason") or "stop", "stop"),
+        "error": None,
+        "input_tokens": usage.get("prompt_tokens") or 0,
+        "output_tokens": usage.get("completion_tokens") or 0,
+    }
+
+
+def failed(error: str) -> dict[str, Any]:
+    return {"answer": "", "finish_reason": "error", "error": error, "input_tokens": 0, "output_tokens": 0}
+
+
+class Pace:
+    """Turns at even distances, so that no more than `per_minute` are taken in a minute."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self._seconds = 60 / per_minute if per_minute else 0.0
+        self._next = 0.0
+
+    def turn(self) -> Awaitable[None]:
+        now = time.monotonic()
+        turn = max(now, self._next)
+        self._next = turn + self._seconds
+        return asyncio.sleep(turn - now)

@@ -1,0 +1,172 @@
+"""vLLM through ray.data.llm. Its settings here are those without which it fails or loses rows; each says why."""
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from ray.data import ActorPoolStrategy, Dataset
+
+from syneg.generate.engines.asked import LIGHT, Asked
+from syneg.placement import claimed_cpus, node_group, threads
+from syneg.settings.generate import VllmEngine
+from syneg.settings.resources import ResourcesConfig
+from syneg.store import models
+
+if TYPE_CHECKING:
+    from ray.data.llm import vLLMEngineProcessorConfig
+
+_TOKENIZER_BYTES = 512 * 2**20  # what a process with transformers in it takes
+_MAX_NUM_SEQS = 256  # requests that vLLM works on at once
+
+
+def answer(
+    requests: Dataset, columns: list[str], asked: Asked, engine: VllmEngine, resources: ResourcesConfig
+) -> Dataset:
+    """See `syneg.generate.engine.answer`."""
+    from ray.data.llm import build_processor
+
+    folder = str(models.servable(engine.model, "generate.engine.model"))
+    sampling: dict[str, Any] = {
+        "temperature": asked.temperature,
+        "top_p": asked.top_p,
+        "repetition_penalty": asked.repetition_penalty,
+        "max_tokens": asked.max_tokens,
+    }
+    if asked.schema:
+        sampling["structured_outputs"] = {"json": json.dumps(asked.schema)}
+    processor = build_processor(
+        _processor_config(folder, asked, engine, resources),
+        preprocess=partial(_with_sampling, sampling=sampling),
+        preprocess_map_kwargs={"num_cpus": LIGHT},
+        postprocess_map_kwargs={"num_cpus": LIGHT},
+    )
+    workers = resources.generate
+    tokenized = requests.map_batches(
+        ChatTokenizer,
+        fn_constructor_args=(folder, engine, columns),
+        compute=ActorPoolStrategy(min_size=1, max_size=workers.max_workers),
+        num_cpus=LIGHT,
+        memory=_TOKENIZER_BYTES,
+        batch_size=workers.batch_rows,
+        batch_format="pyarrow",
+    )
+    return processor(tokenized).map_batches(
+        partial(_answers, asked=asked, columns=columns), batch_size=None, batch_format="pyarrow", num_cpus=LIGHT
+    )
+
+
+def _processor_config(
+    folder: str, asked: Asked, engine: VllmEngine, resources: ResourcesConfig
+) -> "vLLMEngineProcessorConfig":
+    from ray.data.llm import vLLMEngineProcessorConfig
+
+    workers = resources.generate
+    settings: dict[str, Any] = {
+        "max_model_len": asked.max_model_len,
+        "max_num_seqs": _MAX_NUM_SEQS,
+        "trust_remote_code": engine.trust_remote_code,
+        # A small model pads JSON with white space without end unless the grammar forbids it.
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+    }
+    bundle: dict[str, float] = {"CPU": claimed_cpus(workers, resources)}
+    environment: dict[str, str] = {}
+    if workers.gpus:
+        ranks = engine.engine_kwargs.get("tensor_parallel_size", 1) * engine.engine_kwargs.get(
+            "pipeline_parallel_size", 1
+        )
+        bundle = {"CPU": workers.cpus / ranks, "GPU": workers.gpus / ranks}
+    else:
+        # Seeded requests with chunked prefill end the engine on a CPU ("CPU Generator does not use offset"); without
+        # chunks a batch of tokens has to hold the longest prompt. bfloat16 is 4 times slower where there is no AVX-512.
+        settings |= {
+            "dtype": "float32",
+            "enforce_eager": True,  # compiling takes a CPU two minutes, more than it saves on a small model
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(asked.max_model_len, 2048),
+        }
+        # vLLM's own binding leaves one core idle for its scheduler, which is half of a laptop's two, and gives the
+        # engines of one node the same cores.
+        environment |= {
+            "VLLM_CPU_KVCACHE_SPACE": str(resources.vllm_kv_cache_gib),
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "OMP_NUM_THREADS": str(threads(workers)),
+        }
+    settings |= engine.engine_kwargs
+    return vLLMEngineProcessorConfig(
+        model_source=folder,
+        engine_kwargs=settings,
+        batch_size=workers.batch_rows,
+        # Enough small batches in flight to fill the engine, and one more to hide the hand-over. The limit of tasks in
+        # flight is left to Ray's default: lowered to the same number, the pool never scales up.
+        max_concurrent_batches=settings["max_num_seqs"] // workers.batch_rows + 1,
+        concurrency=(workers.min_workers, workers.max_workers),
+        accelerator_type=workers.accelerator_type,
+        placement_group_config={"bundle_per_worker": bundle | node_group(workers)},
+        runtime_env={"env_vars": environment},
+        chat_template_stage=False,
+        tokenize_stage=False,
+        detokenize_stage=False,
+        should_continue_on_error=True,
+        log_engine_metrics=False,
+    )
+
+
+class ChatTokenizer:
+    """Messages to token ids, by the model's own chat template.
+
+    vLLM would take the rendered text too, but then puts a second begin-of-text before the one that many templates hold.
+    """
+
+    def __init__(self, folder: str, engine: VllmEngine, columns: list[str]) -> None:
+        from transformers import AutoTokenizer
+
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=engine.trust_remote_code)
+        self._template_kwargs = engine.chat_template_kwargs
+        self._columns = columns
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        tokens = self._tokenizer.apply_chat_template(
+            batch["messages"].to_pylist(),
+            tokenize=True,
+            add_generation_prompt=True,
+            return_dict=False,
+            **self._template_kwargs,
+        )
+        # Of the other columns only these: ray.data.llm takes one named "model" for the name of a LoRA adapter.
+        return batch.select(self._columns).append_column("tokenized_prompt", pa.array(tokens, pa.list_(pa.int32())))
+
+
+def _with_sampling(row: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]:
+    return {"sampling_params": sampling | {"seed": row["seed"]}}
+
+
+def _answers(batch: pa.Table, asked: Asked, columns: list[str]) -> pa.Table:
+    """The processor's rows as answers.
+
+    It drops vLLM's finish reason, so that is told from the counts. An error row has the other rows' columns only as
+    long as there is no postprocess function, which is why there is none.
+    """
+    texts, inputs, outputs = batch["generated_text"], batch["num_input_tokens"], batch["num_generated_tokens"]
+    errors = [error or None for error in batch["__inference_error__"].to_pylist()]
+    reasons, asked_at, seconds = [], [], []
+    for error, metrics, read, written in zip(
+        errors, batch["metrics"].to_pylist(), inputs.to_pylist(), outputs.to_pylist(), strict=True
+    ):
+        cut = written >= asked.max_tokens or read + written >= asked.max_model_len
+        reasons.append("error" if error else "length" if cut else "stop")
+        asked_at.append(metrics["arrival_time"] if metrics else None)
+        # Wall-clock when it came in, then the engine's own clock: waiting for the rest of a batch does not count.
+        seconds.append(metrics["last_token_ts"] - metrics["queued_ts"] if metrics else None)
+    return pa.table(
+        {name: batch[name] for name in columns}
+        | {
+            "answer": texts,
+            "finish_reason": pa.array(reasons, pa.string()),
+            "error": pa.array(errors, pa.string()),
+            "input_tokens": inputs.cast(pa.int32()),
+            "output_tokens": outputs.cast(pa.int32()),
+            "asked_at": pa.array(asked_at, pa.float64()),
+            "seconds": pa.array(seconds, pa.float32()),
+        }
+    )
