@@ -17,6 +17,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput, StageFailed
 from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked
+from syneg.placement import node_group
 from syneg.settings.generate import OpenaiEngine
 from syneg.settings.resources import ResourcesConfig
 
@@ -35,6 +36,7 @@ def answer(
         fn_constructor_args=(engine, asked, columns, key(engine)),
         compute=ActorPoolStrategy(size=1),
         num_cpus=LIGHT,
+        resources=node_group(resources.generate),
         max_concurrency=math.ceil(engine.limits.max_in_flight / rows) + 1,  # one batch more hides the hand-over
         batch_size=rows,
         batch_format="pyarrow",
