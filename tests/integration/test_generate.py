@@ -48,7 +48,7 @@ def corpus(pairs: int = PAIRS) -> Inputs:
 def context(folder: Path, done: frozenset[str] = frozenset(), lines: list[str] | None = None) -> Context:
     resources = ResourcesConfig(generate=WorkerResources(batch_rows=4))
     progress = (lambda line: None) if lines is None else lines.append
-    return Context(resources, folder, progress, {"answers": done})
+    return Context(resources, folder, progress=progress, done={"answers": done})
 
 
 def answers(output: Output) -> pa.Table:
