@@ -14,7 +14,7 @@ from syneg.settings.generate import EndpointLimits, GenerateConfig, OpenaiEngine
 from tests.integration.test_generate import ATTRIBUTES, answers, checked, context, corpus
 from tests.standin_server import KEY, Faults, StandIn
 
-REQUESTS = 200
+REQUESTS = 120
 RATE = 0.08
 FAULTS = Faults(*[RATE] * 9)
 REASONS = {
@@ -43,8 +43,8 @@ def settings(server: StandIn, limits: EndpointLimits | None = None, **more: Any)
 
 @pytest.mark.usefixtures("ray_session")
 def test_every_fault_is_a_row_with_its_reason(tmp_path: Path) -> None:
-    limits = EndpointLimits(max_retries=0, timeout_seconds=1.0, max_in_flight=100)
-    with StandIn(FAULTS, lasting=True, stall=3.0) as server:
+    limits = EndpointLimits(max_retries=0, timeout_seconds=6.0, max_in_flight=24)
+    with StandIn(FAULTS, lasting=True, stall=8.0) as server:
         generate = settings(server, limits, max_error_rate=0.5, samples_per_pair=10)
         output = stage.run(corpus(REQUESTS // 10), context(tmp_path), generate=generate)
         rows = answers(output)

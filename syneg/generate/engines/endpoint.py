@@ -95,7 +95,7 @@ class Endpoint:
             try:
                 reply = await self._create(messages=messages, seed=seed, **self._sampling)
                 row = of_reply(reply.model_dump())
-            except APIError as error:
+            except (APIError, ValueError) as error:  # ValueError: a body that is no JSON
                 if isinstance(error, APIStatusError) and error.status_code in _PERMANENT:
                     raise StageFailed(f"{self._engine.base_url} refuses {self._engine.model}: {error}") from None
                 row = failed(f"{type(error).__name__}: {error}")
