@@ -7,7 +7,7 @@ from types import TracebackType
 import typer
 
 from syneg import redaction, termination
-from syneg.commands import cluster, corpus, run
+from syneg.commands import cluster, corpus, export, run
 from syneg.errors import SynegError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ for command in (
     run.run,
     run.plan,
     corpus.corpus,
+    export.export,
     cluster.submit,
     cluster.status,
 ):

@@ -17,7 +17,7 @@ from syneg.config import RunConfig
 from syneg.errors import BadInput, StageFailed
 from syneg.graph import stages
 from syneg.settings.section import Section
-from syneg.stage import Context, Inputs, Output, Stage
+from syneg.stage import Context, Inputs, Output, Source, Stage
 from syneg.store import files, folders, manifest
 from syneg.store.manifest import Manifest, Part
 
@@ -59,6 +59,12 @@ class Finished:
         """The path of a folder that a stage wrote."""
         made = self.manifests[stage]
         return files.join(manifest.output_folder(self.config.store.root, stage, made.fingerprint), name)
+
+    def table(self, stage: str, name: str) -> Source:
+        """A table that a stage wrote."""
+        from syneg.store import tables
+
+        return tables.StoredTable(self.folder(stage, name), tuple(self.manifests[stage].tables[name]))
 
 
 def plan(config: RunConfig, allow_unreachable: bool = False) -> list[Step]:

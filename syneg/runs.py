@@ -4,16 +4,48 @@ import json
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 
+from syneg.config import RunConfig
+from syneg.errors import BadInput
 from syneg.pipeline import Finished
 from syneg.report import page, publish
-from syneg.store import files
+from syneg.store import files, manifest
 
 REPORT = "report.html"
 
 
 def folder(root: str, name: str) -> str:
     return files.join(root, "runs", name)
+
+
+def load(run: str, root: str = "out") -> Finished:
+    """The finished run that `run` names: a run's folder, or its name under `root`.
+
+    The store is looked for where the folder lies, so that one that was moved or copied whole is read as well.
+
+    Raises:
+        BadInput: there is no such run, or another version of syneg wrote it.
+    """
+    target = run.rstrip("/") if files.exists(files.join(run, "run.json")) else folder(root, run)
+    record = files.join(target, "run.json")
+    if not files.exists(record):
+        raise BadInput(
+            f"There is no finished run {run!r}: neither {files.join(run, 'run.json')} nor {record} exists. "
+            "Give a run's folder, e.g. out/runs/demo, or its name."
+        )
+    written = json.loads(files.read(record))
+    try:
+        config = RunConfig.model_validate_json(json.dumps(written["config"]))
+    except ValidationError as error:
+        raise BadInput(f"{record}: its config is not one of this version of syneg ({error}).") from error
+    root = target.rsplit("/", 2)[0] if target.count("/") > 1 else "."
+    config = config.model_copy(update={"store": config.store.model_copy(update={"root": root})})
+    found = {stage: manifest.load(root, stage, fingerprint) for stage, fingerprint in written["stages"].items()}
+    missing = [stage for stage, made in found.items() if made is None]
+    if missing:
+        raise BadInput(f"{target}: the output of {', '.join(missing)} is no longer under {root}. Run it again.")
+    return Finished(config, {stage: made for stage, made in found.items() if made}, frozenset(found))
 
 
 def publish_run(finished: Finished) -> str:

@@ -10,7 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "syneg").rglob("*.py"))
-ROOMS = ("corpus", "generate", "mine", "mix", "train", "evaluate", "report")  # each has a stage
+ROOMS = (
+    "corpus",
+    "generate",
+    "mine",
+    "mix",
+    "train",
+    "evaluate",
+    "report",
+    "export",
+)  # the flow; export alone has no stage
 SHARED = ("encoder", "search")  # rooms that several stages use
 FLOOR = ("errors", "ids", "placement", "schemas", "settings", "stage", "texts")  # below every room
 
@@ -28,7 +37,7 @@ HOMES = {
     "matplotlib": ("syneg/report/plots.py",),
     "ir_measures": ("syneg/evaluate/metrics.py",),
 }
-WITHOUT_RAY = ("corpus", "search", "mine", "mix", "evaluate", "report")
+WITHOUT_RAY = ("corpus", "search", "mine", "mix", "evaluate", "report", "export")
 TRAINING_CORE = ("encoder/encoder.py", "train/loss.py", "train/gradient_cache.py", "train/batches.py")
 
 

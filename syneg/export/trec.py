@@ -1,0 +1,86 @@
+"""Rankings and judgements as trec_eval reads them: `query Q0 passage rank score tag`, `query 0 passage relevance`."""
+
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syneg.errors import BadInput
+from syneg.stage import Source
+from syneg.store import files
+
+
+def write(tables: Mapping[str, Source], name: str, out: str) -> dict[str, int]:
+    """Writes runs/{system}.trec, candidates/{sampler}.trec and qrels.test, qrels.train. Returns lines by file.
+
+    `tables`: runs, candidates, qrels, queries; `name` is the last column, which names the run. Candidates are those
+    that the filters kept.
+
+    Raises:
+        BadInput: an id holds white space, which the format has no way to write.
+    """
+    written: dict[str, int] = {}
+    for table, column in (("runs", "system"), ("candidates", "sampler")):
+        for key in _distinct(tables[table], column):
+            path = f"{table}/{key}.trec"
+            written[path] = _put(files.join(out, path), _ranked(tables[table], column, key, f"{name}-{key}"))
+    for split in ("train", "test"):
+        written[f"qrels.{split}"] = _put(files.join(out, f"qrels.{split}"), _judged(tables, split))
+    return written
+
+
+def _distinct(source: Source, column: str) -> list[str]:
+    return sorted({value for block in source.blocks([column]) for value in block[column].unique().to_pylist()})
+
+
+def _put(path: str, blocks: Iterator[pa.Table]) -> int:
+    """Writes the rows of `blocks`, whose columns are the file's, and returns how many."""
+    count = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal count
+        for block in blocks:
+            count += block.num_rows
+            for column in ("query_id", "passage_id"):
+                _check_ids(block[column], path)
+            columns = [block[name].to_pylist() for name in block.column_names]
+            yield "".join(" ".join(map(str, row)) + "\n" for row in zip(*columns, strict=True)).encode()
+
+    files.put_chunks(path, chunks())
+    return count
+
+
+def _check_ids(ids: pa.ChunkedArray, path: str) -> None:
+    spaced = ids.filter(pc.call_function("match_substring_regex", [ids], pc.MatchSubstringOptions(r"\s")))
+    if len(spaced):
+        raise BadInput(f"{path}: the id {spaced[0].as_py()!r} holds white space, which TREC's format cannot write.")
+
+
+def _ranked(source: Source, column: str, key: str, tag: str) -> Iterator[pa.Table]:
+    """Ranks count from 1. Readers sort by score, so a sampler without scores gives the negated rank."""
+    for block in source.blocks():
+        own = block.filter(pc.field(column) == key)
+        if "reject_reason" in own.column_names:
+            own = own.filter(pc.field("reject_reason").is_null())
+        ranks = own["rank"].to_pylist()
+        scores = [
+            -rank if score is None else score for rank, score in zip(ranks, own["score"].to_pylist(), strict=True)
+        ]
+        yield pa.table(
+            {
+                "query_id": own["query_id"],
+                "q0": pa.array(["Q0"] * own.num_rows, pa.string()),
+                "passage_id": own["passage_id"],
+                "rank": pa.array([rank + 1 for rank in ranks], pa.int32()),
+                "score": pa.array(scores, pa.float64()),
+                "tag": pa.array([tag] * own.num_rows, pa.string()),
+            }
+        )
+
+
+def _judged(tables: Mapping[str, Source], split: str) -> Iterator[pa.Table]:
+    queries = tables["queries"].where("split", [split], ["query_id", "split"])
+    for block in tables["qrels"].blocks():
+        own = block.filter(pc.field("query_id").isin(queries["query_id"].combine_chunks()))
+        iteration = pa.array([0] * own.num_rows, pa.int32())
+        yield own.select(["query_id", "passage_id", "relevance"]).add_column(1, "iteration", iteration)

@@ -1,0 +1,64 @@
+"""TREC files, read back by ir-measures and by hand."""
+
+from pathlib import Path
+
+import ir_measures
+import pyarrow as pa
+import pytest
+
+from syneg import schemas
+from syneg.errors import BadInput
+from syneg.export import trec
+from tests.memory import MemoryTable
+
+
+def tables(**changed: list[tuple]) -> dict[str, MemoryTable]:
+    rows: dict[str, list[tuple]] = {
+        "queries": [("q0", "zero", "train"), ("q1", "one", "test")],
+        "qrels": [("q0", "p0", 1), ("q1", "p1", 2)],
+        "runs": [("base", "q1", "p1", 0, 0.9), ("base", "q1", "p2", 1, 0.5), ("tuned", "q1", "p2", 0, 0.8)],
+        "candidates": [
+            ("q0", "p3", "bm25", 0, 7.5, None, None),
+            ("q0", "p0", "bm25", 1, 7.0, None, "positive"),
+            ("q0", "p4", "random", 3, None, None, None),
+        ],
+    } | changed
+    made = {}
+    for name, values in rows.items():
+        schema = getattr(schemas, name.upper())
+        records = [dict(zip(schema.names, value, strict=True)) for value in values]
+        made[name] = MemoryTable(pa.Table.from_pylist(records, schema=schema))
+    return made
+
+
+def test_runs_and_judgements_that_ir_measures_reads(tmp_path: Path) -> None:
+    written = trec.write(tables(), "demo", str(tmp_path))
+    assert written == {
+        "runs/base.trec": 2,
+        "runs/tuned.trec": 1,
+        "candidates/bm25.trec": 1,
+        "candidates/random.trec": 1,
+        "qrels.train": 1,
+        "qrels.test": 1,
+    }
+    qrels = list(ir_measures.read_trec_qrels(str(tmp_path / "qrels.test")))
+    scores = {
+        system: ir_measures.calc_aggregate(
+            [ir_measures.parse_measure("RR@10")],
+            qrels,
+            ir_measures.read_trec_run(str(tmp_path / f"runs/{system}.trec")),
+        )
+        for system in ("base", "tuned")
+    }
+    assert [list(found.values()) for found in scores.values()] == [[1.0], [0.0]]
+
+
+def test_candidates_are_those_that_were_kept(tmp_path: Path) -> None:
+    trec.write(tables(), "demo", str(tmp_path))
+    assert (tmp_path / "candidates/bm25.trec").read_text() == "q0 Q0 p3 1 7.5 demo-bm25\n"
+    assert (tmp_path / "candidates/random.trec").read_text() == "q0 Q0 p4 4 -3.0 demo-random\n"
+
+
+def test_an_id_with_white_space_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="'p 2' holds white space"):
+        trec.write(tables(runs=[("base", "q1", "p 2", 0, 0.9)]), "demo", str(tmp_path))

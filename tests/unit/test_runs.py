@@ -1,0 +1,62 @@
+"""Finding a finished run again, and exporting it by the command."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from syneg import overrides, runs
+from syneg.cli import app
+from syneg.errors import BadInput
+from tests.unit import stored_run
+from tests.unit.export.test_instances import SOURCE
+
+CONFIG = overrides.load("configs/demo.yaml", ["encoder.query_prompt='find: '"])
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    stored_run.write(tmp_path / "out", CONFIG, {"mix.instances": SOURCE.rows})
+    return tmp_path / "out"
+
+
+def test_by_folder_by_name_and_after_a_move(root: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(root, tmp_path / "elsewhere"))
+    for run, under in ((f"{root}/runs/demo", "none"), ("demo", str(root)), (f"{moved}/runs/demo/", "none")):
+        finished = runs.load(run, under)
+        assert finished.config.model_copy(update={"store": CONFIG.store}) == CONFIG
+        assert finished.table("mix", "instances").table() == SOURCE.rows
+
+
+def test_no_such_run(root: Path) -> None:
+    with pytest.raises(BadInput, match="no finished run 'other'"):
+        runs.load("other", str(root))
+
+
+def test_a_run_whose_output_was_removed(root: Path) -> None:
+    shutil.rmtree(root / "mix")
+    with pytest.raises(BadInput, match="the output of mix is no longer"):
+        runs.load("demo", str(root))
+
+
+def test_a_run_of_another_version(root: Path) -> None:
+    record = root / "runs" / "demo" / "run.json"
+    written = json.loads(record.read_text())
+    written["config"]["mix"]["flavour"] = "sweet"
+    record.write_text(json.dumps(written))
+    with pytest.raises(BadInput, match=r"not one of this version of syneg(.|\n)*flavour"):
+        runs.load("demo", str(root))
+
+
+def test_export_by_the_command(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "exported"
+    command = ["export", f"{root}/runs/demo", str(out), "--format", "flagembedding"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "3 instances with 2 negatives each" in done.output
+    lines = (out / "train.jsonl").read_text(encoding="utf-8").split("\n")
+    assert [json.loads(line)["prompt"] for line in lines if line] == ["find: "] * 3
+    again = CliRunner().invoke(app, command)
+    assert isinstance(again.exception, BadInput)
