@@ -8,6 +8,7 @@ the run's name stays out of every fingerprint, since it changes where rows are m
 from typing import Annotated
 
 from pydantic import Field
+from pydantic import model_validator as _check
 
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.encoder import EncoderConfig
@@ -36,3 +37,15 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     resources: ResourcesConfig = ResourcesConfig()
+
+    @_check(mode="after")
+    def _mix_fits(self) -> "RunConfig":
+        """What a section cannot check alone, since a stage reads another one as well."""
+        unknown = sorted(self.mix.quotas.keys() - self.mine.samplers.keys())
+        if unknown:
+            raise ValueError(
+                f"mix.quotas names {', '.join(unknown)}, but mine.samplers has {', '.join(self.mine.samplers)}"
+            )
+        if self.mix.strategy == "in_batch_only" and not self.train.in_batch_negatives:
+            raise ValueError("mix.strategy in_batch_only leaves no negative at all: turn train.in_batch_negatives on")
+        return self

@@ -56,7 +56,7 @@ _ONE_ROUND = (
     Stage(
         "mix",
         "syneg.mix.stage:run",
-        version=1,
+        version=2,
         reads=_CORPUS | {"synthetic": "gate.synthetic", "candidates": "mine.candidates"},
         writes=("instances",),
         sections=("mine", "mix"),

@@ -165,7 +165,7 @@ CANDIDATE_REASONS = (
     "outside_window",
     "above_margin",
 )
-INSTANCE_REASONS = ("empty_positive", "too_few_negatives")
+INSTANCE_REASONS = ("empty_positive", "rejected_in_review", "too_few_synthetic", "too_few_retrieved")
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -4,14 +4,15 @@ import hashlib
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Any
+from itertools import islice
+from typing import Literal, TypeVar
 
-from syneg.settings.mine import SamplerConfig
 from syneg.settings.mix import MixConfig
 from syneg.texts import normalized
 
 SYNTHETIC = "synthetic"
+Kind = Literal["synthetic", "retrieved"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,48 +26,106 @@ class Negative:
     rank: int | None
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What an instance asks for. `replaceable`: a missing synthetic negative gives its place to a retrieved one."""
+
+    synthetic: int
+    retrieved: int
+    replaceable: bool = False
+
+
+@dataclass(frozen=True)
+class Composed:
+    """What an instance got. `replaced` synthetic places went to retrieved negatives; `missing` ones stayed empty."""
+
+    negatives: list[Negative]
+    replaced: int
+    missing: dict[Kind, int]
+
+
 def seeded(*key: object) -> random.Random:
     """A generator that depends on `key` alone: never on blocks, order or workers."""
     digest = hashlib.blake2b("\0".join(map(str, key)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return random.Random(int.from_bytes(digest, "little"))
 
 
-def take_turns(
-    by_sampler: Mapping[str, Sequence[Negative]], samplers: Mapping[Any, SamplerConfig], key: tuple[object, ...]
-) -> Iterator[Negative]:
-    """Retrieved negatives in the order in which instances take them: one of each sampler, then the next of each."""
-    queues = []
-    for name, settings in samplers.items():
-        queue = sorted(by_sampler.get(name, ()), key=lambda negative: (negative.rank, negative.id))
-        if settings.pick == "uniform":
-            seeded(*key, name).shuffle(queue)
-        queues.append(queue)
-    for turn in zip_longest(*queues):
-        yield from (negative for negative in turn if negative is not None)
+def wanted(mix: MixConfig, query_id: str, positive_id: str, has_synthetic: bool) -> Wanted:
+    """What the strategy gives this pair (arXiv 2412.17250, phase 2).
+
+    One draw a pair decides, the same for every share: raising `synthetic_share` only adds pairs.
+    """
+    number = mix.per_instance
+    lot = seeded(mix.seed, "share", query_id, positive_id).random()
+    if mix.strategy == "hybrid":
+        carries = lot < mix.synthetic_share
+        own = mix.synthetic_per_instance if carries else 0
+        return Wanted(own, number - own, replaceable=True)
+    if mix.strategy == "direct":
+        whole = lot < mix.synthetic_share * mix.synthetic_per_instance / number
+        return Wanted(number, 0) if whole and has_synthetic else Wanted(0, number)
+    if mix.strategy == "synthetic_only":
+        return Wanted(number, 0)
+    return Wanted(0, number)
+
+
+def take_turns(queues: Sequence[Iterable[T]], quotas: Sequence[int]) -> Iterator[T]:
+    """The first `quotas[0]` of the first queue, the first `quotas[1]` of the second, ..., then the next of each.
+
+    A queue that has run out is passed over, so that another sampler fills its place.
+    """
+    waiting = [(iter(queue), quota) for queue, quota in zip(queues, quotas, strict=True)]
+    while waiting:
+        left = []
+        for queue, quota in waiting:
+            taken = list(islice(queue, quota))
+            yield from taken
+            if len(taken) == quota:
+                left.append((queue, quota))
+        waiting = left
 
 
 def compose(
-    positives: Iterable[str], synthetic: Sequence[Negative], retrieved: Iterable[Negative], mix: MixConfig
-) -> list[Negative]:
-    """The negatives of one instance (hybrid mix, arXiv 2412.17250, phase 2).
+    positives: Iterable[str], synthetic: Iterable[Negative], retrieved: Iterable[Negative], want: Wanted
+) -> Composed:
+    """The negatives of one instance: synthetic ones first, each kind in the order in which it comes.
 
-    Up to `synthetic_per_instance` synthetic ones first; a missing one is replaced by a retrieved one, so that all
-    instances have the same number. No text stands twice and none is one of `positives`, the texts of all the query's
-    positives. The result is short where there are too few.
+    No text stands twice and none is empty or one of `positives`, the texts of all the query's positives.
     """
-    wanted = mix.synthetic_per_instance + mix.retrieved_per_instance
-    seen = {normalized(text) for text in positives}
-    chosen: list[Negative] = []
+    seen = {normalized(text) for text in positives} | {""}
 
-    def take(negatives: Iterable[Negative], up_to: int) -> None:
+    def fresh(negatives: Iterable[Negative]) -> Iterator[Negative]:
         for negative in negatives:
-            if len(chosen) >= up_to:
-                return
             text = normalized(negative.text)
-            if text and text not in seen:
+            if text not in seen:
                 seen.add(text)
-                chosen.append(negative)
+                yield negative
 
-    take(sorted(synthetic, key=lambda negative: negative.id), mix.synthetic_per_instance)
-    take(retrieved, wanted)
-    return chosen
+    written = list(islice(fresh(synthetic), want.synthetic))
+    lacking = want.synthetic - len(written)
+    places = want.retrieved + (lacking if want.replaceable else 0)
+    found = list(islice(fresh(retrieved), places))
+    replaced = max(0, len(found) - want.retrieved)
+    missing: dict[Kind, int] = {"synthetic": lacking - replaced, "retrieved": want.retrieved - len(found) + replaced}
+    return Composed(written + found, replaced, {kind: number for kind, number in missing.items() if number})
+
+
+def drawn(pool: Sequence[Negative], number: int, key: tuple[object, ...]) -> Iterator[Negative]:
+    """Enough of `pool` to find `number` among them that an instance does not have yet, drawn by `key`."""
+    order = seeded(*key).sample(range(len(pool)), min(len(pool), 4 * number + 32))
+    return (pool[place] for place in order)
+
+
+def borrow(composed: Composed, positives: Iterable[str], lent: Mapping[Kind, Iterable[Negative]]) -> Composed:
+    """Fills the empty places with negatives of the same kind that were made for other queries."""
+    texts = [*positives, *(negative.text for negative in composed.negatives)]
+    negatives = list(composed.negatives)
+    missing: dict[Kind, int] = {}
+    for kind, number in composed.missing.items():
+        taken = compose(texts, lent[kind], (), Wanted(number, 0)).negatives
+        negatives += taken
+        texts += [negative.text for negative in taken]
+        if len(taken) < number:
+            missing[kind] = number - len(taken)
+    negatives.sort(key=lambda negative: negative.source != SYNTHETIC)  # stable: synthetic ones first
+    return Composed(negatives, composed.replaced, missing)

@@ -1,135 +1,68 @@
-"""Hybrid instances: every (query, positive) pair with its synthetic and retrieved negatives, texts inside."""
+"""Instances: every (query, positive) pair with its synthetic and retrieved negatives, texts inside."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg import schemas
-from syneg.mix.recipe import SYNTHETIC, Negative, compose, take_turns
+from syneg.ids import rows_of
+from syneg.mix import review
+from syneg.mix.recipe import seeded
+from syneg.mix.shard import Recipe, Shard
+from syneg.mix.tally import Tally
 from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.stage import Context, Inputs, Output
-from syneg.texts import normalized, passage_text
 
 # Joined this many queries at a time: memory is bounded by their candidates, whatever the corpus.
 _SHARD_QUERIES = 20_000
+# What short instances may borrow is made from this many queries.
+_LENDING_QUERIES = 4_096
 
 
 def run(inputs: Inputs, context: Context, *, mine: MineConfig, mix: MixConfig) -> Output:
-    """One row a training (query, positive) pair; a pair with too few negatives keeps its reason (`mix.on_short`).
+    """One row a training (query, positive) pair; a pair that cannot be filled keeps its reason (`mix.on_short`).
 
-    rows_in counts the pairs. facts: instances by their number of synthetic negatives, pairs whose synthetic negative
-    was replaced by a retrieved one and why, negatives by source.
+    rows_in counts the pairs. facts: `Tally.facts`.
+
+    Raises:
+        BadInput: a line of the review is no decision.
     """
-    queries = inputs.tables["queries"].table().filter(pc.field("split") == "train")
-    of_training = pc.field("query_id").isin(queries["query_id"].combine_chunks())
-    pairs = inputs.tables["qrels"].table().filter((pc.field("relevance") > 0) & of_training)
-    ids = sorted(pairs["query_id"].unique().to_pylist())
+    pairs = training_pairs(inputs)
+    ids = sorted(pairs["query_id"].unique().to_pylist(), key=lambda name: (seeded(mix.seed, name).random(), name))
+    recipe = Recipe(mine, mix, review.load(mix.review))
+    if mix.on_short == "borrow":
+        lender = _shard(inputs, pairs, ids[:_LENDING_QUERIES], recipe)
+        recipe = replace(recipe, pools=lender.lendable(_passages(inputs, lender)))
     tally = Tally()
 
     def shards() -> Iterator[pa.Table]:
         for start in range(0, len(ids), _SHARD_QUERIES):
-            shard = Shard.load(inputs, queries, pairs, ids[start : start + _SHARD_QUERIES])
-            yield shard.instances(mine, mix, tally)
+            shard = _shard(inputs, pairs, ids[start : start + _SHARD_QUERIES], recipe)
+            instances, counts = shard.instances(_passages(inputs, shard))
+            tally.add(counts)
+            yield instances
             context.progress(f"{min(start + _SHARD_QUERIES, len(ids)):,}/{len(ids):,} queries")
 
     return Output(pairs.num_rows, {"instances": shards()}, facts=tally.facts)
 
 
-class Tally:
-    """What went into the instances, counted while they are made."""
-
-    def __init__(self) -> None:
-        self.negatives: Counter[str] = Counter()
-        self.replaced: Counter[str] = Counter()
-        self.with_synthetic = 0
-
-    def add(self, negatives: Sequence[Negative], missing: int, why: str) -> None:
-        sources = Counter(negative.source for negative in negatives)
-        self.negatives.update(sources)
-        self.with_synthetic += bool(sources[SYNTHETIC])
-        if missing:
-            self.replaced[why] += missing
-
-    def facts(self) -> dict[str, object]:
-        return {
-            "with_synthetic": self.with_synthetic,
-            "synthetic_replaced": dict(sorted(self.replaced.items())),
-            "negatives": dict(sorted(self.negatives.items())),
-        }
+def training_pairs(inputs: Inputs) -> pa.Table:
+    """Columns query_id, query, passage_id of every positive judgement of a training query."""
+    queries = inputs.tables["queries"].table().filter(pc.field("split") == "train")
+    qrels = inputs.tables["qrels"].table().filter(pc.field("relevance") > 0)
+    row = rows_of(qrels["query_id"], queries["query_id"])
+    pairs = qrels.filter(pa.array(row >= 0))
+    texts = queries["text"].take(pa.array(row[row >= 0]))
+    return pa.table({"query_id": pairs["query_id"], "query": texts, "passage_id": pairs["passage_id"]})
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Some queries with everything that their instances are made of."""
+def _shard(inputs: Inputs, pairs: pa.Table, ids: list[str], recipe: Recipe) -> Shard:
+    own = pairs.filter(pc.field("query_id").isin(pa.array(ids, pa.string())))
+    tables = inputs.tables
+    return Shard(own, tables["candidates"].where("query_id", ids), tables["synthetic"].where("query_id", ids), recipe)
 
-    queries: dict[str, str]
-    positives: dict[str, list[str]]  # passage ids by query id
-    texts: dict[str, str]  # of positives and candidates, by passage id
-    candidates: dict[str, dict[str, list[dict]]]  # accepted rows by query id and sampler
-    synthetic: dict[tuple[str, str], list[dict]]  # rows, rejected ones too, by query and positive id
 
-    @classmethod
-    def load(cls, inputs: Inputs, queries: pa.Table, pairs: pa.Table, ids: list[str]) -> "Shard":
-        chosen = pc.field("query_id").isin(pa.array(ids, pa.string()))
-        positives: dict[str, list[str]] = defaultdict(list)
-        for row in pairs.filter(chosen).to_pylist():
-            positives[row["query_id"]].append(row["passage_id"])
-        candidates = inputs.tables["candidates"].where("query_id", ids)
-        candidates = candidates.filter(pc.field("reject_reason").is_null())
-        mined: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
-        for row in candidates.to_pylist():
-            mined[row["query_id"]][row["sampler"]].append(row)
-        synthetic: dict[tuple[str, str], list[dict]] = defaultdict(list)
-        for row in inputs.tables["synthetic"].where("query_id", ids).to_pylist():
-            synthetic[row["query_id"], row["positive_id"]].append(row)
-        needed = set(candidates["passage_id"].to_pylist()).union(*positives.values())
-        passages = inputs.tables["passages"].where("passage_id", sorted(needed))
-        texts = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in passages.to_pylist()}
-        rows = queries.filter(chosen).to_pylist()
-        return cls({row["query_id"]: row["text"] for row in rows}, positives, texts, mined, synthetic)
-
-    def instances(self, mine: MineConfig, mix: MixConfig, tally: Tally) -> pa.Table:
-        rows = [
-            self._instance(query_id, positive_id, mine, mix, tally)
-            for query_id, positives in self.positives.items()
-            for positive_id in positives
-        ]
-        return pa.Table.from_pylist(rows, schema=schemas.INSTANCES)
-
-    def _instance(self, query_id: str, positive_id: str, mine: MineConfig, mix: MixConfig, tally: Tally) -> dict:
-        written = self.synthetic[query_id, positive_id]
-        accepted = [row for row in written if row["reject_reason"] is None]
-        synthetic = [Negative(row["negative_id"], row["text"], SYNTHETIC, None, None) for row in accepted]
-        retrieved = take_turns(self._retrieved(query_id), mine.samplers, (mix.seed, query_id, positive_id))
-        negatives = compose((self.texts[positive] for positive in self.positives[query_id]), synthetic, retrieved, mix)
-        wanted = mix.synthetic_per_instance + mix.retrieved_per_instance
-        reason = None
-        if not normalized(self.texts[positive_id]):
-            reason = "empty_positive"
-        elif not negatives or (len(negatives) < wanted and mix.on_short == "drop"):
-            reason = "too_few_negatives"
-        if reason is None:
-            taken = sum(negative.source == SYNTHETIC for negative in negatives)
-            why = "all_rejected" if written and not accepted else "too_few_accepted" if written else "not_asked_for"
-            tally.add(negatives, mix.synthetic_per_instance - taken, why)
-        return {
-            "query_id": query_id,
-            "query": self.queries[query_id],
-            "positive_id": positive_id,
-            "positive": self.texts[positive_id],
-            "negatives": [asdict(negative) for negative in negatives],
-            "reject_reason": reason,
-        }
-
-    def _retrieved(self, query_id: str) -> dict[str, list[Negative]]:
-        return {
-            sampler: [
-                Negative(row["passage_id"], self.texts[row["passage_id"]], sampler, row["score"], row["rank"])
-                for row in rows
-            ]
-            for sampler, rows in self.candidates.get(query_id, {}).items()
-        }
+def _passages(inputs: Inputs, shard: Shard) -> pa.Table:
+    return inputs.tables["passages"].where("passage_id", sorted(shard.needed))

@@ -1,26 +1,47 @@
 """What an instance is made of."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic import model_validator as _check
 
-from syneg.settings.section import Section
+from syneg.settings.section import Content, Section, Share
+
+Strategy = Literal["hybrid", "direct", "synthetic_only", "retrieved_only", "in_batch_only"]
 
 
 class MixConfig(Section):
-    """Instances (q, d+, [synthetic..., retrieved...]); all have the same number of negatives."""
+    """Instances (q, d+, [negatives]). `synthetic_per_instance` + `retrieved_per_instance` is the number of negatives of
+    every instance under every strategy, so that strategies compare; in_batch_only alone has none.
 
-    strategy: Literal["hybrid"] = "hybrid"
+    - hybrid: every instance has both kinds. A missing synthetic one is replaced by a retrieved one.
+    - direct: one pool over the data set. An instance has negatives of one kind, drawn so that the data set holds as
+      many synthetic ones as hybrid would; an instance without a synthetic negative has retrieved ones.
+    - synthetic_only, retrieved_only: one kind for all.
+    - in_batch_only: the positives of the other queries are all that there is (`train.in_batch_negatives`).
+    """
+
+    strategy: Strategy = "hybrid"
     synthetic_per_instance: NonNegativeInt = 1
     retrieved_per_instance: NonNegativeInt = 2
-    on_short: Literal["keep", "drop"] = "drop"  # an instance with fewer negatives than asked for
+    synthetic_share: Share = 1.0  # share of instances that carry synthetic negatives (hybrid, direct), by a draw each
+    # Retrieved negatives that a sampler gives at its turn; one that is not named gives none. Empty: one of each.
+    quotas: dict[str, PositiveInt] = Field(default_factory=dict)
+    # An instance with fewer negatives than asked for: drop it, keep it short, or fill it up with negatives of the same
+    # kind that were made for other queries.
+    on_short: Literal["drop", "keep", "borrow"] = "drop"
+    review: Annotated[str | None, Content("input")] = None  # decisions of a person, JSON Lines (syneg/mix/review.py)
     seed: int = 0
+
+    @property
+    def per_instance(self) -> int:
+        return 0 if self.strategy == "in_batch_only" else self.synthetic_per_instance + self.retrieved_per_instance
 
     @_check(mode="after")
     def _has_negatives(self) -> "MixConfig":
         if self.synthetic_per_instance + self.retrieved_per_instance == 0:
             raise ValueError(
-                "synthetic_per_instance and retrieved_per_instance are both 0: an instance needs a negative"
+                "synthetic_per_instance and retrieved_per_instance are both 0: an instance needs a negative "
+                "(or strategy: in_batch_only)"
             )
         return self

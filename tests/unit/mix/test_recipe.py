@@ -3,11 +3,21 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syneg.mix.recipe import SYNTHETIC, Negative, compose, take_turns
-from syneg.settings.mine import SamplerConfig
-from syneg.settings.mix import MixConfig
+from syneg.mix.recipe import (
+    SYNTHETIC,
+    Composed,
+    Kind,
+    Negative,
+    Wanted,
+    borrow,
+    compose,
+    drawn,
+    take_turns,
+    wanted,
+)
+from syneg.settings.mix import MixConfig, Strategy
 
-MIX = MixConfig(synthetic_per_instance=1, retrieved_per_instance=2)
+HYBRID = Wanted(1, 2, replaceable=True)
 
 
 def synthetic(name: str, text: str | None = None) -> Negative:
@@ -22,18 +32,26 @@ def ids(negatives: list[Negative]) -> list[str]:
     return [negative.id for negative in negatives]
 
 
+def composed(written: list[Negative], found: list[Negative], want: Wanted = HYBRID) -> Composed:
+    return compose(["gold text"], written, found, want)
+
+
 def test_one_synthetic_and_the_first_retrieved() -> None:
     mined = [retrieved("a", 0), retrieved("b", 1), retrieved("c", 2)]
-    assert ids(compose(["gold"], [synthetic("s")], mined, MIX)) == ["s", "a", "b"]
+    assert composed([synthetic("s")], mined) == Composed([synthetic("s"), mined[0], mined[1]], 0, {})
 
 
-def test_a_missing_synthetic_one_is_replaced() -> None:
+def test_a_missing_synthetic_one_is_replaced_where_the_strategy_says_so() -> None:
     mined = [retrieved("a", 0), retrieved("b", 1), retrieved("c", 2)]
-    assert ids(compose(["gold"], [], mined, MIX)) == ["a", "b", "c"]
+    assert composed([], mined) == Composed(mined, 1, {})
+    assert composed([], mined, Wanted(1, 2)) == Composed(mined[:2], 0, {"synthetic": 1})
 
 
 def test_too_few_is_short_not_filled_up() -> None:
-    assert ids(compose(["gold"], [synthetic("s")], [retrieved("a", 0)], MIX)) == ["s", "a"]
+    found = composed([synthetic("s")], [retrieved("a", 0)])
+    assert ids(found.negatives) == ["s", "a"]
+    assert found.missing == {"retrieved": 1}
+    assert composed([], [retrieved("a", 0)]).missing == {"synthetic": 1, "retrieved": 1}
 
 
 def test_no_positive_and_no_text_twice() -> None:
@@ -43,25 +61,67 @@ def test_no_positive_and_no_text_twice() -> None:
         retrieved("b", 2, text="Same "),
         retrieved("c", 3),
     ]
-    assert ids(compose(["gold text"], [synthetic("s", "Gold text")], mined, MIX)) == ["a", "c"]
+    assert ids(composed([synthetic("s", "Gold text")], mined).negatives) == ["a", "c"]
 
 
 def test_samplers_take_turns() -> None:
-    mined = {
-        "dense": [retrieved("d1", 1, "dense"), retrieved("d0", 0, "dense")],
-        "bm25": [retrieved("b0", 0), retrieved("b1", 1), retrieved("b2", 2)],
-    }
-    samplers = {"dense": SamplerConfig(), "bm25": SamplerConfig()}
-    assert ids(list(take_turns(mined, samplers, (0, "q")))) == ["d0", "b0", "d1", "b1", "b2"]
+    queues = [["d0", "d1"], ["b0", "b1", "b2", "b3"]]
+    assert list(take_turns(queues, [1, 1])) == ["d0", "b0", "d1", "b1", "b2", "b3"]
+    assert list(take_turns(queues, [2, 1])) == ["d0", "d1", "b0", "b1", "b2", "b3"]
+    assert list(take_turns([[], []], [1, 1])) == []
 
 
-def test_uniform_draws_depend_on_the_key_alone() -> None:
-    mined = [retrieved(str(rank), rank) for rank in range(50)]
-    samplers = {"bm25": SamplerConfig(pick="uniform")}
-    draws = {key: ids(list(take_turns({"bm25": mined}, samplers, (0, key)))) for key in ("q0", "q1")}
-    assert draws["q0"] == ids(list(take_turns({"bm25": mined[::-1]}, samplers, (0, "q0"))))
-    assert draws["q0"] != draws["q1"]
-    assert sorted(draws["q0"]) == sorted(ids(mined))
+PAIRS = [(f"q{row}", f"p{row}") for row in range(2000)]
+
+
+def asked(strategy: Strategy, **settings: object) -> list[Wanted]:
+    mix = MixConfig.model_validate({"strategy": strategy, "retrieved_per_instance": 3} | settings)
+    return [wanted(mix, query, positive, has_synthetic=True) for query, positive in PAIRS]
+
+
+def test_every_strategy_asks_for_the_same_number() -> None:
+    for strategy in ("hybrid", "direct", "synthetic_only", "retrieved_only"):
+        for share in (0.0, 0.3, 1.0):
+            assert {want.synthetic + want.retrieved for want in asked(strategy, synthetic_share=share)} == {4}
+    assert set(asked("in_batch_only")) == {Wanted(0, 0)}
+
+
+def test_hybrid_and_direct_hold_as_many_synthetic_ones() -> None:
+    for share in (0.4, 1.0):
+        hybrid = [want.synthetic for want in asked("hybrid", synthetic_share=share)]
+        direct = [want.synthetic for want in asked("direct", synthetic_share=share)]
+        assert set(hybrid) <= {0, 1}
+        assert set(direct) == {0, 4}, "one kind an instance"
+        expected = share * len(PAIRS)
+        assert abs(sum(hybrid) - expected) < 0.05 * len(PAIRS)
+        assert abs(sum(direct) - expected) < 0.15 * len(PAIRS)  # 4 at a time: a wider draw
+
+
+def test_a_larger_share_only_adds_pairs() -> None:
+    few, many = (asked("hybrid", synthetic_share=share) for share in (0.3, 0.6))
+    assert all(less.synthetic <= more.synthetic for less, more in zip(few, many, strict=True))
+    assert few != asked("hybrid", synthetic_share=0.3, seed=1)
+
+
+def test_direct_has_nothing_synthetic_where_there_is_none() -> None:
+    mix = MixConfig(strategy="direct", synthetic_per_instance=4, retrieved_per_instance=0)
+    assert wanted(mix, "q", "p", has_synthetic=True) == Wanted(4, 0)
+    assert wanted(mix, "q", "p", has_synthetic=False) == Wanted(0, 4)
+
+
+def test_borrowed_ones_are_of_the_missing_kind_and_new() -> None:
+    short = composed([synthetic("s")], [retrieved("a", 0)], Wanted(3, 1))
+    pool = [synthetic("gold", "Gold Text"), synthetic("again", "text of S"), synthetic("t"), synthetic("u")]
+    lent: dict[Kind, list[Negative]] = {"synthetic": pool}
+    assert ids(borrow(short, ["gold text"], lent).negatives) == ["s", "t", "u", "a"]
+    assert borrow(short, ["gold text"], {"synthetic": pool[:3]}).missing == {"synthetic": 1}
+
+
+def test_what_is_drawn_depends_on_the_key_alone() -> None:
+    pool = [synthetic(str(row)) for row in range(500)]
+    first = [ids(list(drawn(pool, 2, (0, key)))) for key in ("q0", "q1", "q0")]
+    assert first[0] == first[2] != first[1]
+    assert len(first[0]) == len(set(first[0])) == 40
 
 
 TEXT = st.sampled_from(["gold", "Gold ", "", "a", "b", "c", "d"])
@@ -73,8 +133,8 @@ def test_never_a_positive_an_empty_text_or_a_duplicate(written: list[str], found
         gold,
         [Negative(f"s{row}", text, SYNTHETIC, None, None) for row, text in enumerate(written)],
         [Negative(f"r{row}", text, "bm25", 1.0, row) for row, text in enumerate(found)],
-        MIX,
-    )
+        HYBRID,
+    ).negatives
     seen = {text.strip().casefold() for text in gold} | {""}
     expected: list[str] = []
     for source, limit in ((written, 1), (found, 3)):

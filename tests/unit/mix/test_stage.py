@@ -1,12 +1,15 @@
 """The mix stage on tables held in memory."""
 
+import json
+from itertools import product
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from syneg import schemas
-from syneg.mix import stage
+from syneg.errors import BadInput
+from syneg.mix import review, stage
 from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.settings.resources import ResourcesConfig
@@ -64,6 +67,9 @@ def mixed(inputs: Inputs, tmp_path: Path, **settings: object) -> tuple[dict[tupl
     return {(row["query_id"], row["positive_id"]): row for row in rows}, dict(output.facts())
 
 
+PAIRS = [("q0", "p0"), ("q0", "p1"), ("q1", "p2")]  # those whose positive is not empty
+
+
 def ids(row: dict) -> list[str]:
     return [negative["id"] for negative in row["negatives"]]
 
@@ -81,28 +87,98 @@ def test_one_row_a_training_pair_with_its_reason(inputs: Inputs, tmp_path: Path)
     assert ids(rows["q1", "p2"]) == ["s2", "p5"]
     assert facts == {
         "with_synthetic": 2,
+        "synthetic_share": 1 / 3,
         "synthetic_replaced": {"all_rejected": 1},
         "negatives": {"bm25": 2, "dense": 2, "synthetic": 2},
+        "borrowed": {},
+        "short": {},
+        "struck_in_review": 0,
     }
 
 
 def test_no_negative_has_the_text_of_a_positive_of_its_query(inputs: Inputs, tmp_path: Path) -> None:
-    rows, _ = mixed(inputs, tmp_path, retrieved_per_instance=5, on_short="keep")
-    for row in rows.values():
-        texts = [normalized(negative["text"]) for negative in row["negatives"]]
-        assert len(set(texts)) == len(texts)
-        positives = {"q0": {"passage 0", "passage 1"}, "q1": {"passage 2"}, "q2": {""}}[row["query_id"]]
-        assert not positives & set(texts)
+    for strategy, on_short in product(("hybrid", "direct", "synthetic_only", "retrieved_only"), ("keep", "borrow")):
+        rows, _ = mixed(inputs, tmp_path, retrieved_per_instance=5, strategy=strategy, on_short=on_short)
+        for row in rows.values():
+            texts = [normalized(negative["text"]) for negative in row["negatives"]]
+            assert len(set(texts)) == len(texts)
+            positives = {"q0": {"passage 0", "passage 1"}, "q1": {"passage 2"}, "q2": {""}}[row["query_id"]]
+            assert not positives & set(texts)
 
 
-@pytest.mark.parametrize(("on_short", "reason"), [("drop", "too_few_negatives"), ("keep", None)])
+def test_one_kind_only(inputs: Inputs, tmp_path: Path) -> None:
+    one = {"synthetic_per_instance": 1, "retrieved_per_instance": 0}
+    retrieved, facts = mixed(inputs, tmp_path, strategy="retrieved_only", **one)
+    assert [ids(retrieved[key]) for key in PAIRS] == [["p4"], ["p4"], ["p5"]]
+    assert facts["with_synthetic"] == facts["synthetic_share"] == 0
+    synthetic, facts = mixed(inputs, tmp_path, strategy="synthetic_only", **one)
+    assert [ids(synthetic[key]) for key in PAIRS] == [["s0"], [], ["s2"]]
+    assert synthetic["q0", "p1"]["reject_reason"] == "too_few_synthetic"
+    assert facts["short"] == {"synthetic: all_rejected": 1}
+
+
+def test_in_batch_only_has_every_pair_and_no_negative(inputs: Inputs, tmp_path: Path) -> None:
+    rows, facts = mixed(inputs, tmp_path, strategy="in_batch_only")
+    assert [(ids(rows[key]), rows[key]["reject_reason"]) for key in PAIRS] == [([], None)] * 3
+    assert facts["negatives"] == {}
+
+
+@pytest.mark.parametrize(("on_short", "reason"), [("drop", "too_few_retrieved"), ("keep", None)])
 def test_a_short_instance(inputs: Inputs, tmp_path: Path, on_short: str, reason: str | None) -> None:
-    rows, _ = mixed(inputs, tmp_path, retrieved_per_instance=3, on_short=on_short)
+    rows, facts = mixed(inputs, tmp_path, retrieved_per_instance=3, on_short=on_short)
     assert ids(rows["q1", "p2"]) == ["s2", "p5"]
     assert rows["q1", "p2"]["reject_reason"] == reason
+    # (q0, p1) has all three retrieved ones and no synthetic one; (q0, p0) has everything
+    assert facts["short"] == {"retrieved: too_few_found": 1, "synthetic: all_rejected": 1}
 
 
-def test_shards_change_nothing(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, facts = mixed(inputs, tmp_path)
+def test_a_short_instance_borrows_of_its_own_kind(inputs: Inputs, tmp_path: Path) -> None:
+    settings = {"strategy": "synthetic_only", "synthetic_per_instance": 2, "retrieved_per_instance": 0}
+    rows, facts = mixed(inputs, tmp_path, on_short="borrow", **settings)
+    assert [set(ids(rows[key])) for key in PAIRS] == [{"s0", "s2"}] * 3
+    assert ids(rows["q1", "p2"])[0] == "s2", "its own comes first"
+    assert facts["borrowed"] == {"synthetic": 4}
+    assert facts["short"] == {}
+    assert facts["negatives"] == {"synthetic": 6}
+
+
+def test_a_sampler_without_a_quota_gives_nothing(inputs: Inputs, tmp_path: Path) -> None:
+    rows, facts = mixed(inputs, tmp_path, strategy="retrieved_only", quotas={"bm25": 1})
+    assert ids(rows["q0", "p0"]) == ["p4", "p5"]
+    assert rows["q1", "p2"]["reject_reason"] == "too_few_retrieved"
+    assert facts["short"] == {"retrieved: none_found": 1}
+
+
+def test_a_review_is_a_filter(inputs: Inputs, tmp_path: Path) -> None:
+    decisions = [
+        {"query_id": "q0", "positive_id": "p0", "negative_id": "s0", "decision": "reject"},
+        {"query_id": "q0", "positive_id": "p0", "negative_id": "p4", "decision": "reject"},
+        {"query_id": "q1", "positive_id": "p2", "decision": "reject", "note": "no answer in it"},
+        {"query_id": "q0", "positive_id": "p1", "decision": "reject"},
+        {"query_id": "q0", "positive_id": "p1", "decision": "accept"},
+    ]
+    path = tmp_path / "review.jsonl"
+    path.write_text("\n".join(json.dumps(decision) for decision in decisions), encoding="utf-8")
+    rows, facts = mixed(inputs, tmp_path, review=str(path))
+    assert ids(rows["q0", "p0"]) == ["p3", "p5"]
+    assert rows["q1", "p2"]["reject_reason"] == "rejected_in_review"
+    assert rows["q0", "p1"]["reject_reason"] is None
+    assert facts["struck_in_review"] == 2
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"query_id": "q", "positive_id": "p", "decision": "maybe"}'])
+def test_a_bad_line_of_a_review_is_named(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "review.jsonl"
+    path.write_text(f'{{"query_id": "q", "positive_id": "p", "decision": "accept"}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(BadInput, match=r"review\.jsonl:2"):
+        review.load(str(path))
+
+
+@pytest.mark.parametrize("strategy", ["hybrid", "synthetic_only"])
+def test_shards_change_nothing_but_the_order(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    settings = {"strategy": strategy, "on_short": "borrow"}
+    whole, facts = mixed(inputs, tmp_path, **settings)
     monkeypatch.setattr(stage, "_SHARD_QUERIES", 1)
-    assert mixed(inputs, tmp_path) == (whole, facts)
+    assert mixed(inputs, tmp_path, **settings) == (whole, facts)

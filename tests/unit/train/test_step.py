@@ -132,3 +132,13 @@ def test_fewer_instances_than_workers_are_refused(folder: Path) -> None:
     step = Step(encoder, PlainTrainee(encoder), Instances(TABLE), TrainConfig(), Place(0, 3), {})
     with pytest.raises(StageFailed, match="2 instances for 3 workers"):
         step.backward(ROWS[:2])
+
+
+def test_instances_without_negatives_train_on_the_batch(folder: Path) -> None:
+    table = instance_table(6, negatives=(0,))
+    encoder = _encoder(folder)
+    train = TrainConfig(in_batch_negatives=True, chunk_size=4, temperature=0.1)
+    step = Step(encoder, PlainTrainee(encoder), Instances(table), train, Place(), known_positives(table))
+    (scored,) = step.backward(np.arange(6))
+    assert scored.scores_QK.shape == (6, 1)
+    assert bool((scored.losses_Q > 0).all())
