@@ -40,6 +40,8 @@ def held(stage: str, resources: ResourcesConfig) -> WorkerResources | None:
         return resources.generate
     if stage.startswith("embed"):
         return resources.encode
+    if stage.startswith("mix"):
+        return resources.mix
     return resources.train if stage.startswith("train") else None
 
 

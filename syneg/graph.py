@@ -56,11 +56,10 @@ _ONE_ROUND = (
     Stage(
         "mix",
         "syneg.mix.stage:run",
-        version=2,
+        version=3,
         reads=_CORPUS | {"synthetic": "gate.synthetic", "candidates": "mine.candidates"},
         writes=("instances",),
         sections=("mine", "mix"),
-        on_ray=False,
     ),
     Stage(
         "train",

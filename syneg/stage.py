@@ -40,7 +40,7 @@ class Stage:
 
 
 class Source(Protocol):
-    """One input table, in the four ways of reading it."""
+    """One input table, in the ways of reading it."""
 
     def dataset(self) -> Dataset:
         """Over the cluster."""
@@ -48,6 +48,10 @@ class Source(Protocol):
 
     def blocks(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Block by block in this process; memory is bounded by one block."""
+        ...
+
+    def split(self, count: int) -> Sequence[Source]:
+        """At most `count` sources with these rows between them, at least one, each for another worker to read."""
         ...
 
     def where(self, column: str, values: Sequence[str], columns: list[str] | None = None) -> pa.Table:

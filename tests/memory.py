@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -24,6 +25,10 @@ class MemoryTable:
     def blocks(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         for start in range(0, self.rows.num_rows, 100):
             yield self.table(columns).slice(start, 100)
+
+    def split(self, count: int) -> "list[MemoryTable]":
+        edges = [self.rows.num_rows * place // count for place in range(count + 1)]
+        return [MemoryTable(self.rows.slice(start, end - start)) for start, end in pairwise(edges)]
 
     def where(self, column: str, values: Sequence[str], columns: list[str] | None = None) -> pa.Table:
         chosen = self.rows.filter(pc.field(column).isin(pa.array(values, pa.string())))

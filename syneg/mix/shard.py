@@ -4,111 +4,105 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from syneg import schemas
 from syneg.mix.recipe import SYNTHETIC, Composed, Kind, Negative, borrow, compose, drawn, seeded, take_turns, wanted
 from syneg.mix.review import Review
 from syneg.mix.tally import Tally
-from syneg.settings.mine import MineConfig, SamplerConfig
+from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.texts import normalized, passage_text
 
 # Candidates looked at beyond those wanted. The miner lets no text through twice, so few are ever passed over.
 _SPARE = 16
 
+Key = tuple[str, str]  # query_id, positive_id
+Pools = Mapping[Kind, Sequence[Negative]]  # what short instances may borrow
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is the same for every shard. `pools`: what short instances may borrow, by kind."""
+    """What is the same for every shard."""
 
     mine: MineConfig
     mix: MixConfig
     review: Review = field(default_factory=Review)
-    pools: Mapping[Kind, Sequence[Negative]] = field(default_factory=dict)
 
     @property
-    def samplers(self) -> dict[str, SamplerConfig]:
-        """Those that give negatives, in the order of their turns."""
+    def samplers(self) -> dict[str, Any]:
+        """Settings of those that give negatives, in the order of their turns."""
         return {
             name: found for name, found in self.mine.samplers.items() if not self.mix.quotas or name in self.mix.quotas
         }
 
-    @property
-    def quotas(self) -> list[int]:
-        """Negatives of each of `samplers` at its turn."""
-        return [self.mix.quotas.get(name, 1) for name in self.samplers]
 
+class Found(NamedTuple):
+    """A candidate of a query, without its text."""
 
-class Candidates:
-    """The accepted candidates of a shard, by query and sampler, best first."""
+    passage_id: str
+    sampler: str
+    score: float | None
+    rank: int
 
-    def __init__(self, rows: pa.Table) -> None:
-        keys = ("query_id", "sampler", "rank", "passage_id")
-        rows = rows.filter(pc.field("reject_reason").is_null()).sort_by([(key, "ascending") for key in keys])
-        self.passage_ids: list[str] = rows["passage_id"].to_pylist()
-        self._ranks, self._scores = rows["rank"].to_pylist(), rows["score"].to_pylist()
-        self._samplers: list[str] = rows["sampler"].to_pylist()
-        self._places: dict[tuple[str, str], range] = {}
-        for place, key in enumerate(zip(rows["query_id"].to_pylist(), self._samplers, strict=True)):
-            self._places[key] = range(self._places.get(key, range(place, place)).start, place + 1)
-
-    def of(self, query_id: str, sampler: str) -> range:
-        return self._places.get((query_id, sampler), range(0))
-
-    def negative(self, place: int, texts: Mapping[str, str]) -> Negative:
-        passage_id = self.passage_ids[place]
-        return Negative(passage_id, texts[passage_id], self._samplers[place], self._scores[place], self._ranks[place])
+    def with_text(self, texts: Mapping[str, str]) -> Negative:
+        return Negative(self.passage_id, texts[self.passage_id], self.sampler, self.score, self.rank)
 
 
 class Shard:
-    """The pairs (query_id, query, passage_id) of some queries, with the candidates and synthetic rows of these queries.
+    """The pairs (query_id, query, passage_id) of some queries, in the order of their instances.
 
-    `needed` are the passages whose texts `instances` takes.
+    candidates and synthetic are the rows of these queries in any order: accepted candidates, and all synthetic ones.
+    Of the candidates only those stay that an instance can come to. `needed` are the passages whose texts it takes.
     """
 
     def __init__(self, pairs: pa.Table, candidates: pa.Table, synthetic: pa.Table, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._candidates = Candidates(candidates)
-        self._queries = dict(zip(pairs["query_id"].to_pylist(), pairs["query"].to_pylist(), strict=True))
+        self._queries: dict[str, str] = {}
         self._positives: dict[str, list[str]] = defaultdict(list)
-        for query_id, passage_id in zip(pairs["query_id"].to_pylist(), pairs["passage_id"].to_pylist(), strict=True):
-            self._positives[query_id].append(passage_id)
-        self._asked: Counter[tuple[str, str]] = Counter()
-        self._written: dict[tuple[str, str], list[Negative]] = defaultdict(list)
+        for row in pairs.to_pylist():
+            self._queries[row["query_id"]] = row["query"]
+            self._positives[row["query_id"]].append(row["passage_id"])
+        seed = recipe.mix.seed
+        pairs_of = {
+            query_id: [(query_id, positive) for positive in found] for query_id, found in self._positives.items()
+        }
+        keys = (key for query_id in self._queries for key in pairs_of[query_id])
+        self._keys = sorted(keys, key=lambda key: (seeded(seed, "order", *key).random(), key))
+        self._asked: Counter[Key] = Counter()
+        self._written: dict[Key, list[Negative]] = defaultdict(list)
         for row in synthetic.sort_by("negative_id").to_pylist():
             key = (row["query_id"], row["positive_id"])
             self._asked[key] += 1
             if row["reject_reason"] is None:
                 self._written[key].append(Negative(row["negative_id"], row["text"], SYNTHETIC, None, None))
-        mix = recipe.mix
-        keys = [(query_id, positive) for query_id, found in self._positives.items() for positive in found]
-        self._keys = sorted(keys, key=lambda key: seeded(mix.seed, "order", *key).random())
-        self._found = {key: self._shortlist(*key) for key in self._keys}
-        self.needed = {positive for _, positive in keys}
-        self.needed |= {self._candidates.passage_ids[place] for places in self._found.values() for place in places}
+        queues = _queues(candidates)
+        self._found = {key: self._shortlist(key, queues) for key in self._keys}
+        self.needed = {positive for _, positive in self._keys}
+        self.needed |= {found.passage_id for shortlist in self._found.values() for found in shortlist}
 
-    def _shortlist(self, query_id: str, positive_id: str) -> list[int]:
+    def _shortlist(self, key: Key, queues: Mapping[Key, Sequence[Found]]) -> list[Found]:
         """The candidates of a pair in the order in which its instance takes them."""
-        queues: list[Sequence[int]] = []
+        mix = self._recipe.mix
+        own: list[Sequence[Found]] = []
         for sampler, settings in self._recipe.samplers.items():
-            places = self._candidates.of(query_id, sampler)
-            key = (self._recipe.mix.seed, query_id, positive_id, sampler)
-            queues.append(seeded(*key).sample(places, len(places)) if settings.pick == "uniform" else places)
-        limit = self._recipe.mix.per_instance
-        return list(islice(take_turns(queues, self._recipe.quotas), limit and limit + _SPARE))
+            queue = queues.get((key[0], sampler), ())
+            own.append(
+                seeded(mix.seed, *key, sampler).sample(queue, len(queue)) if settings.pick == "uniform" else queue
+            )
+        quotas = [mix.quotas.get(sampler, 1) for sampler in self._recipe.samplers]
+        return list(islice(take_turns(own, quotas), mix.per_instance and mix.per_instance + _SPARE))
 
-    def instances(self, passages: pa.Table) -> tuple[pa.Table, Tally]:
+    def instances(self, passages: pa.Table, pools: Pools) -> tuple[pa.Table, Tally]:
         """One row a pair, shuffled by `mix.seed`. `passages` holds at least those that are `needed`."""
-        columns = (passages[name].to_pylist() for name in ("passage_id", "title", "text"))
-        texts = {passage_id: passage_text(title, text) for passage_id, title, text in zip(*columns, strict=True)}
+        texts = _texts(passages)
         tally = Tally()
-        rows = [self._instance(key, texts, tally) for key in self._keys]
+        rows = [self._instance(key, texts, pools, tally) for key in self._keys]
         return pa.Table.from_pylist(rows, schema=schemas.INSTANCES), tally
 
-    def _instance(self, key: tuple[str, str], texts: Mapping[str, str], tally: Tally) -> dict:
+    def _instance(self, key: Key, texts: Mapping[str, str], pools: Pools, tally: Tally) -> dict:
         query_id, positive_id = key
         mix, review = self._recipe.mix, self._recipe.review
         positives = [texts[positive] for positive in self._positives[query_id]]
@@ -120,13 +114,14 @@ class Shard:
                 else:
                     yield negative
 
-        want = wanted(mix, query_id, positive_id, bool(self._written[key]))
-        found = (self._candidates.negative(place, texts) for place in self._found[key])
-        composed = compose(positives, unstruck(self._written[key]), unstruck(found), want)
+        written = self._written.get(key, [])
+        want = wanted(mix, query_id, positive_id, bool(written))
+        found = (one.with_text(texts) for one in self._found[key])
+        composed = compose(positives, unstruck(written), unstruck(found), want)
         lacking = composed.missing
         if mix.on_short == "borrow":
             lent: dict[Kind, Iterable[Negative]] = {
-                kind: unstruck(drawn(self._recipe.pools[kind], number, (mix.seed, "borrow", kind, *key)))
+                kind: unstruck(drawn(pools[kind], number, (mix.seed, "borrow", kind, *key)))
                 for kind, number in composed.missing.items()
             }
             composed = borrow(composed, positives, lent)
@@ -144,7 +139,7 @@ class Shard:
             "reject_reason": reason,
         }
 
-    def _reason(self, key: tuple[str, str], composed: Composed, texts: Mapping[str, str]) -> str | None:
+    def _reason(self, key: Key, composed: Composed, texts: Mapping[str, str]) -> str | None:
         if self._recipe.review.rejects(key):
             return "rejected_in_review"
         if not normalized(texts[key[1]]):
@@ -153,10 +148,9 @@ class Shard:
             return f"too_few_{'synthetic' if 'synthetic' in composed.missing else 'retrieved'}"
         return None
 
-    def _explain(self, key: tuple[str, str], composed: Composed, lacking: Mapping[Kind, int], tally: Tally) -> None:
+    def _explain(self, key: Key, composed: Composed, lacking: Mapping[Kind, int], tally: Tally) -> None:
         """Counts the places that a negative of their own kind could not fill, by why."""
-        accepted = len(self._written[key])
-        why = "too_few_accepted" if accepted else "all_rejected" if self._asked[key] else "not_asked_for"
+        why = "too_few_accepted" if self._written.get(key) else "all_rejected" if self._asked[key] else "not_asked_for"
         if composed.replaced:
             tally.replaced[why] += composed.replaced
         for kind, number in lacking.items():
@@ -167,17 +161,33 @@ class Shard:
                 cause = why if kind == "synthetic" else "too_few_found" if self._found[key] else "none_found"
                 tally.short[f"{kind}: {cause}"] += 1
 
-    def lendable(self, passages: pa.Table) -> dict[Kind, list[Negative]]:
-        """What other queries' instances may borrow: accepted synthetic negatives, and the first retrieved of a pair.
+    def lendable(self, passages: pa.Table, queries: int) -> Pools:
+        """What instances of other queries may borrow: of the first `queries` the accepted synthetic negatives, and the
+        first retrieved one of each pair.
 
         Score and rank are those of the query that it was made for, so they are left out.
         """
-        columns = (passages[name].to_pylist() for name in ("passage_id", "title", "text"))
-        texts = {passage_id: passage_text(title, text) for passage_id, title, text in zip(*columns, strict=True)}
-        first = {places[0] for places in self._found.values() if places}
-        found = (self._candidates.negative(place, texts) for place in sorted(first))
-        written = [negative for key in sorted(self._written) for negative in self._written[key]]
+        texts = _texts(passages)
+        lenders = set(islice(self._queries, queries))
+        keys = sorted(key for key in self._keys if key[0] in lenders)
+        first = {self._found[key][0].passage_id: self._found[key][0].sampler for key in keys if self._found[key]}
         return {
-            "synthetic": written,
-            "retrieved": [Negative(one.id, one.text, one.source, None, None) for one in found],
+            "synthetic": [negative for key in keys for negative in self._written.get(key, ())],
+            "retrieved": [Negative(passage, texts[passage], first[passage], None, None) for passage in sorted(first)],
         }
+
+
+def _queues(candidates: pa.Table) -> dict[Key, list[Found]]:
+    """The candidates by query and sampler, best first."""
+    order = [(name, "ascending") for name in ("query_id", "sampler", "rank", "passage_id")]
+    rows = candidates.sort_by(order)
+    columns = (rows[name].to_pylist() for name in ("query_id", "passage_id", "sampler", "score", "rank"))
+    queues: dict[Key, list[Found]] = defaultdict(list)
+    for query_id, passage_id, sampler, score, rank in zip(*columns, strict=True):
+        queues[query_id, sampler].append(Found(passage_id, sampler, score, rank))
+    return queues
+
+
+def _texts(passages: pa.Table) -> dict[str, str]:
+    columns = (passages[name].to_pylist() for name in ("passage_id", "title", "text"))
+    return {passage_id: passage_text(title, text) for passage_id, title, text in zip(*columns, strict=True)}

@@ -1,68 +1,77 @@
 """Instances: every (query, positive) pair with its synthetic and retrieved negatives, texts inside."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syneg import schemas
 from syneg.ids import rows_of
 from syneg.mix import review
+from syneg.mix.join import joined
 from syneg.mix.recipe import seeded
-from syneg.mix.shard import Recipe, Shard
+from syneg.mix.shard import Recipe
 from syneg.mix.tally import Tally
 from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.stage import Context, Inputs, Output
+from syneg.workers import OnRay, Workers
 
-# Joined this many queries at a time: memory is bounded by their candidates, whatever the corpus.
-_SHARD_QUERIES = 20_000
-# What short instances may borrow is made from this many queries.
+# Joined this many queries at a time: a worker's memory is bounded by their candidates, whatever the corpus.
+_SHARD_QUERIES = 8_192
+# What short instances may borrow was made for this many queries, all of the first shard.
 _LENDING_QUERIES = 4_096
 
 
 def run(inputs: Inputs, context: Context, *, mine: MineConfig, mix: MixConfig) -> Output:
     """One row a training (query, positive) pair; a pair that cannot be filled keeps its reason (`mix.on_short`).
 
-    rows_in counts the pairs. facts: `Tally.facts`.
+    rows_in counts the pairs. facts: `Tally.facts`. Rows stand in the order of a hash of their queries by `mix.seed`,
+    and shuffled within a shard of them.
 
     Raises:
         BadInput: a line of the review is no decision.
     """
-    pairs = training_pairs(inputs)
-    ids = sorted(pairs["query_id"].unique().to_pylist(), key=lambda name: (seeded(mix.seed, name).random(), name))
+    return mixed(inputs, context, OnRay(context.resources.mix), mine=mine, mix=mix)
+
+
+def mixed(inputs: Inputs, context: Context, workers: Workers, *, mine: MineConfig, mix: MixConfig) -> Output:
     recipe = Recipe(mine, mix, review.load(mix.review))
-    if mix.on_short == "borrow":
-        lender = _shard(inputs, pairs, ids[:_LENDING_QUERIES], recipe)
-        recipe = replace(recipe, pools=lender.lendable(_passages(inputs, lender)))
+    pairs = training_pairs(inputs, mix.seed)
+    shards = list(_shards(pairs))
     tally = Tally()
 
-    def shards() -> Iterator[pa.Table]:
-        for start in range(0, len(ids), _SHARD_QUERIES):
-            shard = _shard(inputs, pairs, ids[start : start + _SHARD_QUERIES], recipe)
-            instances, counts = shard.instances(_passages(inputs, shard))
+    def rows() -> Iterator[pa.Table]:
+        yield schemas.INSTANCES.empty_table()
+        done = 0
+        lending = _LENDING_QUERIES if mix.on_short == "borrow" else 0
+        for instances, counts in joined(inputs, workers, shards, recipe, lending) if shards else ():
             tally.add(counts)
+            done += instances.num_rows
+            context.progress(f"{done:,}/{pairs.num_rows:,} pairs")
             yield instances
-            context.progress(f"{min(start + _SHARD_QUERIES, len(ids)):,}/{len(ids):,} queries")
 
-    return Output(pairs.num_rows, {"instances": shards()}, facts=tally.facts)
+    return Output(pairs.num_rows, {"instances": rows()}, facts=tally.facts)
 
 
-def training_pairs(inputs: Inputs) -> pa.Table:
-    """Columns query_id, query, passage_id of every positive judgement of a training query."""
+def training_pairs(inputs: Inputs, seed: int) -> pa.Table:
+    """Columns query_id, query, passage_id of every positive judgement of a training query, by a hash of the query."""
     queries = inputs.tables["queries"].table().filter(pc.field("split") == "train")
+    lots = pa.array([seeded(seed, query_id).random() for query_id in queries["query_id"].to_pylist()], pa.float64())
+    queries = queries.append_column("lot", lots).sort_by([("lot", "ascending"), ("query_id", "ascending")])
     qrels = inputs.tables["qrels"].table().filter(pc.field("relevance") > 0)
     row = rows_of(qrels["query_id"], queries["query_id"])
-    pairs = qrels.filter(pa.array(row >= 0))
-    texts = queries["text"].take(pa.array(row[row >= 0]))
-    return pa.table({"query_id": pairs["query_id"], "query": texts, "passage_id": pairs["passage_id"]})
+    order = np.argsort(row, kind="stable")
+    order = order[row[order] >= 0]
+    pairs, of_query = qrels.take(pa.array(order)), queries.take(pa.array(row[order]))
+    return pa.table({"query_id": pairs["query_id"], "query": of_query["text"], "passage_id": pairs["passage_id"]})
 
 
-def _shard(inputs: Inputs, pairs: pa.Table, ids: list[str], recipe: Recipe) -> Shard:
-    own = pairs.filter(pc.field("query_id").isin(pa.array(ids, pa.string())))
-    tables = inputs.tables
-    return Shard(own, tables["candidates"].where("query_id", ids), tables["synthetic"].where("query_id", ids), recipe)
-
-
-def _passages(inputs: Inputs, shard: Shard) -> pa.Table:
-    return inputs.tables["passages"].where("passage_id", sorted(shard.needed))
+def _shards(pairs: pa.Table) -> Iterator[pa.Table]:
+    """`pairs` cut after every so many queries."""
+    ids = pairs["query_id"].to_numpy()
+    first_of_query = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]]) if len(ids) else np.array([], int)
+    starts = first_of_query[::_SHARD_QUERIES].tolist()
+    for start, end in zip(starts, [*starts[1:], pairs.num_rows], strict=True):
+        yield pairs.slice(start, end - start)

@@ -56,4 +56,5 @@ class ResourcesConfig(Section):
     vllm_kv_cache_gib: PositiveInt = 2  # on a CPU
     encode: WorkerResources = WorkerResources(batch_rows=256)
     train: WorkerResources = WorkerResources()
+    mix: WorkerResources = WorkerResources()
     estimate: EstimateConfig = EstimateConfig()

@@ -124,6 +124,10 @@ class StoredTable:
             for start in range(0, rows.num_rows, _BLOCK_ROWS):
                 yield rows.slice(start, _BLOCK_ROWS)
 
+    def split(self, count: int) -> list["StoredTable"]:
+        shares = [self.parts[place::count] for place in range(min(count, len(self.parts)))]
+        return [StoredTable(self.folder, share) for share in shares] or [self]
+
     def where(self, column: str, values: Sequence[str], columns: list[str] | None = None) -> pa.Table:
         wanted = pc.field(column).isin(pa.array(values, pa.string()))
         chosen = [_read_part(self.folder, part).filter(wanted) for part in self.parts]

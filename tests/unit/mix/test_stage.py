@@ -15,6 +15,7 @@ from syneg.settings.mix import MixConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
 from syneg.texts import normalized
+from syneg.workers import InProcess
 from tests.memory import MemoryTable, rows_of
 
 NO_ATTRIBUTES = {"domain": "", "difficulty": "", "length": "", "reasoning": "", "prompt_version": "", "model": ""}
@@ -61,7 +62,7 @@ def inputs() -> Inputs:
 
 def mixed(inputs: Inputs, tmp_path: Path, **settings: object) -> tuple[dict[tuple[str, str], dict], dict]:
     mix = MixConfig.model_validate({"synthetic_per_instance": 1, "retrieved_per_instance": 1} | settings)
-    output = stage.run(inputs, Context(ResourcesConfig(), tmp_path), mine=MineConfig(), mix=mix)
+    output = stage.mixed(inputs, Context(ResourcesConfig(), tmp_path), InProcess(), mine=MineConfig(), mix=mix)
     rows = schemas.conform(rows_of(output, "instances"), schemas.INSTANCES).to_pylist()
     assert output.rows_in == len(rows)
     return {(row["query_id"], row["positive_id"]): row for row in rows}, dict(output.facts())
@@ -179,6 +180,7 @@ def test_shards_change_nothing_but_the_order(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
     settings = {"strategy": strategy, "on_short": "borrow"}
+    monkeypatch.setattr(stage, "_LENDING_QUERIES", 1)  # all of the first shard, however small
     whole, facts = mixed(inputs, tmp_path, **settings)
     monkeypatch.setattr(stage, "_SHARD_QUERIES", 1)
     assert mixed(inputs, tmp_path, **settings) == (whole, facts)
