@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-from syneg import fingerprint, ray_session
+from syneg import fingerprint, ray_session, schedule
 from syneg.config import RunConfig
 from syneg.errors import BadInput, StageFailed
 from syneg.graph import stages
@@ -38,7 +39,7 @@ class Step:
 
 
 class Listener(Protocol):
-    """Who wants to know how a run goes on."""
+    """Who wants to know how a run goes on. `progressed` comes from the thread of its stage."""
 
     def started(self, stage: Stage) -> None: ...
 
@@ -114,20 +115,31 @@ def run(config: RunConfig, listener: Listener, first: str | None = None, last: s
     files.check_writable(config.store.root)
     manifests = {step.stage.name: step.manifest for step in steps if step.manifest}
     reused = frozenset(manifests)
+    chosen = {step.stage.name: step for step in steps if step.stage.name in asked}
+    reads = {
+        name: {address.partition(".")[0] for address in step.stage.reads.values()} for name, step in chosen.items()
+    }
     with ExitStack() as sessions:
-        ray_runs = False
-        for step in steps:
-            stage = step.stage
-            if stage.name not in asked:
-                continue
-            listener.started(stage)
-            if not step.done:
-                if stage.on_ray and not ray_runs:
-                    sessions.enter_context(ray_session.session(config.resources))
-                    ray_runs = True
-                manifests[stage.name] = _run_stage(config, step, manifests, listener)
-            listener.finished(stage, manifests[stage.name], step.done)
-    return Finished(config, manifests, reused)
+
+        @cache
+        def join_ray() -> None:
+            sessions.enter_context(ray_session.session(config.resources))
+
+        def begin(name: str) -> None:
+            listener.started(chosen[name].stage)
+            if chosen[name].stage.on_ray and not chosen[name].done:
+                join_ray()
+
+        def work(name: str) -> Manifest:
+            return chosen[name].manifest or _run_stage(config, chosen[name], manifests, listener)
+
+        def end(name: str, made: Manifest) -> None:
+            manifests[name] = made
+            listener.finished(chosen[name].stage, made, chosen[name].done)
+
+        schedule.run(list(chosen), reads, ray_session.width(config.resources), begin, work, end)
+    in_order = {step.stage.name: manifests[step.stage.name] for step in steps if step.stage.name in manifests}
+    return Finished(config, in_order, reused)
 
 
 def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest], listener: Listener) -> Manifest:

@@ -18,7 +18,7 @@ def session(resources: ResourcesConfig) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    address = resources.address or os.environ.get("RAY_ADDRESS")
+    address = _address(resources)
     with termination.kept():
         if address:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -35,6 +35,17 @@ def session(resources: ResourcesConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def width(resources: ResourcesConfig) -> int:
+    """How many stages may run at a time: generate and gate beside embed and mine, where there is a cluster for both."""
+    if resources.side_by_side is None:
+        return 2 if _address(resources) else 1
+    return 2 if resources.side_by_side else 1
+
+
+def _address(resources: ResourcesConfig) -> str | None:
+    return resources.address or os.environ.get("RAY_ADDRESS")
 
 
 def _quiet() -> None:

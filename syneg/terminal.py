@@ -23,7 +23,9 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status = Status("", console=console)
-        self._began = self._logged = time.monotonic()
+        self._logged = time.monotonic()
+        self._lines: dict[str, str] = {}  # of the stages that run, which may be two
+        self._began: dict[str, float] = {}
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
@@ -36,19 +38,22 @@ class Progress:
         self._status.stop()
 
     def started(self, stage: Stage) -> None:
-        self._began = self._logged = time.monotonic()
-        self._status.update(f"{stage.name:<12}")
+        self._began[stage.name] = self._logged = time.monotonic()
+        self._lines[stage.name] = f"{stage.name:<12}"
+        self._status.update("   ".join(list(self._lines.values())))
 
     def progressed(self, stage: Stage, message: str) -> None:
         now = time.monotonic()
-        line = f"{stage.name:<12} {message}  ({now - self._began:.0f} s)"
+        line = f"{stage.name:<12} {message}  ({now - self._began[stage.name]:.0f} s)"
         if self._console.is_terminal:
-            self._status.update(line)
+            self._lines[stage.name] = line
+            self._status.update("   ".join(list(self._lines.values())))
         elif now - self._logged >= _LOG_EVERY_SECONDS:
             self._logged = now
             self._console.print(f"  … {line}", highlight=False)
 
     def finished(self, stage: Stage, result: Manifest, reused: bool) -> None:
+        self._lines.pop(stage.name, None)
         rejected = f", {sum(result.rejected.values()):,} rejected" if result.rejected else ""
         time_taken = "reused" if reused else f"{result.seconds:.1f} s"
         self._console.print(

@@ -42,7 +42,7 @@ class EstimateConfig(Section):
     output_tokens_per_second: PositiveFloat = 2_500.0
     texts_encoded_per_second: PositiveFloat = 1_500.0  # of one worker
     texts_trained_per_second: PositiveFloat = 400.0  # of one worker: forward and backward, gradient caching included
-    scores_per_second: PositiveFloat = 5e9  # query-passage scores of the search, over the machine that mines
+    scores_per_second: PositiveFloat = 5e8  # query-passage scores of the search, over all that mine
     rows_per_second: PositiveFloat = 20_000.0  # read, checked and written by everything else
 
 
@@ -52,6 +52,7 @@ class ResourcesConfig(Section):
     address: str | None = None  # of a running cluster ("auto"); None starts Ray on this machine
     cpus: PositiveInt | None = None  # of a local Ray; None: all of this machine's
     object_store_gib: PositiveFloat = 2.0
+    side_by_side: bool | None = None  # stages that do not depend on each other; None: on a cluster that is joined
     generate: WorkerResources = WorkerResources()
     vllm_kv_cache_gib: PositiveInt = 2  # on a CPU
     encode: WorkerResources = WorkerResources(batch_rows=256)
