@@ -4,7 +4,7 @@ PYTHON  ?= python3.11
 BIN     := .venv/bin
 STAMP   := .venv/.setup-$(PROFILE)
 
-.PHONY: setup demo test check bench format lock
+.PHONY: setup demo test test-cluster check bench format lock
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -20,10 +20,15 @@ demo: setup
 test: setup
 	$(BIN)/pytest
 
+# A real Ray head with a token, a job stopped half-way and submitted again, nodes that come and go.
+test-cluster: setup
+	$(BIN)/pytest -m cluster tests/cluster
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	bash requirements/audit.sh
 
 format: setup
 	$(BIN)/ruff check --fix .

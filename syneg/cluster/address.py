@@ -43,6 +43,12 @@ def is_loopback(host: str) -> bool:
         return False  # a name that somebody's resolver decides on
 
 
+def use_token() -> None:
+    """Lets Ray's client send the token, if there is one. Before Ray is imported: it reads the mode once."""
+    if has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
 def has_token() -> bool:
     """As Ray looks for one: the variable, the file that a variable names, the file in the home folder."""
     if os.environ.get("RAY_AUTH_TOKEN"):

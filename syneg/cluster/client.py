@@ -1,16 +1,19 @@
 """Talking to Ray's job server: submit, follow the log, wait for the end."""
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 
-from syneg.cluster import address as addresses
+import aiohttp
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobSubmissionClient
+
 from syneg.cluster.job import Job, attempt, attempt_id, exit_code
 from syneg.errors import SynegError
 
 _POLL_SECONDS = 1.0
 _RECONNECTS = 30  # in a row without a line between them
+_FAILURES = (RuntimeError, OSError, aiohttp.ClientError, AuthenticationError)  # of the job client
 
 
 class Unreachable(SynegError):
@@ -36,14 +39,10 @@ class Head:
     """One cluster's job server. Messages of failures name the address and never the token."""
 
     def __init__(self, address: str) -> None:
-        if addresses.has_token():  # Ray's client sends the token in this mode only
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
-        from ray.job_submission import JobSubmissionClient
-
         self._address = address
         try:
             self._client = JobSubmissionClient(address)
-        except (RuntimeError, OSError) as error:
+        except _FAILURES as error:
             raise self._explained(error) from error
 
     def submit(self, job: Job) -> tuple[str, bool]:
@@ -64,7 +63,7 @@ class Head:
                     runtime_env=dict(job.runtime_env),
                     metadata={"run": job.name},
                 )
-            except (RuntimeError, OSError) as error:
+            except _FAILURES as error:
                 if self._status(submission) is None:
                     raise self._explained(error) from error
                 new = False  # somebody else submitted it in between
@@ -77,7 +76,7 @@ class Head:
             before = log.shown
             try:
                 asyncio.run(self._tail(submission, log))
-            except (RuntimeError, OSError) as error:
+            except _FAILURES as error:
                 broken = broken + 1 if log.shown == before else 0
                 if broken > _RECONNECTS:
                     raise self._explained(error) from error
@@ -96,16 +95,14 @@ class Head:
         """None where the head knows no such job."""
         try:
             return self._client.get_job_status(submission).value
-        except RuntimeError as error:
+        except _FAILURES as error:
             if "404" in str(error):
                 return None
-            raise self._explained(error) from error
-        except OSError as error:
             raise self._explained(error) from error
 
     def _explained(self, error: Exception) -> Unreachable:
         said = str(error)
-        if "401" in said or "403" in said:
+        if isinstance(error, AuthenticationError):
             return Unreachable(
                 f"{self._address} refuses the token. Set RAY_AUTH_TOKEN to the cluster's, e.g. on Kubernetes "
                 "kubectl -n syneg get secret syneg-auth -o jsonpath='{.data.auth_token}' | base64 -d."

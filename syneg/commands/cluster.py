@@ -22,6 +22,8 @@ def submit(
     config: ConfigFile,
     settings: Overrides = None,
     address: Address = "http://127.0.0.1:8265",
+    first: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="As `syneg run`.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="As `syneg run`.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow the log.")] = False,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Send it beyond this machine without a token or TLS.")
@@ -29,11 +31,14 @@ def submit(
 ) -> None:
     """Run a config on a Ray cluster. The same command again joins a job that runs, or goes on with one that failed."""
     from syneg.cluster import address as addresses
-    from syneg.cluster import client
     from syneg.cluster.job import job
 
     addresses.check(address, insecure=insecure)
-    wanted = job(overrides.load(config, settings or ()), config, settings or (), Path.cwd())
+    addresses.use_token()
+    from syneg.cluster import client
+
+    span = [word for option, stage in (("--from", first), ("--to", last)) if stage for word in (option, stage)]
+    wanted = job(overrides.load(config, settings or ()), config, [*(settings or ()), *span], Path.cwd())
     console = Console(stderr=True)
     head = client.Head(address)
     submission, new = head.submit(wanted)

@@ -31,7 +31,7 @@ def run(
     """Run what is not done yet: corpus, generate, gate, embed, mine, mix, train, embed_tuned, evaluate, report."""
     resolved = overrides.load(config, settings or ())
     console = Console()
-    with _watched(resolved, console, log) as listener:
+    with _watched(resolved, console, log, last) as listener:
         finished = pipeline.run(resolved, listener, first, last)
     if log is Log.json:
         console = Console(stderr=True)  # the log stays one JSON object a line
@@ -54,15 +54,16 @@ def _sizes(corpus: Manifest) -> dict[str, int]:
 
 
 @contextmanager
-def _watched(config: RunConfig, console: Console, log: Log) -> Iterator[pipeline.Listener]:
+def _watched(config: RunConfig, console: Console, log: Log, last: str | None) -> Iterator[pipeline.Listener]:
     """Everyone who hears of the run: the terminal or the log, the record in storage, Ray's metrics."""
     from syneg import runs
     from syneg.watch import listeners, metrics
 
-    folder = runs.folder(config.store.root, config.name)
+    folder, names = runs.folder(config.store.root, config.name), graph.names(config)
+    planned = names[: names.index(last) + 1] if last in names else names
     with ExitStack() as stack:
         shown = listeners.JsonLines(config.name) if log is Log.json else stack.enter_context(terminal.Progress(console))
-        recorder = stack.enter_context(listeners.Recorder(config, folder, graph.names(config)))
+        recorder = stack.enter_context(listeners.Recorder(config, folder, planned))
         yield listeners.Everyone([shown, recorder, metrics.RayMetrics(config.name)])
 
 

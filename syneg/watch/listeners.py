@@ -51,7 +51,7 @@ class Recorder:
 
     def __init__(self, config: RunConfig, run_folder: str, planned: Iterable[str]) -> None:
         now = time.time()
-        job = os.environ.get("RAY_JOB_SUBMISSION_ID")
+        job = _submission()
         self._config = config
         self._path = progress.path(run_folder)
         self._run = RunProgress(
@@ -113,6 +113,12 @@ class Recorder:
             content = self._run.model_dump_json(indent=1)
         with suppress(OSError, SynegError):
             files.put(self._path, content.encode())
+
+
+def _submission() -> str | None:
+    """The id of the Ray job that this process is the driver of."""
+    told = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    return told.get("metadata", {}).get("job_submission_id")
 
 
 def _how_it_ended(error: BaseException | None) -> Any:
