@@ -7,7 +7,7 @@ from types import TracebackType
 import typer
 
 from syneg import redaction, termination
-from syneg.commands import cluster, corpus, export, run
+from syneg.commands import cluster, compare, corpus, export, run
 from syneg.errors import SynegError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ for command in (
     run.plan,
     corpus.corpus,
     export.export,
+    compare.compare,
     cluster.submit,
     cluster.status,
 ):

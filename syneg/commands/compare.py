@@ -1,0 +1,80 @@
+"""Two finished runs side by side."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from syneg.commands.arguments import Root
+
+if TYPE_CHECKING:
+    from syneg.comparison import Comparison, ScoreChange
+
+_CAUSES = {
+    "same": "[dim]the same[/]",
+    "settings": "its settings differ",
+    "inputs": "what it reads differs",
+    "version": "a file or model that it names, or syneg itself, differs",
+    "only_a": "only in A",
+    "only_b": "only in B",
+}
+
+
+def compare(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A run's folder or name: what to compare against.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="A run's folder or name.")],
+    root: Root = "out",
+) -> None:
+    """Show what two finished runs differ in: settings, data, and scores, by a paired test over shared queries."""
+    from syneg import comparison, runs
+
+    found = comparison.compare(runs.load(run_a, root), runs.load(run_b, root))
+    console = Console()
+    console.print(f"A: {run_a}\nB: {run_b}", highlight=False, markup=False)
+    console.print(_settings(found) if found.settings else "\nNo setting differs.")
+    console.print(_stages(found))
+    if not found.scores:
+        console.print("There are no scores of the same system and measure in both, so nothing to test.")
+        return
+    console.print(_scores(found))
+    if not found.same_questions:
+        console.print("[yellow]The corpora differ[/]: queries were matched by id, and an id may mean another query.")
+
+
+def _settings(found: "Comparison") -> Table:
+    table = Table("setting", "A", "B", title="Settings", title_justify="left")
+    for change in found.settings:
+        table.add_row(change.key, escape(str(change.a)), escape(str(change.b)))
+    return table
+
+
+def _stages(found: "Comparison") -> Table:
+    table = Table("stage", "", "rows out A", "rows out B", "rejected A → B", title="Data", title_justify="left")
+    for change in found.stages:
+        rows = ["" if rows is None else f"{rows:,}" for rows in (change.rows_a, change.rows_b)]
+        rejected = ", ".join(f"{one.key} {one.a or 0} → {one.b or 0}" for one in change.rejected)
+        table.add_row(change.stage, _CAUSES[change.cause], *rows, rejected)
+    return table
+
+
+def _scores(found: "Comparison") -> Table:
+    headings = ("system", "measure", "A", "B", "B - A", "95 %", "p", "queries")
+    table = Table(*headings, title="Scores, in points (paired over the shared queries)", title_justify="left")
+    for change in found.scores:
+        table.add_row(change.system, change.measure, f"{change.mean_a:.4f}", f"{change.mean_b:.4f}", *_test(change))
+    return table
+
+
+def _test(change: "ScoreChange") -> list[str]:
+    test = change.difference
+    if test is None:
+        return ["", "", "", "none shared"]
+    interval = f"{100 * test.low:+.1f} to {100 * test.high:+.1f}"
+    return [
+        f"{100 * test.difference:+.1f}",
+        interval,
+        f"{test.p:.3f}" if test.p >= 0.001 else "< 0.001",
+        str(test.queries),
+    ]

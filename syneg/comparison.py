@@ -1,0 +1,131 @@
+"""What two finished runs differ in: settings, the data of each stage, and scores on the queries that both answered."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from syneg.evaluate.significance import Difference, paired
+from syneg.pipeline import Finished
+from syneg.store.manifest import Manifest
+
+Cause = Literal["same", "settings", "inputs", "version", "only_a", "only_b"]
+
+_NOT_ROWS = ("name", "store", "resources")  # where and how wide, never which
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting that has another value in B. None stands for a key that a run does not have."""
+
+    key: str
+    a: Any
+    b: Any
+
+
+@dataclass(frozen=True)
+class StageChange:
+    """One stage of both runs. `cause`: what made its fingerprint another one, the nearest cause first.
+
+    settings: its own sections. version: its settings are equal and so is all that it reads, but a file or model that
+    they name has other content, or another version of syneg made it. inputs: only what it reads differs.
+    """
+
+    stage: str
+    cause: Cause
+    rows_a: int | None
+    rows_b: int | None
+    rejected: tuple[Change, ...]  # counts by reason that differ
+
+
+@dataclass(frozen=True)
+class ScoreChange:
+    """B minus A of one system and measure, over the queries that both have. `difference` is None if they share none."""
+
+    system: str
+    measure: str
+    mean_a: float
+    mean_b: float
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    settings: list[Change]
+    stages: list[StageChange]
+    scores: list[ScoreChange]
+
+    @property
+    def same_questions(self) -> bool:
+        """Whether both were asked the same: an id of another collection may be another query."""
+        return any(change.stage == "corpus" and change.cause == "same" for change in self.stages)
+
+
+def compare(a: Finished, b: Finished) -> Comparison:
+    settings = changes(_settings(a), _settings(b))
+    scores = [run.table("evaluate", "scores").table() for run in (a, b)]
+    return Comparison(settings, list(stage_changes(a.manifests, b.manifests)), list(score_changes(*scores)))
+
+
+def changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
+    """Leaves of two trees that differ, by their dotted keys in A's order, then those that only B has."""
+    left, right = dict(_leaves(a)), dict(_leaves(b))
+    keys = [*left, *(key for key in right if key not in left)]
+    return [Change(key, left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)]
+
+
+def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _settings(run: Finished) -> dict[str, Any]:
+    return {key: value for key, value in run.config.model_dump(mode="json").items() if key not in _NOT_ROWS}
+
+
+def stage_changes(a: Mapping[str, Manifest], b: Mapping[str, Manifest]) -> Iterator[StageChange]:
+    """Every stage of both runs, in A's order."""
+    differs = False  # a stage before this one did
+    for stage in [*a, *(stage for stage in b if stage not in a)]:
+        left, right = a.get(stage), b.get(stage)
+        if left is None or right is None:
+            rows = [made.rows_out if made else None for made in (left, right)]
+            yield StageChange(stage, "only_a" if left else "only_b", *rows, rejected=())
+            differs = True
+            continue
+        cause: Cause = "same"
+        if left.fingerprint != right.fingerprint:
+            cause = "settings" if left.settings != right.settings else "inputs" if differs else "version"
+            differs = True
+        rejected = tuple(changes(left.rejected, right.rejected))
+        yield StageChange(stage, cause, left.rows_out, right.rows_out, rejected)
+
+
+def score_changes(a: pa.Table, b: pa.Table) -> Iterator[ScoreChange]:
+    """From two tables `schemas.SCORES`: every system and measure that both have, in A's order."""
+    left, right = _by_system(a), _by_system(b)
+    for system, measure in left:
+        if (system, measure) not in right:
+            continue
+        ours, theirs = left[system, measure], right[system, measure]
+        shared = sorted(ours.keys() & theirs.keys())
+        values = [np.array([scores[query] for query in shared]) for scores in (ours, theirs)]
+        yield ScoreChange(
+            system,
+            measure,
+            sum(ours.values()) / len(ours),
+            sum(theirs.values()) / len(theirs),
+            paired(*values, seed=0) if shared else None,
+        )
+
+
+def _by_system(scores: pa.Table) -> dict[tuple[str, str], dict[str, float]]:
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for row in scores.to_pylist():
+        found.setdefault((row["system"], row["measure"]), {})[row["query_id"]] = row["value"]
+    return found

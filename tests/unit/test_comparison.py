@@ -1,0 +1,86 @@
+"""Two stored runs: what differs is found, and nothing else is called different."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from syneg import comparison, overrides, runs, schemas
+from syneg.cli import app
+from tests.unit import stored_run
+
+BASE = overrides.load("configs/demo.yaml")
+OTHER = overrides.load("configs/demo.yaml", ["name=other", "mix.strategy=direct", "resources.train.cpus=1"])
+QUERIES = 80
+
+
+def scores(gain: float, first: int = 0) -> pa.Table:
+    draw = np.random.default_rng(0)
+    base = draw.uniform(0.2, 0.8, QUERIES)
+    tuned = base + gain + draw.normal(0, 0.05, QUERIES)
+    rows = [
+        {"system": system, "measure": "nDCG@10", "query_id": f"q{first + query}", "value": float(values[query])}
+        for system, values in (("base", base), ("tuned", tuned))
+        for query in range(QUERIES)
+    ]
+    return pa.Table.from_pylist(rows, schema=schemas.SCORES)
+
+
+def compared(root: Path, a: pa.Table, b: pa.Table) -> comparison.Comparison:
+    rejected = {"mix": {"too_few_synthetic": 3}}
+    first = stored_run.write(root, BASE, {"evaluate.scores": a})
+    second = stored_run.write(root, OTHER, {"evaluate.scores": b}, rejected=rejected)
+    return comparison.compare(runs.load(first), runs.load(second))
+
+
+def test_only_what_changes_rows_is_a_setting(tmp_path: Path) -> None:
+    found = compared(tmp_path, scores(0.0), scores(0.0))
+    assert found.settings == [comparison.Change("mix.strategy", "hybrid", "direct")]
+
+
+def test_each_stage_with_its_nearest_cause(tmp_path: Path) -> None:
+    found = compared(tmp_path, scores(0.0), scores(0.0))
+    causes = {change.stage: change.cause for change in found.stages}
+    assert causes.pop("mix") == "settings"
+    after = [causes.pop(stage) for stage in ("train", "embed_tuned", "evaluate", "report")]
+    assert after == ["inputs"] * 4
+    assert set(causes.values()) == {"same"}
+    assert found.same_questions
+    (mix,) = [change for change in found.stages if change.stage == "mix"]
+    assert mix.rejected == (comparison.Change("too_few_synthetic", None, 3),)
+
+
+def test_another_version_of_a_stage_is_told_from_settings_and_inputs(tmp_path: Path) -> None:
+    run = runs.load(stored_run.write(tmp_path, BASE, {}))
+    newer = dict(run.manifests)
+    newer["mine"] = newer["mine"].model_copy(update={"fingerprint": "0" * 16})
+    newer["mix"] = newer["mix"].model_copy(update={"fingerprint": "1" * 16})
+    found = {change.stage: change.cause for change in comparison.stage_changes(run.manifests, newer)}
+    assert (found["mine"], found["mix"], found["train"]) == ("version", "inputs", "same")
+
+
+def test_a_planted_gain_is_found_and_identical_scores_are_not(tmp_path: Path) -> None:
+    base, tuned = compared(tmp_path, scores(0.0), scores(0.1)).scores
+    assert base.difference is not None
+    assert tuned.difference is not None
+    assert (base.difference.difference, base.difference.p) == (0, 1)
+    assert tuned.difference.p < 0.001
+    assert tuned.difference.difference == pytest.approx(0.1)
+    assert tuned.mean_b - tuned.mean_a == pytest.approx(0.1)
+
+
+def test_the_test_is_over_shared_queries_only(tmp_path: Path) -> None:
+    half = compared(tmp_path / "half", scores(0.0), scores(0.0, first=QUERIES // 2)).scores
+    assert [change.difference.queries for change in half if change.difference] == [40, 40]
+    none = compared(tmp_path / "none", scores(0.0), scores(0.0, first=QUERIES)).scores
+    assert [change.difference for change in none] == [None, None]
+
+
+def test_the_command(tmp_path: Path) -> None:
+    compared(tmp_path, scores(0.0), scores(0.1))
+    done = CliRunner().invoke(app, ["compare", "demo", "other", "--root", str(tmp_path)], env={"COLUMNS": "160"})
+    assert done.exit_code == 0, done.output
+    for words in ("mix.strategy", "its settings differ", "too_few_synthetic 0 → 3", "+10.0", "< 0.001"):
+        assert words in done.output
