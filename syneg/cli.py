@@ -7,7 +7,7 @@ from types import TracebackType
 import typer
 
 from syneg import redaction, termination
-from syneg.commands import cluster, compare, corpus, export, run
+from syneg.commands import cluster, compare, corpus, experiment, export, run
 from syneg.errors import SynegError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 for command in (
     run.run,
     run.plan,
+    experiment.experiment,
     corpus.corpus,
     export.export,
     compare.compare,

@@ -1,10 +1,11 @@
 """From a YAML file and `section.key=value` arguments to a RunConfig, or to one clear line for each mistake."""
 
+import copy
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 from syneg import redaction
 from syneg.config import RunConfig
 from syneg.errors import BadInput
+
+SectionType = TypeVar("SectionType", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
@@ -29,24 +32,44 @@ def load(path: str, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         BadInput: the file is missing or no YAML mapping; a key is unknown; a value has the wrong type or range.
     """
-    settings = _read(path)
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise BadInput(f"{override!r}: expected section.key=value, e.g. train.epochs=2.")
-        _put(settings, key, _parse(value, f"{override!r}"))
+    return resolve(read(path), [parse(override) for override in overrides], path)
+
+
+def resolve(settings: Mapping[str, Any], changes: Iterable[tuple[str, Any]], where: str) -> RunConfig:
+    """The config in `settings` with `changes` (dotted key, value) on top. `where` it came from is for the messages.
+
+    Raises:
+        BadInput: a key is unknown; a value has the wrong type or range.
+    """
+    changed = copy.deepcopy(dict(settings))
+    for key, value in changes:
+        _put(changed, key, value)
+    return validated(RunConfig, changed, where)
+
+
+def validated(model: type[SectionType], settings: Mapping[str, Any], where: str) -> SectionType:
+    """`settings` as a `model`. Raises BadInput: one clear line for each mistake."""
     if held := list(redaction.found_in(settings)):
         raise BadInput(
-            f"{path}: {', '.join(held)} holds a secret. A config is stored beside what it makes, and shown. Give "
+            f"{where}: {', '.join(held)} holds a secret. A config is stored beside what it makes, and shown. Give "
             "secrets by the environment of the nodes (AWS_SECRET_ACCESS_KEY, ...); a setting names the variable."
         )
     try:
-        return RunConfig.model_validate(settings)
+        return model.model_validate(settings)
     except ValidationError as error:
-        raise BadInput("\n".join(_explain(mistake, path) for mistake in error.errors())) from error
+        raise BadInput("\n".join(_explain(mistake, where, model) for mistake in error.errors())) from error
 
 
-def _read(path: str) -> dict[str, Any]:
+def parse(override: str) -> tuple[str, Any]:
+    """ "train.epochs=2" as ("train.epochs", 2). Raises BadInput for what is no `key=value`."""
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise BadInput(f"{override!r}: expected section.key=value, e.g. train.epochs=2.")
+    return key, _parse(value, f"{override!r}")
+
+
+def read(path: str) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises BadInput if it cannot be read or is none."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -80,8 +103,8 @@ def _put(settings: dict[str, Any], key: str, value: Any) -> None:
     settings[last] = value
 
 
-def _explain(mistake: Any, path: str) -> str:
-    section, key = _locate(mistake["loc"])
+def _explain(mistake: Any, path: str, model: type[BaseModel]) -> str:
+    section, key = _locate(mistake["loc"], model)
     if mistake["type"] == "extra_forbidden":
         parent, _, name = key.rpartition(".")
         near = difflib.get_close_matches(name, section.model_fields, n=1, cutoff=0.5)
@@ -96,11 +119,11 @@ def _explain(mistake: Any, path: str) -> str:
     return f"{path}: {key}: {message}; seen {mistake['input']!r}."
 
 
-def _locate(loc: Sequence[str | int]) -> tuple[type[BaseModel], str]:
+def _locate(loc: Sequence[str | int], model: type[BaseModel]) -> tuple[type[BaseModel], str]:
     """The section that a mistake is in, and its key as a person writes it, without the tag of a union's member."""
-    section: Any = RunConfig
+    section: Any = model
     names: list[str] = []
-    inside: Any = RunConfig
+    inside: Any = model
     for part in loc:
         members = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in _members(inside)}
         if part in members:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from syneg import fingerprint, ray_session, schedule
 from syneg.config import RunConfig
@@ -21,6 +21,9 @@ from syneg.settings.section import Section
 from syneg.stage import Context, Inputs, Output, Source, Stage
 from syneg.store import files, folders, manifest
 from syneg.store.manifest import Manifest, Part
+
+if TYPE_CHECKING:  # pyarrow takes half a second to import
+    pass
 
 _ATTEMPT = "attempt"  # beside a stage's tables: what its function keeps for an attempt that goes on after a death
 

@@ -48,8 +48,11 @@ def load(run: str, root: str = "out") -> Finished:
     return Finished(config, {stage: made for stage, made in found.items() if made}, frozenset(found))
 
 
-def publish_run(finished: Finished) -> str:
-    """Writes config.yaml, report.json, report.html, model/ and, last, run.json. Returns the path of report.html."""
+def publish_run(finished: Finished, with_model: bool = True) -> str:
+    """Writes config.yaml, report.json, report.html, model/ and, last, run.json. Returns the path of report.html.
+
+    Without the model it stays where the stage `train` put it: the runs of an experiment would copy it many times.
+    """
     config = finished.config
     target = folder(config.store.root, config.name)
     content = Path(finished.folder("report", "content"))
@@ -59,7 +62,8 @@ def publish_run(finished: Finished) -> str:
     )
     files.put(files.join(target, "report.json"), json.dumps(report, indent=1, ensure_ascii=False).encode())
     files.put(files.join(target, REPORT), page.render(report, content).encode("utf-8", "replace"))
-    _put_model(finished, target)
+    if with_model:
+        _put_model(finished, target)
     fingerprints = {name: made.fingerprint for name, made in finished.manifests.items()}
     record = {"name": config.name, "stages": fingerprints, "config": config.model_dump(mode="json")}
     files.put(files.join(target, "run.json"), json.dumps(record, indent=1).encode())

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.status import Status
@@ -12,6 +13,10 @@ from syneg.cost import Estimate
 from syneg.pipeline import Finished, Step
 from syneg.stage import Stage
 from syneg.store.manifest import Manifest
+
+if TYPE_CHECKING:  # they import numpy and pyarrow
+    from syneg.experiment.analysis import Analysis
+    from syneg.experiment.results import Results
 
 # Without a terminal (a log, CI) progress is a line now and then instead of a line that moves.
 _LOG_EVERY_SECONDS = 15
@@ -115,4 +120,26 @@ def plan_table(steps: list[Step]) -> Table:
         else:
             state = "would run"
         table.add_row(step.stage.name, step.fingerprint or "?", state)
+    return table
+
+
+def arms_table(results: "Results", analysis: "Analysis") -> Table:
+    """Each arm's means over queries and seeds, and its difference from its base, in points."""
+    table = Table("arm", title=f"Means over {len(results.queries):,} queries", title_justify="left")
+    for measure in results.measures:
+        table.add_column(measure, justify="right")
+    table.add_column("over base", justify="right")
+    table.add_column("95 %")
+    table.add_column("p (Holm)", justify="right")
+    for arm in results.arms.values():
+        means = [f"{arm.values[measure].mean():.4f}" for measure in results.measures]
+        compared = analysis.with_base.get(arm.name)
+        if compared is None:
+            table.add_row(arm.name, *means, "", "", "")
+            continue
+        found = compared.found
+        span = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
+        table.add_row(arm.name, *means, f"{100 * found.difference:+.1f}", span, f"{compared.adjusted_p:.3f}")
+    if results.bm25:
+        table.add_row("bm25", *(f"{results.bm25[measure].mean():.4f}" for measure in results.measures), "", "", "")
     return table

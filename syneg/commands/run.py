@@ -31,7 +31,7 @@ def run(
     """Run what is not done yet: corpus, generate, gate, embed, mine, mix, train, embed_tuned, evaluate, report."""
     resolved = overrides.load(config, settings or ())
     console = Console()
-    with _watched(resolved, console, log, last) as listener:
+    with watched(resolved, console, log, last) as listener:
         finished = pipeline.run(resolved, listener, first, last)
     if log is Log.json:
         console = Console(stderr=True)  # the log stays one JSON object a line
@@ -54,7 +54,7 @@ def _sizes(corpus: Manifest) -> dict[str, int]:
 
 
 @contextmanager
-def _watched(config: RunConfig, console: Console, log: Log, last: str | None) -> Iterator[pipeline.Listener]:
+def watched(config: RunConfig, console: Console, log: Log, last: str | None = None) -> Iterator[pipeline.Listener]:
     """Everyone who hears of the run: the terminal or the log, the record in storage, Ray's metrics."""
     from syneg import runs
     from syneg.watch import listeners, metrics

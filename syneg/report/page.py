@@ -13,22 +13,17 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-_TEMPLATE = Path(__file__).with_name("template.html")
 _SYSTEMS = {"bm25": "BM25", "base": "Base", "tuned": "Tuned"}
 
 
 def render(report: Mapping[str, Any], content: Path) -> str:
     """The page as HTML text. `report` is what `publish` returned, `content` the folder that the report stage wrote."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"count": _count, "seconds": _seconds, "points": _points, "words": _words, "p": _probability}
     read = json.loads((content / "content.json").read_text(encoding="utf-8"))
     plots = [{**plot, "svg": Markup((content / f"{plot['name']}.svg").read_text("utf-8"))} for plot in read["plots"]]
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    return template("template.html").render(
         report=report,
         systems={name: title for name, title in _SYSTEMS.items() if name in report["scores"]},
-        intervals=_intervals(report["differences"]),
+        intervals=intervals(report["differences"]),
         total_seconds=sum(stage["seconds"] for stage in report["stages"].values()),
         longest=max((stage["seconds"] for stage in report["stages"].values()), default=0) or 1,
         plots=plots,
@@ -38,7 +33,20 @@ def render(report: Mapping[str, Any], content: Path) -> str:
     )
 
 
-def _intervals(differences: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+def template(name: str) -> jinja2.Template:
+    """A template of this folder, which escapes all that is put into it, with the filters of both pages."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": _count, "seconds": _seconds, "points": _points, "words": _words, "p": _probability}
+    return environment.get_template(name)
+
+
+def intervals(differences: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Where each interval stands on one axis for all measures, in percent of its width; 0 is at `zero`."""
     ends = [0.0, *(found[end] for found in differences.values() for end in ("low", "high"))]
     width = max(ends) - min(ends) or 1.0

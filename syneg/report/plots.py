@@ -27,7 +27,7 @@ COLOURS = {
     "random": "#7f7f7f",
     "other": "#cc79a7",
 }
-_STYLE: dict[RcKeyType, Any] = {
+STYLE: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "syneg",
     "text.parse_math": False,
@@ -56,15 +56,15 @@ def colour(source: str) -> str:
 
 def loss(steps: np.ndarray, losses: np.ndarray, learning_rates: np.ndarray) -> str:
     """Loss by optimiser step with its running mean, and the learning rate below on the same axis."""
-    with matplotlib.rc_context(_STYLE):
-        figure, (above, below) = _figure(3.3, rows=2, heights=[3, 1])
-        x, raw = _thinned(steps), _thinned(losses)
+    with matplotlib.rc_context(STYLE):
+        figure, (above, below) = figure_of(3.3, rows=2, heights=[3, 1])
+        x, raw = thinned(steps), thinned(losses)
         window = max(1, len(raw) // 20)
         above.plot(x, raw, color=COLOURS["bm25"], linewidth=0.8, alpha=0.35)
-        above.plot(x, _running_mean(raw, window), color=COLOURS["bm25"], linewidth=1.8)
+        above.plot(x, running_mean(raw, window), color=COLOURS["bm25"], linewidth=1.8)
         above.set_title("loss")
         above.tick_params(labelbottom=False)
-        below.plot(x, _thinned(learning_rates), color=COLOURS["faint"], linewidth=1.4)
+        below.plot(x, thinned(learning_rates), color=COLOURS["faint"], linewidth=1.4)
         below.set_title("learning rate")
         below.set_xlabel("optimiser step")
         below.set_ylim(bottom=0)
@@ -72,8 +72,8 @@ def loss(steps: np.ndarray, losses: np.ndarray, learning_rates: np.ndarray) -> s
         below.set_yticks([0, float(learning_rates.max())] if len(learning_rates) else [0])
         for axes in (above, below):
             axes.set_xlim(float(x.min()) - 0.5, float(x.max()) + 0.5) if len(x) else None
-            _quiet(axes)
-        return _svg(figure, "loss")
+            quiet(axes)
+        return svg(figure, "loss")
 
 
 def score_distributions(epochs: Mapping[str, Mapping[str, np.ndarray]], edges: np.ndarray) -> str:
@@ -84,8 +84,8 @@ def score_distributions(epochs: Mapping[str, Mapping[str, np.ndarray]], edges: n
     """
     *earlier, last = epochs.values()
     sources = [source for source, counts in last.items() if counts.sum()]
-    with matplotlib.rc_context(_STYLE):
-        figure, rows = _figure(0.66 * len(sources) + 0.6, rows=len(sources))
+    with matplotlib.rc_context(STYLE):
+        figure, rows = figure_of(0.66 * len(sources) + 0.6, rows=len(sources))
         low, high = _visible(epochs, edges)
         for axes, source in zip(rows, sources, strict=True):
             for histograms in earlier:
@@ -99,15 +99,15 @@ def score_distributions(epochs: Mapping[str, Mapping[str, np.ndarray]], edges: n
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)
             axes.tick_params(labelbottom=axes is rows[-1])
-            _quiet(axes, grid="x")
+            quiet(axes, grid="x")
         rows[-1].set_xlabel("cosine similarity with the query (triangle and number: the mean)")
-        return _svg(figure, "distributions")
+        return svg(figure, "distributions")
 
 
 def query_changes(deltas: np.ndarray, measure: str) -> str:
     """What each query gained or lost, the largest loss on the left: deltas [Q], tuned minus base."""
-    with matplotlib.rc_context(_STYLE):
-        figure, (axes,) = _figure(2.7)
+    with matplotlib.rc_context(STYLE):
+        figure, (axes,) = figure_of(2.7)
         ordered = np.sort(deltas)
         y = _picked(ordered)
         edges = np.linspace(0, len(ordered), len(y) + 1)
@@ -131,15 +131,15 @@ def query_changes(deltas: np.ndarray, measure: str) -> str:
         )
         for text, place, tint in labels:
             axes.set_title(text, loc=place, color=tint)  # type: ignore[arg-type]
-        _quiet(axes)
-        return _svg(figure, "changes")
+        quiet(axes)
+        return svg(figure, "changes")
 
 
 def outcomes(groups: Mapping[str, Mapping[str, int]], kept: str) -> str:
     """Rows by what became of them, one block of bars a group; the outcome named `kept` is the good one."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         heights = [max(1, len(counts)) for counts in groups.values()]
-        figure, group_axes = _figure(0.29 * sum(heights) + 0.44 * len(heights), rows=len(heights), heights=heights)
+        figure, group_axes = figure_of(0.29 * sum(heights) + 0.44 * len(heights), rows=len(heights), heights=heights)
         for axes, (title, counts) in zip(group_axes, groups.items(), strict=True):
             total = sum(counts.values())
             places = np.arange(len(counts))
@@ -159,10 +159,10 @@ def outcomes(groups: Mapping[str, Mapping[str, int]], kept: str) -> str:
                     textcoords="offset points",
                     va="center",
                 )
-        return _svg(figure, f"outcomes-{kept}")
+        return svg(figure, f"outcomes-{kept}")
 
 
-def _figure(height: float, rows: int = 1, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
+def figure_of(height: float, rows: int = 1, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     figure.patch.set_alpha(0)
     grid = figure.subplots(rows, 1, squeeze=False, height_ratios=heights)
@@ -213,12 +213,12 @@ def _share(count: int, total: int) -> str:
     return f"{count:,}  (<1 %)" if 0 < percent < 0.5 else f"{count:,}  ({percent:.0f} %)"
 
 
-def _quiet(axes: Axes, grid: str = "y") -> None:
+def quiet(axes: Axes, grid: str = "y") -> None:
     axes.grid(axis=grid, color=COLOURS["grid"], linewidth=0.7)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
 
 
-def _thinned(values: np.ndarray) -> np.ndarray:
+def thinned(values: np.ndarray) -> np.ndarray:
     """At most `_POINTS` means over neighbouring values."""
     if len(values) <= _POINTS:
         return values
@@ -232,7 +232,7 @@ def _picked(values: np.ndarray) -> np.ndarray:
     return values[np.linspace(0, len(values) - 1, _POINTS).round().astype(int)]
 
 
-def _running_mean(values: np.ndarray, window: int) -> np.ndarray:
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
     """The mean of the last `window` values, of fewer at the start."""
     sums = np.cumsum(np.concatenate([[0.0], values]))
     end = np.arange(1, len(values) + 1)
@@ -240,17 +240,17 @@ def _running_mean(values: np.ndarray, window: int) -> np.ndarray:
     return (sums[end] - sums[start]) / (end - start)
 
 
-def _svg(figure: Figure, name: str) -> str:
+def svg(figure: Figure, name: str) -> str:
     """The figure as one <svg> element whose ids are its own on a page with other plots."""
     sink = io.StringIO()
     figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = sink.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would apply to the whole page
-    svg = re.sub(r'<svg([^>]*?) width="[^"]*" height="[^"]*"', r'<svg\1 stroke-linejoin="round"', svg, count=1)
-    svg = re.sub(r"(\d\.\d{2})\d+", r"\1", svg)
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)
+    text = sink.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # it would apply to the whole page
+    text = re.sub(r'<svg([^>]*?) width="[^"]*" height="[^"]*"', r'<svg\1 stroke-linejoin="round"', text, count=1)
+    text = re.sub(r"(\d\.\d{2})\d+", r"\1", text)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", text)
     for variable, tint in COLOURS.items():
-        svg = svg.replace(tint, f"var(--plot-{variable}, {tint})")
-    return svg
+        text = text.replace(tint, f"var(--plot-{variable}, {tint})")
+    return text

@@ -34,7 +34,7 @@ HOMES = {
     "vllm": (),
     "openai": ("syneg/generate/engines/endpoint.py",),
     "s3fs": ("syneg/store/files.py",),
-    "matplotlib": ("syneg/report/plots.py",),
+    "matplotlib": ("syneg/report/plots.py", "syneg/report/plots_of_arms.py"),
     "ir_measures": ("syneg/evaluate/metrics.py",),
 }
 WITHOUT_RAY = ("corpus", "search", "mine", "mix", "evaluate", "report", "export")

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from syneg.evaluate.significance import paired
+from syneg.evaluate.significance import detectable_gain, holm, paired
 
 
 def exact_p(delta: np.ndarray) -> float:
@@ -68,3 +68,46 @@ def test_the_seed_decides() -> None:
 def test_unpaired_scores_are_refused(left: int, right: int) -> None:
     with pytest.raises(ValueError, match="paired scores"):
         paired(np.zeros(left), np.zeros(right), seed=0)
+
+
+def test_equal_seeds_are_one_seed_and_differing_ones_widen_the_interval() -> None:
+    draw = np.random.default_rng(4)
+    base, tuned = draw.random(200), draw.random(200)
+    once = paired(base, tuned, seed=0)
+    thrice = paired(base, np.repeat(tuned[None], 3, axis=0), seed=0)
+    assert (thrice.difference, thrice.p) == (pytest.approx(once.difference), once.p)
+    assert thrice.high - thrice.low == pytest.approx(once.high - once.low, rel=0.05)
+    moved = paired(base, tuned + np.array([[-0.1], [0.0], [0.1]]), seed=0)
+    assert moved.difference == pytest.approx(once.difference)
+    assert moved.high - moved.low > 1.5 * (once.high - once.low)
+
+
+@pytest.mark.parametrize("between_seeds", [0.0, 0.01])
+def test_interval_over_queries_and_seeds_holds_the_truth_about_as_often_as_it_says(between_seeds: float) -> None:
+    draw = np.random.default_rng(6)
+    missed = 0
+    for number in range(200):
+        delta = draw.normal(0.02, 0.15, 150) + draw.normal(0, 0.1, (3, 150)) + draw.normal(0, between_seeds, (3, 1))
+        found = paired(np.zeros(150), delta, seed=number, draws=600)
+        missed += not found.low <= 0.02 <= found.high
+    assert missed <= 20  # 10 expected; a binomial with p = 0.05 goes above once in 1,000
+
+
+def test_a_gain_as_large_as_detectable_is_found_four_times_out_of_five() -> None:
+    draw = np.random.default_rng(8)
+    gain = detectable_gain(0.2 / np.sqrt(100))
+    found = sum(
+        paired(np.zeros(100), draw.normal(gain, 0.2, 100), seed=number, draws=600).is_shown for number in range(200)
+    )
+    assert 140 <= found <= 180
+
+
+def test_holm_against_its_definition() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_seeds_must_agree() -> None:
+    with pytest.raises(ValueError, match="paired scores"):
+        paired(np.zeros((2, 5)), np.zeros((3, 5)), seed=0)

@@ -93,7 +93,7 @@ def test_a_run_without_rows_has_a_page(tmp_path: Path) -> None:
 
 
 def test_intervals_share_one_axis() -> None:
-    found = page._intervals(
+    found = page.intervals(
         {"a": {"difference": 0.5, "low": 0.0, "high": 1.0}, "b": {"difference": -1, "low": -1, "high": -1}}
     )
     assert found["b"]["middle"] == 4

@@ -85,7 +85,7 @@ def test_few_numbers_draw(count: int) -> None:
 
 
 def test_running_mean_is_over_the_last_values() -> None:
-    assert plots._running_mean(np.array([1.0, 3.0, 5.0, 7.0]), 2).tolist() == [1, 2, 4, 6]
+    assert plots.running_mean(np.array([1.0, 3.0, 5.0, 7.0]), 2).tolist() == [1, 2, 4, 6]
 
 
 def test_smoothing_keeps_the_mean_and_the_area() -> None:

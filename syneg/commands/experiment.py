@@ -1,0 +1,51 @@
+"""Arms against each other, over seeds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from syneg import pipeline, terminal
+from syneg.commands.arguments import Overrides
+from syneg.commands.run import Log
+
+ExperimentFile = Annotated[
+    str,
+    typer.Argument(metavar="CONFIG", help="A YAML file with arms and seeds, e.g. configs/experiments/scifact.yaml."),
+]
+
+
+def experiment(
+    config: ExperimentFile,
+    settings: Overrides = None,
+    log: Annotated[Log, typer.Option("--log", help="Lines for people, or one JSON object a line.")] = Log.text,
+) -> None:
+    """Train and score every arm under every seed, and say in one sentence which to use. Goes on where it stopped."""
+    from syneg.experiment import analysis, grid, publish, reported, results, runner, verdict
+
+    planned = grid.load(config, settings or ())
+    figures = reported.load(planned.config.reported)
+    bases = runner.bases(planned)
+    console = Console(stderr=log is Log.json)
+
+    @contextmanager
+    def watched(cell: grid.Cell, number: int, total: int) -> Iterator[pipeline.Listener]:
+        from syneg.commands.run import watched as run_watched
+
+        console.print(f"[{number}/{total}] {cell.arm}, seed {cell.seed}", highlight=False, markup=False)
+        with run_watched(cell.config, console, log) as listener:
+            yield listener
+
+    finished = runner.run(planned, watched)
+    found = results.gather(planned, bases, finished)
+    analysed = analysis.analyse(found, planned.config.against, planned.cells[0].config.evaluate.seed)
+    reached = verdict.reach(found, analysed)
+    page = publish.publish(planned, found, analysed, reached, figures)
+    console.print(f"\n{reached.power}\n", highlight=False)
+    console.print(terminal.arms_table(found, analysed))
+    console.print(f"\n{reached.sentence}\n", highlight=False, style="bold")
+    for caveat in reached.caveats:
+        console.print(f"- {caveat}", highlight=False)
+    console.print(f"\nReport: {page}")

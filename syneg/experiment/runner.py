@@ -1,0 +1,106 @@
+"""Runs every cell of a grid, a stage that several share once, and resumes where a killed attempt stopped."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, contextmanager
+from threading import Lock
+
+from syneg import pipeline, ray_session, runs
+from syneg.config import RunConfig
+from syneg.errors import BadInput
+from syneg.experiment.grid import Cell, Grid
+from syneg.pipeline import Finished, Listener
+from syneg.store.manifest import Manifest
+
+Watched = Callable[[Cell, int, int], AbstractContextManager[Listener]]
+"""Who hears of one cell: the cell, its number from 1, and how many there are."""
+
+
+def bases(grid: Grid) -> dict[str, str]:
+    """By tuned arm, the name of the untuned arm that it starts from: one with the same vectors.
+
+    A base that the experiment does not name is called "base", or "base of ARM" where there are several.
+
+    Raises:
+        BadInput: a file or model is not there; an untuned arm's encoder is that of no tuned arm.
+    """
+    tuned = {cell.arm: _vectors(cell.config) for cell in grid.cells if cell.seed == grid.config.seeds[0]}
+    named = {_vectors(config): arm for arm, config in grid.untuned.items()}
+    if lonely := [arm for mark, arm in named.items() if mark not in tuned.values()]:
+        raise BadInput(
+            f"{', '.join(lonely)}: no tuned arm starts from the same model with the same prompts and lengths, so "
+            "nothing would score it. Add one, or leave the arm out."
+        )
+    unnamed = [mark for mark in dict.fromkeys(tuned.values()) if mark not in named]
+    for mark in unnamed:
+        arm = next(arm for arm, found in tuned.items() if found == mark)
+        named[mark] = "base" if len(unnamed) == 1 and "base" not in grid.config.arms else f"base of {arm}"
+    return {arm: named[mark] for arm, mark in tuned.items()}
+
+
+def run(grid: Grid, watched: Watched) -> dict[tuple[str, int], Finished]:
+    """All runs by arm and seed, each with its own page under {root}/runs. Those that are done are not run again.
+
+    Seeds come before arms: a killed experiment has whole comparisons under the first seeds.
+
+    Raises:
+        BadInput, StageFailed: as `pipeline.run` does, for the first cell that fails; the finished ones are kept.
+    """
+    total = len(grid.cells)
+    locks: defaultdict[str, Lock] = defaultdict(Lock)
+    finished: dict[tuple[str, int], Finished] = {}
+
+    def run_cell(number: int, cell: Cell) -> None:
+        with watched(cell, number, total) as listener:
+            if grid.config.parallel == 1:
+                done = pipeline.run(cell.config, listener)
+            else:
+                done = _run_beside_others(cell.config, listener, locks)
+        runs.publish_run(done, with_model=False)
+        finished[cell.arm, cell.seed] = done
+
+    if grid.config.parallel == 1:
+        with _one_session(grid):
+            for number, cell in enumerate(grid.cells, start=1):
+                run_cell(number, cell)
+        return finished
+    # Left in this order, Ray ends first, so that threads of a stopped experiment do not go on.
+    with ThreadPoolExecutor(grid.config.parallel) as pool, _one_session(grid):
+        futures = [pool.submit(run_cell, number, cell) for number, cell in enumerate(grid.cells, start=1)]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return finished
+
+
+def _vectors(config: RunConfig) -> str:
+    """The fingerprint of the untuned model's vectors: equal for configs whose base is the same."""
+    (mark,) = (step.fingerprint for step in pipeline.plan(config) if step.stage.name == "embed")
+    assert mark is not None  # a plan that allows nothing unreachable
+    return mark
+
+
+def _run_beside_others(config: RunConfig, listener: Listener, locks: Mapping[str, Lock]) -> Finished:
+    """As `pipeline.run`, a stage at a time, so that of two cells that share a stage one waits for the other."""
+    steps = pipeline.plan(config)
+    done = frozenset(step.stage.name for step in steps if step.done)
+    manifests: Mapping[str, Manifest] = {}
+    for step in steps:
+        assert step.fingerprint is not None
+        with locks[step.fingerprint]:
+            manifests = pipeline.run(config, listener, step.stage.name, step.stage.name).manifests
+    return Finished(config, manifests, done)
+
+
+@contextmanager
+def _one_session(grid: Grid) -> Iterator[None]:
+    """One Ray for all cells, if any of them needs it: starting and ending one takes longer than many a stage."""
+    steps = (step for cell in grid.cells for step in pipeline.plan(cell.config))
+    if any(step.stage.on_ray and not step.done for step in steps):
+        with ray_session.session(grid.cells[0].config.resources):
+            yield
+    else:
+        yield

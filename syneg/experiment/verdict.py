@@ -1,0 +1,142 @@
+"""One sentence: which model to use. Pure; points are hundredths of a measure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from syneg.experiment.analysis import Analysis, Comparison
+from syneg.experiment.results import Results
+
+_FEW_SEEDS = 3
+_COSTS = {
+    "steps": "optimiser steps",
+    "instances": "instances",
+    "negatives_per_instance": "hard negatives an instance",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`use` is the arm to use. better: a tuned one; worse: all lost; unclear: what was seen does not decide."""
+
+    kind: Literal["better", "worse", "unclear"]
+    use: str
+    sentence: str
+    power: str  # to be read before any difference
+    caveats: tuple[str, ...] = ()
+
+
+def reach(results: Results, analysis: Analysis) -> Verdict:
+    """The verdict by the first measure.
+
+    Among the arms that are shown to beat their base the best one is proposed, unless the arm to beat is among them and
+    is not shown to be worse: then that one is, since it needs no LLM.
+    """
+    winners = [found for found in analysis.with_base.values() if found.gain]
+    power = _power(results, analysis)
+    caveats = tuple(_caveats(results, analysis))
+    if not winners:
+        kind, sentence = _no_winner(results, analysis)
+        best = _best(list(analysis.with_base.values()))
+        return Verdict(kind, best.baseline, sentence, power, caveats)
+    means = {name: float(arm.values[analysis.measure].mean()) for name, arm in results.arms.items()}
+    best = max(winners, key=lambda found: means[found.treated])
+    rival = next((found for found in winners if found.treated == analysis.rival), None)
+    against = analysis.with_rival.get(best.treated)
+    if against is not None and against.gain:
+        sentence = f"{best.treated} beats {_numbers(against, results)}: use it."
+        return Verdict("better", best.treated, f"{sentence} {_over_base(best)}", power, caveats)
+    use = rival or best
+    sentence = f"{use.treated} beats {_numbers(use, results)}: use it."
+    if against is not None:
+        size = f"{_points(against.found.difference)} points ({_span(against)})"
+        sentence += f" {best.treated} against {analysis.rival}: {size}, which is not shown to be a difference."
+    return Verdict("better", use.treated, sentence, power, caveats)
+
+
+def _no_winner(results: Results, analysis: Analysis) -> tuple[Literal["worse", "unclear"], str]:
+    """No tuned arm is shown to beat its base. Keeping it is right either way; what differs is how much is known."""
+    found = list(analysis.with_base.values())
+    best = _best(found)
+    if all(comparison.loss for comparison in found):
+        return "worse", f"Every arm is worse than {best.baseline}, the best of them by {_size(best)}: keep it."
+    if best.found.difference <= 0:
+        return "unclear", f"No arm beats {best.baseline} ({best.treated} comes nearest: {_span(best)}): keep it."
+    return "unclear", (
+        f"Inconclusive: {best.treated} is {_size(best)} above {best.baseline} ({_span(best)}), but "
+        f"{_tested(results)} cannot show a gain below {100 * best.detectable:.1f} points: keep {best.baseline} "
+        "until more queries or seeds say otherwise."
+    )
+
+
+def _best(found: list[Comparison]) -> Comparison:
+    return max(found, key=lambda comparison: comparison.found.difference)
+
+
+def _numbers(comparison: Comparison, results: Results) -> str:
+    """ "base by 1.2 nDCG@10 points (95 % 0.3 to 2.1, p = 0.010, 3 seeds)"."""
+    measure = results.measures[0]
+    return (
+        f"{comparison.baseline} by {100 * comparison.found.difference:.1f} {measure} points "
+        f"({_span(comparison)}, {_tested(results)})"
+    )
+
+
+def _over_base(best: Comparison) -> str:
+    return f"Over {best.baseline} it gains {100 * best.found.difference:.1f} points ({_span(best)})."
+
+
+def _span(comparison: Comparison) -> str:
+    low, high = _points(comparison.found.low), _points(comparison.found.high)
+    p = "p < 0.001" if comparison.adjusted_p < 0.001 else f"p = {comparison.adjusted_p:.3f}"
+    return f"95 % {low} to {high}, {p}"
+
+
+def _size(comparison: Comparison) -> str:
+    return f"{abs(100 * comparison.found.difference):.1f} points"
+
+
+def _tested(results: Results) -> str:
+    queries, seeds = len(results.queries), len(results.seeds)
+    return f"{queries:,} {'query' if queries == 1 else 'queries'}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.1f}".replace("-0.0", "0.0").replace("-", "\N{MINUS SIGN}")
+
+
+def _power(results: Results, analysis: Analysis) -> str:
+    low, high = (100 * gain for gain in analysis.detectable)
+    span = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"
+    return (
+        f"With {_tested(results)} and {analysis.count} comparisons a gain has to be about {span} {analysis.measure} "
+        "points to be found four times out of five. A smaller one may be there and not be seen."
+    )
+
+
+def _caveats(results: Results, analysis: Analysis) -> Iterator[str]:
+    tuned = [arm for arm in results.arms.values() if arm.tuned]
+    for name, title in _COSTS.items():
+        seen = {
+            arm.name: float(np.mean([training[name] for training in arm.trainings])) for arm in tuned if arm.trainings
+        }
+        if seen and max(seen.values()) - min(seen.values()) > 0.005 * max(seen.values()):
+            counts = ", ".join(f"{arm} {value:,.2f}".removesuffix(".00") for arm, value in seen.items())
+            yield f"The arms did not cost the same: {title}: {counts}."
+    if len(results.seeds) == 1:
+        yield "One seed: the intervals are over queries alone, another training may move the result further."
+    elif len(results.seeds) < _FEW_SEEDS:
+        yield f"{len(results.seeds)} seeds say little of how far another training would move the result."
+    if len(tuned) > 1:
+        yield (
+            f"p is corrected for {analysis.count} comparisons (Holm); an arm that was picked as the best of several "
+            "looks a little better here than it is."
+        )
+    if results.bm25 is not None:
+        ahead = float(results.bm25[analysis.measure].mean()) - max(
+            float(arm.values[analysis.measure].mean()) for arm in results.arms.values()
+        )
+        if ahead > 0:
+            yield f"BM25 beats every arm here, by {_points(ahead)} {analysis.measure} points over the best."
