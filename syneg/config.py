@@ -16,6 +16,7 @@ from syneg.settings.evaluate import EvaluateConfig
 from syneg.settings.generate import GateConfig, GenerateConfig
 from syneg.settings.mine import Bm25Config, MineConfig
 from syneg.settings.mix import MixConfig
+from syneg.settings.probe import ProbeConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.settings.section import Section
 from syneg.settings.store import StoreConfig
@@ -34,6 +35,7 @@ class RunConfig(Section):
     bm25: Bm25Config = Bm25Config()
     mine: MineConfig = MineConfig()
     mix: MixConfig = MixConfig()
+    probe: ProbeConfig = ProbeConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     resources: ResourcesConfig = ResourcesConfig()

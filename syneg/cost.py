@@ -38,7 +38,7 @@ def held(stage: str, resources: ResourcesConfig) -> WorkerResources | None:
     """The workers that `stage` runs on at its widest; None for one that runs in the driver."""
     if stage.startswith("generate"):
         return resources.generate
-    if stage.startswith("embed"):
+    if stage.startswith(("embed", "probe")):
         return resources.encode
     if stage.startswith("mix"):
         return resources.mix
@@ -98,6 +98,8 @@ def _estimated(
         texts = passages + queries
         rate = rates.texts_encoded_per_second * config.resources.encode.max_workers
         return texts, texts / rate, 0, texts * vector_bytes(rates.dimensions)
+    if stage == "probe":
+        return 2 * config.probe.sample, config.probe.sample / rates.texts_encoded_per_second, 0, 0
     if stage == "mine":
         rows = pairs * sum(sampler.window_end - sampler.window_start for sampler in config.mine.samplers.values())
         return rows, pairs * passages / rates.scores_per_second + rows / rates.rows_per_second, 0, rows * 40

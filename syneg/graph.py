@@ -62,6 +62,13 @@ _ONE_ROUND = (
         sections=("mine", "mix"),
     ),
     Stage(
+        "probe",
+        "syneg.mix.probing:run",
+        version=1,
+        reads={"instances": "mix.instances", "passage_vectors": "embed.passage_vectors"},
+        sections=("encoder", "probe"),
+    ),
+    Stage(
         "train",
         "syneg.train.stage:run",
         version=1,
@@ -112,9 +119,9 @@ _ONE_ROUND = (
     ),
 )
 
-_REPEATED = ("mine", "mix", "train", "embed_tuned")
-"""The stages of a round of ANCE: negatives of the model so far, instances, training, vectors of the model that comes
-out."""
+_REPEATED = ("mine", "mix", "probe", "train", "embed_tuned")
+"""The stages of a round of ANCE: negatives of the model so far, instances and what they betray, training, vectors of
+the model that comes out."""
 
 
 def stages(config: RunConfig) -> tuple[Stage, ...]:

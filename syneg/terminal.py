@@ -65,6 +65,8 @@ class Progress:
             f"✓ {stage.name:<12} {result.rows_in:,} in → {result.rows_out:,} out{rejected}  ({time_taken})",
             highlight=False,
         )
+        for warning in result.facts.get("warnings", ()):
+            self._console.print(f"  ! {warning}", style="yellow", markup=False, highlight=False)
 
 
 def stage_table(finished: Finished) -> Table:

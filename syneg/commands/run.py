@@ -28,7 +28,7 @@ def run(
     last: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="Stop after this stage.")] = None,
     log: Annotated[Log, typer.Option("--log", help="Lines for people, or one JSON object a line.")] = Log.text,
 ) -> None:
-    """Run what is not done yet: corpus, generate, gate, embed, mine, mix, train, embed_tuned, evaluate, report."""
+    """Run what is not done yet: corpus, generate, gate, embed, mine, mix, probe, train, embed_tuned, ..., report."""
     resolved = overrides.load(config, settings or ())
     console = Console()
     with watched(resolved, console, log, last) as listener:

@@ -42,10 +42,11 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
     generated = next((found for found in facts.values() if found.keys() >= set(_GENERATION)), {})
     read = json.loads((content / "content.json").read_text(encoding="utf-8"))
     reached = verdict.of_run(evaluate)
+    shortcuts = facts.get("probe", {}).get("warnings", ())
     return {
         "run": run["name"],
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "verdict": {"kind": reached.kind, "sentence": reached.sentence, "caveats": list(reached.caveats)},
+        "verdict": {"kind": reached.kind, "sentence": reached.sentence, "caveats": [*reached.caveats, *shortcuts]},
         "measures": list(evaluate.get("measures", ())),
         "scores": dict(evaluate.get("scores", {})),
         "differences": dict(evaluate.get("differences", {})),

@@ -30,6 +30,7 @@ HOMES = {
     "transformers": ("syneg/encoder/", "syneg/generate/engines/vllm.py", "syneg/store/models.py"),
     "deepspeed": ("syneg/train/engine.py",),
     "faiss": ("syneg/search/dense.py",),
+    "sklearn": ("syneg/mix/shortcut.py",),
     "bm25s": ("syneg/search/bm25.py",),
     "vllm": (),
     "openai": ("syneg/generate/engines/endpoint.py",),

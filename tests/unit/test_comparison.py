@@ -44,8 +44,8 @@ def test_each_stage_with_its_nearest_cause(tmp_path: Path) -> None:
     found = compared(tmp_path, scores(0.0), scores(0.0))
     causes = {change.stage: change.cause for change in found.stages}
     assert causes.pop("mix") == "settings"
-    after = [causes.pop(stage) for stage in ("train", "embed_tuned", "evaluate", "report")]
-    assert after == ["inputs"] * 4
+    after = [causes.pop(stage) for stage in ("probe", "train", "embed_tuned", "evaluate", "report")]
+    assert after == ["inputs"] * 5
     assert set(causes.values()) == {"same"}
     assert found.same_questions
     (mix,) = [change for change in found.stages if change.stage == "mix"]

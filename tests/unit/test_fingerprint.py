@@ -9,6 +9,7 @@ from syneg import config as settings
 from syneg import pipeline
 from syneg.config import RunConfig
 from syneg.errors import BadInput
+from syneg.graph import names
 from syneg.settings.section import Content, Section
 
 
@@ -42,15 +43,19 @@ def test_where_and_how_wide_never_enter() -> None:
     assert changed(elsewhere) == set()
 
 
+NAMES = set(names(resolved()))
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "same"),
     [
-        ("train__learning_rate", 1.0e-3, {"corpus", "generate", "gate", "embed", "mine", "mix"}),
+        ("train__learning_rate", 1.0e-3, {"corpus", "generate", "gate", "embed", "mine", "mix", "probe"}),
         ("generate__seed", 1, {"corpus", "embed", "mine"}),
         ("gate__min_words", 1, {"corpus", "generate", "embed", "mine"}),
         ("encoder__query_max_length", 7, {"corpus", "generate", "gate"}),
         ("bm25__k1", 1.2, {"corpus", "generate", "gate", "embed"}),
-        ("evaluate__depth", 500, {"corpus", "generate", "gate", "embed", "mine", "mix", "train", "embed_tuned"}),
+        ("evaluate__depth", 500, NAMES - {"evaluate", "report"}),
+        ("probe__sample", 50, NAMES - {"probe"}),
         ("mix__retrieved_per_instance", 5, {"corpus", "generate", "gate", "embed", "mine"}),
         ("corpus__max_queries", 5, set()),
     ],
