@@ -89,15 +89,16 @@ _ONE_ROUND = (
     Stage(
         "evaluate",
         "syneg.evaluate.stage:run",
-        version=1,
+        version=2,
         reads=_CORPUS
         | {
             "passage_vectors": "embed.passage_vectors",
             "query_vectors": "embed.query_vectors",
             "tuned_passage_vectors": "embed_tuned.passage_vectors",
             "tuned_query_vectors": "embed_tuned.query_vectors",
+            "instances": "mix.instances",
         },
-        writes=("runs", "scores"),
+        writes=("runs", "scores", "leaks"),
         sections=("bm25", "evaluate"),
         on_ray=False,
     ),

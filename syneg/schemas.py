@@ -85,6 +85,15 @@ RUNS = _schema(
     ("system", _TEXT), ("query_id", _TEXT), ("passage_id", _TEXT), ("rank", pa.int32()), ("score", pa.float32())
 )
 SCORES = _schema(("system", _TEXT), ("measure", _TEXT), ("query_id", _TEXT), ("value", pa.float64()))
+# A test query or its relevant passage ("test_query", "test_positive") that is (nearly) a text that was trained on:
+# "query", "positive" or the source of a negative. Jaccard of word 3-grams.
+LEAKS = _schema(
+    ("test_role", _TEXT),
+    ("test_id", _TEXT),
+    ("training_role", _TEXT),
+    ("training_id", _TEXT),
+    ("similarity", pa.float64()),
+)
 # One row an optimiser step. `gradient_norm` is taken before clipping; `epoch` is the share of the data seen after the
 # step, so that 1.0 is the last step of the first epoch.
 METRICS = _schema(
@@ -128,6 +137,7 @@ KEYS = {
     "instances": ("query_id", "positive_id"),
     "runs": ("system", "query_id", "passage_id"),
     "scores": ("system", "measure", "query_id"),
+    "leaks": ("test_role", "test_id", "training_role", "training_id"),
     "metrics": ("step",),
     "similarities": ("step", "query_id", "positive_id", "text_id"),
 }

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg import schemas
-from syneg.evaluate import metrics, significance
+from syneg.evaluate import leaks, metrics, significance
 from syneg.search import dense
 from syneg.search.bm25 import Bm25Index
 from syneg.settings.evaluate import EvaluateConfig
 from syneg.settings.mine import Bm25Config
 from syneg.stage import Context, Inputs, Output, Source
+from syneg.texts import passage_text
 
 _VECTORS = {"base": ("query_vectors", "passage_vectors"), "tuned": ("tuned_query_vectors", "tuned_passage_vectors")}
 
@@ -41,15 +42,33 @@ def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, evaluate: Evaluat
         runs.append(_of_system(system, ranking))
         scores.append(_of_system(system, metrics.per_query(ranking, qrels, evaluate.measures)))
     all_scores = pa.concat_tables([schemas.SCORES.empty_table(), *scores])
-    facts = summary(all_scores, evaluate.measures, evaluate.seed) | {"queries": queries.num_rows}
+    context.progress("looking for test texts among those trained on")
+    seen = leaks.find(
+        _test_texts(queries, qrels, tables["passages"]),
+        leaks.trained_on(tables["instances"].blocks()),
+        evaluate.leak_similarity,
+    )
+    facts = summary(all_scores, evaluate.measures, evaluate.seed) | {
+        "queries": queries.num_rows,
+        "leaks": leaks.summary(seen),
+    }
     unanswerable = test.num_rows - queries.num_rows
     return Output(
         rows_in=test.num_rows,
         rows_out=queries.num_rows,
         rejected={"no_relevant_passage": unanswerable} if unanswerable else {},
-        tables={"runs": pa.concat_tables([schemas.RUNS.empty_table(), *runs]), "scores": all_scores},
+        tables={"runs": pa.concat_tables([schemas.RUNS.empty_table(), *runs]), "scores": all_scores, "leaks": seen},
         facts=lambda: facts,
     )
+
+
+def _test_texts(queries: pa.Table, qrels: pa.Table, passages: Source) -> list[leaks.Text]:
+    relevant = qrels.filter(pc.field("relevance") > 0)["passage_id"].unique().to_pylist()
+    asked = [leaks.Text("test_query", row["query_id"], row["text"]) for row in queries.to_pylist()]
+    answers = passages.where("passage_id", relevant).to_pylist()
+    return asked + [
+        leaks.Text("test_positive", row["passage_id"], passage_text(row["title"], row["text"])) for row in answers
+    ]
 
 
 def without_own_passage(ranking: pa.Table, depth: int) -> pa.Table:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 from pydantic import model_validator as _check
 
-from syneg.settings.section import Section
+from syneg.settings.section import Section, Share
 
 MEASURE_PATTERN = r"(nDCG|MRR|Recall)@[1-9]\d*|MAP"
 
@@ -20,6 +20,7 @@ class EvaluateConfig(Section):
     measures: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("nDCG@10", "MRR@10", "Recall@100", "MAP")
     depth: PositiveInt = 1000  # passages a query that are ranked
     bm25: bool = True  # BM25 beside the encoders
+    leak_similarity: Share = 0.8  # of a test text to one trained on (Jaccard of word 3-grams), from which it is listed
     seed: int = 0  # of the paired test and the intervals
 
     @_check(mode="after")

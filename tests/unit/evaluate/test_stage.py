@@ -13,6 +13,7 @@ from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output
 from tests.memory import MemoryTable
 
+NO_INSTANCES = schemas.INSTANCES.empty_table()
 SETTINGS = EvaluateConfig(measures=("nDCG@3", "MRR@3", "MAP"), depth=3)
 PASSAGES = {"p1": "red apples", "p2": "green pears", "p3": "blue plums", "q4": "an argument", "p5": "its counter"}
 QUERIES = [("q1", "red", "test"), ("q2", "pears", "test"), ("q3", "plums", "train"), ("q4", "an argument", "test")]
@@ -25,7 +26,9 @@ def vectors(ids: list[str], matrix: np.ndarray) -> MemoryTable:
     return MemoryTable(pa.table([ids, pa.array(rows, schema.field("vector").type)], schema=schema))
 
 
-def inputs(queries: list[tuple[str, str, str]] = QUERIES) -> Inputs:
+def inputs(
+    queries: list[tuple[str, str, str]] = QUERIES, instances: pa.Table = NO_INSTANCES
+) -> Inputs:
     """Base sees nothing (the same vector everywhere), tuned everything (queries are their passages' vectors)."""
     names = list(PASSAGES)
     best = {"q1": "p1", "q2": "p2", "q3": "p3", "q4": "p5"}
@@ -41,6 +44,7 @@ def inputs(queries: list[tuple[str, str, str]] = QUERIES) -> Inputs:
             ),
             "queries": MemoryTable(pa.table(columns, schema=schemas.QUERIES)),
             "qrels": MemoryTable(pa.table([list(column) for column in zip(*QRELS, strict=True)], schema=schemas.QRELS)),
+            "instances": MemoryTable(instances),
             "passage_vectors": vectors(names, flat),
             "query_vectors": vectors(query_ids, flat[: len(query_ids)]),
             "tuned_passage_vectors": vectors(names, eye),
@@ -96,4 +100,19 @@ def test_without_test_queries_there_is_nothing_to_score(tmp_path: Path) -> None:
     output = evaluated(tmp_path, inputs(QUERIES[2:3]))
     assert (output.rows_in, output.rows_out, output.rejected) == (0, 0, {})
     assert rows(output, "scores") == rows(output, "runs") == []
-    assert output.facts() == {"measures": ["nDCG@3", "MRR@3", "MAP"], "scores": {}, "differences": {}, "queries": 0}
+    assert output.facts() == {
+        "measures": ["nDCG@3", "MRR@3", "MAP"],
+        "scores": {},
+        "differences": {},
+        "queries": 0,
+        "leaks": {},
+    }
+
+
+def test_a_test_query_that_was_trained_on_is_counted_and_listed(tmp_path: Path) -> None:
+    negative = {"id": "n1", "text": "Its  COUNTER", "source": "synthetic", "score": None, "rank": None}
+    instance = {"query_id": "t1", "query": "Red", "positive_id": "p9", "positive": "x y z", "negatives": [negative]}
+    instances = pa.Table.from_pylist([instance | {"reject_reason": None}], schema=schemas.INSTANCES)
+    output = evaluated(tmp_path, inputs(instances=instances))
+    assert output.facts()["leaks"] == {"test_query": {"query": 1}, "test_positive": {"synthetic": 1}}
+    assert [(row["test_id"], row["training_id"]) for row in rows(output, "leaks")] == [("p5", "n1"), ("q1", "t1")]
