@@ -15,7 +15,7 @@ from tests.cluster import tiny
 from tests.cluster.head import ROOT, TOKEN, Head, head
 
 pytestmark = pytest.mark.cluster
-PASSAGES = 1600
+PASSAGES = 800
 
 
 @pytest.fixture(scope="module")

@@ -167,3 +167,14 @@ def test_what_a_job_ships_has_no_environment_of_secrets() -> None:
     content = yaml.safe_load((CLUSTER / "runtime-env.yaml").read_text(encoding="utf-8"))
     assert set(content["env_vars"]) == {"HF_HUB_OFFLINE", "TOKENIZERS_PARALLELISM"}
     assert "/.git" in content["excludes"]
+
+
+def test_the_dashboard_shows_what_a_run_measures() -> None:
+    """Ray puts "ray_" before a metric's name."""
+    text = (CLUSTER / "grafana" / "syneg.json").read_text(encoding="utf-8")
+    code = (ROOT / "syneg" / "watch" / "metrics.py").read_text(encoding="utf-8")
+    made = set(re.findall(r'"(syneg_rows_\w+|syneg_stage_seconds)"', code))
+    made |= {f"syneg_stage_{name}" for name in ("done", "total", "rate")}
+    made |= {"syneg_input_tokens", "syneg_output_tokens"}
+    assert json.loads(text)["title"] == "syneg"
+    assert set(re.findall(r"ray_(syneg_\w+)", text)) == made
