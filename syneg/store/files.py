@@ -1,23 +1,45 @@
-"""The one module that touches files. A put is atomic: a reader sees the whole object or none."""
+"""The one door to stored objects: on a disk (`disk.py`) or in object storage (`s3.py`), told apart by the address.
 
-import os
+A put is atomic: a reader sees the whole object or none.
+"""
+
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from syneg.errors import BadInput
+from syneg.errors import BadInput, StoreError
+from syneg.store import disk
+from syneg.store.entry import Entry
+
+
+class _Storage(Protocol):
+    def exists(self, path: str) -> bool: ...
+
+    def open_read(self, path: str) -> BinaryIO: ...
+
+    def read(self, path: str) -> bytes: ...
+
+    def put_chunks(self, path: str, chunks: Iterable[bytes]) -> None: ...
+
+    def create(self, path: str, content: bytes) -> bool: ...
+
+    def entries_below(self, folder: str) -> Iterator[Entry]: ...
+
+    def delete(self, path: str) -> None: ...
 
 
 def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def _local(path: str) -> Path:
-    if is_remote(path):
-        raise BadInput(f"{path}: object storage cannot be used yet; expected a path on this machine's disk.")
-    return Path(path)
+def _storage(path: str) -> _Storage:
+    if not is_remote(path):
+        return disk
+    if not path.startswith("s3://"):
+        raise BadInput(f"{path}: expected a path on this machine or s3://bucket/prefix.")
+    from syneg.store import s3  # s3fs takes a second to import, which a run on a disk need not wait for
+
+    return s3
 
 
 def join(folder: str, *names: str) -> str:
@@ -25,15 +47,17 @@ def join(folder: str, *names: str) -> str:
 
 
 def exists(path: str) -> bool:
-    return _local(path).exists()
+    """Whether an object stands at `path`, or anything below it."""
+    return _storage(path).exists(path)
 
 
 def open_read(path: str) -> BinaryIO:
-    return _local(path).open("rb")
+    """For what is too large to hold. Raises FileNotFoundError as `read` does."""
+    return _storage(path).open_read(path)
 
 
 def read(path: str) -> bytes:
-    return _local(path).read_bytes()
+    return _storage(path).read(path)
 
 
 def put(path: str, content: bytes) -> None:
@@ -43,58 +67,44 @@ def put(path: str, content: bytes) -> None:
 
 def put_chunks(path: str, chunks: Iterable[bytes]) -> None:
     """As `put`, with content that need not fit in memory. Nothing is left at `path` if `chunks` fails."""
-    target = _local(path)
-    with _durably_written(target, chunks) as temporary:
-        temporary.replace(target)
+    _storage(path).put_chunks(path, chunks)
 
 
 def create(path: str, content: bytes) -> bool:
     """Writes `path` if nothing stands there. False if something does: of two writers exactly one gets True."""
-    target = _local(path)
-    with _durably_written(target, [content]) as temporary:
-        try:
-            os.link(temporary, target)  # unlike rename, fails if the target exists; unlike O_EXCL, never half-written
-        except FileExistsError:
-            return False
-    return True
+    return _storage(path).create(path, content)
 
 
-@contextmanager
-def _durably_written(target: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
-    """A temporary file beside `target` that holds `chunks` on the disk; removed at the end if it is still there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.writelines(chunks)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+def entries_below(folder: str) -> Iterator[Entry]:
+    """Every object below `folder`, sorted by name. Nothing if the folder does not exist."""
+    return _storage(folder).entries_below(folder)
 
 
 def files_below(folder: str) -> Iterator[tuple[str, int]]:
     """Paths relative to `folder`, sorted, with sizes in bytes. Nothing if the folder does not exist."""
-    root = _local(folder)
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and not path.name.endswith(".tmp"):
-            yield path.relative_to(root).as_posix(), path.stat().st_size
+    return ((entry.name, entry.bytes) for entry in entries_below(folder))
 
 
 def delete(path: str) -> None:
     """Removes `path`; nothing happens if it is not there."""
-    _local(path).unlink(missing_ok=True)
+    _storage(path).delete(path)
 
 
 def check_writable(folder: str) -> None:
-    """Raises BadInput unless a file can be made in `folder`, which is created if absent."""
+    """Raises BadInput unless a file can be made in `folder`, once and only once."""
     probe = join(folder, f".writable-{uuid.uuid4().hex}")
     try:
-        put(probe, b"")
-        _local(probe).unlink()
-    except OSError as error:
+        create(probe, b"1")
+        only_once = not create(probe, b"2")
+        delete(probe)
+    except (OSError, StoreError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise BadInput(
-            f"store.root: {folder} is not writable ({error.strerror or error}). "
+            f"store.root: {folder} is not writable ({reason}). "
             "Give a folder that this user may write to, e.g. store.root=out."
         ) from error
+    if not only_once:
+        raise BadInput(
+            f"store.root: the server of {folder} replaces an object that was to be created only once, so two drivers "
+            "could mix their output. Expected a server that honours If-None-Match, as AWS S3 does."
+        )

@@ -1,0 +1,68 @@
+"""Objects on this machine's disk, or on a file system that all machines mount: the functions of `store.files`."""
+
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from syneg.store.entry import Entry
+
+
+def exists(path: str) -> bool:
+    return Path(path).exists()
+
+
+def open_read(path: str) -> BinaryIO:
+    return Path(path).open("rb")
+
+
+def read(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def put_chunks(path: str, chunks: Iterable[bytes]) -> None:
+    target = Path(path)
+    with _durably_written(target, chunks) as temporary:
+        temporary.replace(target)
+
+
+def create(path: str, content: bytes) -> bool:
+    target = Path(path)
+    with _durably_written(target, [content]) as temporary:
+        try:
+            os.link(temporary, target)  # unlike rename, fails if the target exists; unlike O_EXCL, never half-written
+        except FileExistsError:
+            return False
+    return True
+
+
+@contextmanager
+def _durably_written(target: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
+    """A temporary file beside `target` that holds `chunks` on the disk; removed at the end if it is still there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.writelines(chunks)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def entries_below(folder: str) -> Iterator[Entry]:
+    root = Path(folder)
+    for path in sorted(root.rglob("*")):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue  # removed while we looked
+        if path.is_file() and not path.name.endswith(".tmp"):
+            yield Entry(path.relative_to(root).as_posix(), status.st_size, status.st_mtime, f"{status.st_mtime_ns}")
+
+
+def delete(path: str) -> None:
+    Path(path).unlink(missing_ok=True)
