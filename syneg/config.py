@@ -1,8 +1,8 @@
 """The whole configuration of a run: one frozen tree, a section a stage, and `resources`.
 
 What a section holds enters the fingerprints of the stages that read it. Fields marked `Content` name a file, folder or
-model: the fingerprint takes the digest of what they name instead of the name. Everything under `resources`, `store` and
-the run's name stays out of every fingerprint, since it changes where rows are made, never which.
+model: the fingerprint takes the digest of what they name instead of the name. Everything under `resources`, `store`,
+`storage` and the run's name stays out of every fingerprint, since it changes where rows are made, never which.
 """
 
 from typing import Annotated
@@ -19,7 +19,7 @@ from syneg.settings.mix import MixConfig
 from syneg.settings.probe import ProbeConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.settings.section import Section
-from syneg.settings.store import StoreConfig
+from syneg.settings.store import StorageConfig, StoreConfig
 from syneg.settings.train import TrainConfig
 
 
@@ -28,6 +28,7 @@ class RunConfig(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     store: StoreConfig = StoreConfig()
+    storage: StorageConfig = StorageConfig()
     corpus: CorpusConfig
     encoder: EncoderConfig = EncoderConfig()
     generate: GenerateConfig = GenerateConfig()

@@ -22,3 +22,7 @@ class StageFailed(SynegError):
 
 class StoreError(SynegError):
     """Stored output is missing, damaged or contradicts its manifest."""
+
+
+class Unreachable(StoreError):
+    """Object storage refuses, or does not answer however often it is asked."""

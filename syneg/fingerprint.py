@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from syneg.corpus import sources
@@ -13,10 +12,6 @@ from syneg.settings.section import Content, Section
 from syneg.store import digests, files, models
 
 _LENGTH = 16  # hex digits: 64 bits, as many as there will ever be outputs under one root
-
-
-class NotReachable(BadInput):
-    """What a section names cannot be read from this machine. `syneg plan` goes on without it, `syneg run` does not."""
 
 
 def of_stage(name: str, version: int, sections: Mapping[str, Section], reads: Mapping[str, str]) -> str:
@@ -50,23 +45,19 @@ def _plain(value: Any, key: str) -> Any:
 
 
 def _content(content: Content, address: str | None, section: Section, key: str) -> str | None:
-    if address is not None and files.is_remote(address):
-        raise NotReachable(f"{key}: {address} lies in object storage, which this version does not read.")
     if isinstance(section, CorpusConfig):
         return _corpus_digest(section)
     if address is None:
         return None
     if content.kind == "model":
         return models.digest(address, key)
-    path = Path(address)
-    if path.is_dir():
-        return digests.of_paths(path, [file for file in sorted(path.rglob("*")) if file.is_file()])
-    if not path.is_file():
+    if not files.exists(address):
         raise BadInput(f"{key}: there is no file {address}. Give the path of an existing one.")
-    return digests.of_file(path)
+    return digests.of_folder(address) if any(files.entries_below(address)) else digests.of_file(address)
 
 
 def _corpus_digest(corpus: CorpusConfig) -> str:
     if corpus.path is None:
         return sources.version(corpus)
-    return digests.of_paths(Path(corpus.path), [Path(path) for path in sources.files(corpus)])
+    names = [path.removeprefix(corpus.path).lstrip("/") for path in sources.files(corpus)]
+    return digests.of_files(corpus.path, names)

@@ -1,6 +1,7 @@
 """The graph of stages, what of it is done (`plan`), and doing the rest (`run`)."""
 
 import importlib
+import os
 import tempfile
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from syneg import fingerprint, ray_session, schedule
 from syneg.config import RunConfig
-from syneg.errors import BadInput, StageFailed
+from syneg.errors import BadInput, StageFailed, Unreachable
 from syneg.graph import stages
 from syneg.settings.section import Section
 from syneg.stage import Context, Inputs, Output, Source, Stage
@@ -76,29 +77,30 @@ def plan(config: RunConfig, allow_unreachable: bool = False) -> list[Step]:
 
     Raises:
         BadInput: a file or model that the config names is not there.
+        Unreachable: object storage does not let us look; with `allow_unreachable` what stands there is left open.
     """
+    os.environ.update(config.storage.environment)
     steps: dict[str, Step] = {}
     for stage in stages(config):
-        mark = _fingerprint(config, stage, steps, allow_unreachable)
-        looked_at = mark is not None and not (allow_unreachable and files.is_remote(config.store.root))
-        found = manifest.load(config.store.root, stage.name, mark) if mark and looked_at else None
+        mark = found = None
+        try:
+            mark = _fingerprint(config, stage, steps)
+            found = manifest.load(config.store.root, stage.name, mark) if mark else None
+        except Unreachable:
+            if not allow_unreachable:
+                raise
         steps[stage.name] = Step(stage, mark, found)
     return list(steps.values())
 
 
-def _fingerprint(config: RunConfig, stage: Stage, steps: Mapping[str, Step], allow_unreachable: bool) -> str | None:
+def _fingerprint(config: RunConfig, stage: Stage, steps: Mapping[str, Step]) -> str | None:
     reads = {}
     for name, address in stage.reads.items():
         source, _, table = address.partition(".")
         if steps[source].fingerprint is None:
             return None
         reads[name] = f"{steps[source].fingerprint}.{table}"
-    try:
-        return fingerprint.of_stage(stage.name, stage.version, _sections(config, stage), reads)
-    except fingerprint.NotReachable:
-        if allow_unreachable:
-            return None
-        raise
+    return fingerprint.of_stage(stage.name, stage.version, _sections(config, stage), reads)
 
 
 def _sections(config: RunConfig, stage: Stage) -> dict[str, Section]:
@@ -126,7 +128,7 @@ def run(config: RunConfig, listener: Listener, first: str | None = None, last: s
 
         @cache
         def join_ray() -> None:
-            sessions.enter_context(ray_session.session(config.resources))
+            sessions.enter_context(ray_session.session(config.resources, config.storage))
 
         def begin(name: str) -> None:
             listener.started(chosen[name].stage)
@@ -200,7 +202,7 @@ def _inputs(config: RunConfig, stage: Stage, manifests: Mapping[str, Manifest]) 
         if output in made.tables:
             sources[name] = tables.StoredTable(path, tuple(made.tables[output]))
         else:
-            places[name] = Path(path)
+            places[name] = path
     return Inputs(sources, places)
 
 

@@ -7,21 +7,29 @@ from contextlib import contextmanager
 
 from syneg import termination
 from syneg.settings.resources import ResourcesConfig
+from syneg.settings.store import StorageConfig
+from syneg.store import tally
 
 
 @contextmanager
-def session(resources: ResourcesConfig) -> Iterator[None]:
-    """Ray is up inside. A Ray that was running before is used and left running; one started here ends with it."""
+def session(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None]:
+    """Ray is up inside, and its workers reach object storage as the driver does.
+
+    A Ray that was running before is used and left running; one started here ends with it.
+    """
     import ray
 
     _quiet()
     if ray.is_initialized():
-        yield
+        with _counting_retries():
+            yield
         return
+    # Workers started without a runtime environment are there at once; with one they are started when needed.
+    environment = {"runtime_env": {"env_vars": storage.environment}} if storage.environment else {}
     address = _address(resources)
     with termination.kept():
         if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **environment)
         else:
             ray.init(
                 address="local",
@@ -30,11 +38,22 @@ def session(resources: ResourcesConfig) -> Iterator[None]:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                **environment,
             )
+    try:
+        with _counting_retries():
+            yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _counting_retries() -> Iterator[None]:
+    tally.start()
     try:
         yield
     finally:
-        ray.shutdown()
+        tally.stop()
 
 
 def width(resources: ResourcesConfig) -> int:

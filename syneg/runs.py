@@ -1,6 +1,7 @@
 """The folder of a run, `{root}/runs/{name}`: what a person opens. Everything in it is made from finished stages."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -10,7 +11,7 @@ from syneg.config import RunConfig
 from syneg.errors import BadInput
 from syneg.pipeline import Finished
 from syneg.report import page, publish
-from syneg.store import files, manifest
+from syneg.store import files, folders, manifest
 
 REPORT = "report.html"
 
@@ -55,13 +56,18 @@ def publish_run(finished: Finished, with_model: bool = True) -> str:
     """
     config = finished.config
     target = folder(config.store.root, config.name)
-    content = Path(finished.folder("report", "content"))
-    report = publish.publish(_summary(finished), content)
+    with tempfile.TemporaryDirectory(prefix="syneg-report-") as scratch:
+        content = Path(scratch)
+        folders.fetch_parts(
+            finished.folder("report", "content"), finished.manifests["report"].folders["content"], content
+        )
+        report = publish.publish(_summary(finished), content)
+        page_html = page.render(report, content)
     files.put(
         files.join(target, "config.yaml"), yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode()
     )
     files.put(files.join(target, "report.json"), json.dumps(report, indent=1, ensure_ascii=False).encode())
-    files.put(files.join(target, REPORT), page.render(report, content).encode("utf-8", "replace"))
+    files.put(files.join(target, REPORT), page_html.encode("utf-8", "replace"))
     if with_model:
         _put_model(finished, target)
     fingerprints = {name: made.fingerprint for name, made in finished.manifests.items()}
@@ -100,6 +106,6 @@ def _put_model(finished: Finished, target: str) -> None:
     )
     if same_run and there == {part.name: part.bytes for part in model}:
         return
+    source = finished.folder("train", "model")
     for part in model:
-        source = files.join(finished.folder("train", "model"), part.name)
-        files.put(files.join(target, "model", part.name), files.read(source))
+        folders.copy(files.join(source, part.name), files.join(target, "model", part.name))

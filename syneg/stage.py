@@ -68,7 +68,7 @@ class Inputs:
     """The tables and folders that a stage reads, by the names that `Stage.reads` gives them."""
 
     tables: Mapping[str, Source]
-    folders: Mapping[str, Path] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)  # addresses, for `store.models` and `store.folders`
 
 
 def _silent(message: str) -> None:

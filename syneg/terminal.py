@@ -116,7 +116,7 @@ def plan_table(steps: list[Step]) -> Table:
     table = Table("stage", "fingerprint", "state", title="Plan", title_justify="left")
     for step in steps:
         if step.fingerprint is None:
-            state = "would run (an input lies in object storage and was not looked at)"
+            state = "not known: object storage could not be reached"
         elif step.manifest is not None:
             state = f"done, {step.manifest.rows_out:,} rows"
         else:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from syneg.encoder.recipe import Kind, Recipe
 from syneg.errors import BadInput
+from syneg.store import models
 
 Features = dict[str, Any]  # what the transformer takes: input_ids [N, L], attention_mask [N, L], ...
 
@@ -58,15 +59,17 @@ class Encoder(nn.Module):
 
     @classmethod
     def load(
-        cls, folder: Path, recipe: Recipe, device: str | None = None, trust_remote_code: bool = False
+        cls, address: str | Path, recipe: Recipe, device: str | None = None, trust_remote_code: bool = False
     ) -> "Encoder":
-        """A sentence-transformers or transformers folder, in float32. `device` None: CUDA if there is one.
+        """A sentence-transformers or transformers folder, in float32, from a disk or from object storage.
+
+        `device` None: CUDA if there is one.
 
         Raises:
             BadInput: the recipe asks for more tokens than the model has positions, or the model takes no plain text.
         """
         model = SentenceTransformer(
-            str(folder),
+            str(models.locate(str(address))),
             device=device,
             local_files_only=True,
             trust_remote_code=trust_remote_code,

@@ -1,7 +1,6 @@
 """What is the same for mining, training and evaluation: prefixes, lengths and the model's folder. Imports no torch."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from syneg.settings.encoder import EncoderConfig
@@ -30,6 +29,6 @@ class Recipe:
         return self.query_max_length if kind == "query" else self.passage_max_length
 
 
-def base_model(config: EncoderConfig) -> Path:
-    """The folder of the model that nothing was trained into. Raises BadInput if it is not there."""
-    return models.locate(config.model, "encoder.model")
+def base_model(config: EncoderConfig) -> str:
+    """The address of the model that nothing was trained into. Raises BadInput if it is not there."""
+    return models.check(config.model, "encoder.model")

@@ -1,7 +1,6 @@
 """Passages and queries to vectors, by the base model or by the one that was trained."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,7 +77,7 @@ class Ledger:
 class EncodeBatch:
     """One worker of the pool: holds the model, turns blocks of texts into blocks of vectors."""
 
-    def __init__(self, encoder: EncoderConfig, folder: Path, threads: int, ledger: Any) -> None:
+    def __init__(self, encoder: EncoderConfig, folder: str, threads: int, ledger: Any) -> None:
         # sentence-transformers takes many seconds to import, which the driver need not wait for.
         import torch
 

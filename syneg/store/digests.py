@@ -1,40 +1,60 @@
-"""Digests of what a run reads, remembered by path, size and time so that `syneg plan` stays quick."""
+"""Digests of what a run reads, remembered by address, size and version so that `syneg plan` stays quick."""
 
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-_CHUNK = 1 << 20
+from syneg.store import files
+from syneg.store.entry import Entry
+
+_CHUNK = 1 << 22
 
 
 def cache_folder() -> Path:
-    """Where digests and converted models are kept: $SYNEG_CACHE, else the user's cache directory."""
+    """Where digests, and models from elsewhere, are kept on this node: $SYNEG_CACHE, else the user's cache."""
     if given := os.environ.get("SYNEG_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "syneg"
 
 
-def of_paths(base: Path, paths: Sequence[Path]) -> str:
-    """SHA-256 over the names relative to `base` and the contents of `paths`, in their order."""
+def of_file(path: str) -> str:
+    """SHA-256 of one file. Raises FileNotFoundError."""
+    return _of_entry(path, files.entry(path))
+
+
+def of_files(folder: str, names: Sequence[str]) -> str:
+    """SHA-256 over `names` and their contents in `folder`, in this order."""
+    return of_parts((name, of_file(files.join(folder, name))) for name in names)
+
+
+def of_folder(folder: str) -> str:
+    """As `of_files`, of everything below `folder`: equal wherever the same files lie, on a disk or in a bucket."""
+    return of_parts(
+        (entry.name, _of_entry(files.join(folder, entry.name), entry)) for entry in files.entries_below(folder)
+    )
+
+
+def of_parts(parts: Iterable[tuple[str, str]]) -> str:
+    """The digest of a folder, from the names of its files and their digests."""
     total = hashlib.sha256()
-    for path in paths:
-        total.update(f"{path.relative_to(base).as_posix()}\0{of_file(path)}\n".encode())
+    for name, digest in parts:
+        total.update(f"{name}\0{digest}\n".encode())
     return total.hexdigest()
 
 
-def of_file(path: Path) -> str:
-    """SHA-256 of one file. A file of the same size and modification time (ns) is not read again."""
-    status = path.stat()
-    key = hashlib.sha256(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode()).hexdigest()
+def _of_entry(path: str, entry: Entry) -> str:
+    """A file of the same address, size and version is not read again."""
+    place = path if files.is_remote(path) else str(Path(path).resolve())
+    key = hashlib.sha256(f"{place}\0{entry.bytes}\0{entry.version}".encode()).hexdigest()
     note = cache_folder() / "digests" / f"{key}.json"
     try:
         return json.loads(note.read_text())["sha256"]
     except (OSError, ValueError, KeyError):
         pass  # not seen yet, or the note is damaged: read the file
     found = hashlib.sha256()
-    with path.open("rb") as file:
+    with files.open_read(path) as file:
         while chunk := file.read(_CHUNK):
             found.update(chunk)
     _remember(note, found.hexdigest())

@@ -3,11 +3,20 @@
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from syneg.store.entry import Entry
+
+
+def entry(path: str) -> Entry:
+    return _entry(Path(path), Path(path).name)
+
+
+def _entry(path: Path, name: str) -> Entry:
+    status = path.stat()
+    return Entry(name, status.st_size, status.st_mtime, str(status.st_mtime_ns))
 
 
 def exists(path: str) -> bool:
@@ -55,13 +64,11 @@ def _durably_written(target: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
 
 def entries_below(folder: str) -> Iterator[Entry]:
     root = Path(folder)
-    for path in sorted(root.rglob("*")):
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            continue  # removed while we looked
-        if path.is_file() and not path.name.endswith(".tmp"):
-            yield Entry(path.relative_to(root).as_posix(), status.st_size, status.st_mtime, f"{status.st_mtime_ns}")
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    for name in names:
+        if not name.endswith(".tmp"):
+            with suppress(FileNotFoundError):  # removed since
+                yield _entry(root / name, name)
 
 
 def delete(path: str) -> None:

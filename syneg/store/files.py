@@ -15,6 +15,8 @@ from syneg.store.entry import Entry
 class _Storage(Protocol):
     def exists(self, path: str) -> bool: ...
 
+    def entry(self, path: str) -> Entry: ...
+
     def open_read(self, path: str) -> BinaryIO: ...
 
     def read(self, path: str) -> bytes: ...
@@ -49,6 +51,11 @@ def join(folder: str, *names: str) -> str:
 def exists(path: str) -> bool:
     """Whether an object stands at `path`, or anything below it."""
     return _storage(path).exists(path)
+
+
+def entry(path: str) -> Entry:
+    """Size and version of one object. Raises FileNotFoundError."""
+    return _storage(path).entry(path)
 
 
 def open_read(path: str) -> BinaryIO:

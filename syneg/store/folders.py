@@ -94,6 +94,12 @@ def fetch_parts(folder: str, parts: Iterable[Part], target: Path) -> None:
             )
 
 
+def copy(source: str, target: str) -> None:
+    """One file from one place in the store to another, never held whole."""
+    with files.open_read(source) as file:
+        files.put_chunks(target, iter(lambda: file.read(_CHUNK), b""))
+
+
 def remove(folder: str) -> None:
     """Deletes every file below `folder`, its seal first: a half-removed folder is not whole."""
     names = sorted((name for name, _ in files.files_below(folder)), key=lambda name: name != _SEAL)

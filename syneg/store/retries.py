@@ -15,7 +15,7 @@ import aiohttp
 import botocore.exceptions
 from botocore.parsers import ResponseParserError
 
-from syneg.errors import StoreError
+from syneg.errors import Unreachable
 from syneg.store import tally
 
 Result = TypeVar("Result")
@@ -114,7 +114,7 @@ def calling(path: str, call: Callable[[], Result]) -> Result:
     Raises:
         FileNotFoundError: the object is not there.
         FileExistsError: the call was on the condition that it is not, and it is.
-        StoreError: the failure does not pass, or did not in `_ATTEMPTS` attempts.
+        Unreachable: the failure does not pass, or did not in `_ATTEMPTS` attempts.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -126,9 +126,9 @@ def calling(path: str, call: Callable[[], Result]) -> Result:
             if failure.is_precondition:
                 raise FileExistsError(17, "there is an object already", path) from error
             if not failure.is_transient:
-                raise StoreError(f"{path}: {failure}. {failure.advice}") from error
+                raise Unreachable(f"{path}: {failure}. {failure.advice}") from error
             if attempt == _ATTEMPTS:
-                raise StoreError(
+                raise Unreachable(
                     f"{path}: {failure}, {_ATTEMPTS} times in a row. What is stored is kept: see to the storage, "
                     "then run the same command again."
                 ) from error

@@ -83,18 +83,26 @@ def read(path: str) -> bytes:
     return calling(path, lambda: cast(bytes, _system().cat_file(path, max_concurrency=1)))
 
 
-def open_read(path: str) -> BinaryIO:
+def entry(path: str) -> Entry:
     bucket, key = _bucket_and_key(path)
     found = _request(path, "head_object", Bucket=bucket, Key=key)
-    return io.BufferedReader(_Object(path, found["ContentLength"], found["ETag"]), _PIECE)
+    return _entry(path.rpartition("/")[2], found["ContentLength"], found)
+
+
+def _entry(name: str, size: int, found: dict[str, Any]) -> Entry:
+    return Entry(name, size, found["LastModified"].timestamp(), found["ETag"].strip('"'))
+
+
+def open_read(path: str) -> BinaryIO:
+    return io.BufferedReader(_Object(path, entry(path)), _PIECE)
 
 
 class _Object(io.RawIOBase):
     """One version of an object, read in pieces, each of which is asked for again if it fails."""
 
-    def __init__(self, path: str, size: int, version: str) -> None:
+    def __init__(self, path: str, found: Entry) -> None:
         super().__init__()
-        self._path, self._size, self._version = path, size, version
+        self._path, self._size, self._version = path, found.bytes, found.version
         self._at = 0
 
     def readable(self) -> bool:
@@ -117,7 +125,7 @@ class _Object(io.RawIOBase):
 def _piece(path: str, start: int, length: int, version: str) -> bytes:
     bucket, key = _bucket_and_key(path)
     system = _system()
-    asked = {"Bucket": bucket, "Key": key, "Range": f"bytes={start}-{start + length - 1}", "IfMatch": version}
+    asked = {"Bucket": bucket, "Key": key, "Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{version}"'}
 
     async def fetched() -> bytes:
         answer = await system._call_s3("get_object", **asked)
@@ -157,8 +165,7 @@ def _complete(path: str, at: dict[str, str], parts: list[dict[str, Any]]) -> Non
     try:
         _request(path, "complete_multipart_upload", MultipartUpload={"Parts": parts}, **at)
     except FileNotFoundError:
-        found = _request(path, "head_object", Bucket=at["Bucket"], Key=at["Key"])
-        if not found["ETag"].strip('"').endswith(f"-{len(parts)}"):
+        if not entry(path).version.endswith(f"-{len(parts)}"):
             raise
 
 
@@ -175,21 +182,17 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def create(path: str, content: bytes) -> bool:
-    """A put with `If-None-Match: *`. If it is refused, what stands there may be our own, put by an attempt whose answer
-    was lost: then we were first."""
+    """A put with `If-None-Match: *`.
+
+    If it is refused, what stands there may be our own, put by an attempt whose answer was lost: then we were first.
+    Counting our attempts would not tell: aiohttp repeats a PUT without a word when a connection that it kept is closed.
+    """
     bucket, key = _bucket_and_key(path)
-    attempts = 0
-
-    def put() -> None:
-        nonlocal attempts
-        attempts += 1
-        _system().call_s3("put_object", Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
-
     try:
-        calling(path, put)
+        _request(path, "put_object", Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
         return True
     except FileExistsError:
-        return attempts > 1 and read(path) == content
+        return read(path) == content
 
 
 def entries_below(folder: str) -> Iterator[Entry]:
@@ -201,7 +204,7 @@ def entries_below(folder: str) -> Iterator[Entry]:
         for found in page.get("Contents", ()):
             name = found["Key"].removeprefix(prefix)
             if name and not name.endswith("/"):  # markers that some clients put for folders
-                entries.append(Entry(name, found["Size"], found["LastModified"].timestamp(), found["ETag"].strip('"')))
+                entries.append(_entry(name, found["Size"], found))
         token = page.get("NextContinuationToken")
         more = {"ContinuationToken": token} if page.get("IsTruncated") and token else None
     return iter(sorted(entries, key=lambda entry: entry.name))

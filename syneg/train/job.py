@@ -1,7 +1,6 @@
 """What every training worker is told."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from syneg.settings.encoder import EncoderConfig
@@ -14,7 +13,7 @@ MODEL = "model"  # the folder inside the last checkpoint
 class Job:
     """Light enough to be made by a driver that never imports torch's models."""
 
-    folder: Path  # of the model to start from
+    folder: str  # address of the model to start from
     encoder: EncoderConfig
     train: TrainConfig
     instances: Any  # ObjectRef of an Arrow table

@@ -44,7 +44,7 @@ def answer(
     workers = resources.generate
     tokenized = requests.map_batches(
         ChatTokenizer,
-        fn_constructor_args=(folder, engine, columns),
+        fn_constructor_args=(engine, columns),
         compute=ActorPoolStrategy(min_size=1, max_size=workers.max_workers),
         num_cpus=LIGHT,
         memory=_TOKENIZER_BYTES,
@@ -70,7 +70,8 @@ def _processor_config(
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
     }
     bundle: dict[str, float] = {"CPU": claimed_cpus(workers, resources)}
-    environment: dict[str, str] = {}
+    # Each engine brings the model to its own node, to the folder that it has on this one.
+    environment = {models.ENGINE_MODEL: engine.model, "SYNEG_CACHE": str(models.cache_folder())}
     if workers.gpus:
         ranks = engine.engine_kwargs.get("tensor_parallel_size", 1) * engine.engine_kwargs.get(
             "pipeline_parallel_size", 1
@@ -118,10 +119,12 @@ class ChatTokenizer:
     vLLM would take the rendered text too, but then puts a second begin-of-text before the one that many templates hold.
     """
 
-    def __init__(self, folder: str, engine: VllmEngine, columns: list[str]) -> None:
+    def __init__(self, engine: VllmEngine, columns: list[str]) -> None:
         from transformers import AutoTokenizer
 
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=engine.trust_remote_code)
+        self._tokenizer = AutoTokenizer.from_pretrained(
+            models.servable(engine.model), trust_remote_code=engine.trust_remote_code
+        )
         self._template_kwargs = engine.chat_template_kwargs
         self._columns = columns
 

@@ -48,6 +48,6 @@ def test_a_root_that_is_not_writable_is_named(tmp_path: Path) -> None:
         files.check_writable(str(tmp_path / "file" / "inside"))
 
 
-def test_object_storage_is_refused_for_now() -> None:
-    with pytest.raises(BadInput, match="object storage cannot be used yet"):
-        files.read("s3://bucket/name")
+def test_a_scheme_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(BadInput, match="expected a path on this machine or s3://"):
+        files.read("gs://bucket/name")
