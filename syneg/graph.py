@@ -26,6 +26,7 @@ _ONE_ROUND = (
         writes=("answers",),
         sections=("generate",),
         resumes_by_row=True,
+        key_is_content=True,
     ),
     Stage(
         "gate",

@@ -4,6 +4,7 @@ import importlib
 import os
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,11 +17,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from syneg import fingerprint, ray_session, schedule
 from syneg.config import RunConfig
-from syneg.errors import BadInput, StageFailed, Unreachable
+from syneg.errors import BadInput, StageFailed, Superseded, Unreachable
 from syneg.graph import stages
 from syneg.settings.section import Section
 from syneg.stage import Context, Inputs, Output, Source, Stage
-from syneg.store import files, folders, manifest
+from syneg.store import files, folders, manifest, tally
 from syneg.store.manifest import Manifest, Part
 
 if TYPE_CHECKING:  # pyarrow takes half a second to import
@@ -63,7 +64,7 @@ class Finished:
     def folder(self, stage: str, name: str) -> str:
         """The path of a folder that a stage wrote."""
         made = self.manifests[stage]
-        return files.join(manifest.output_folder(self.config.store.root, stage, made.fingerprint), name)
+        return manifest.place(self.config.store.root, made, name)
 
     def table(self, stage: str, name: str) -> Source:
         """A table that a stage wrote."""
@@ -151,12 +152,15 @@ def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest],
     stage, root = step.stage, config.store.root
     assert step.fingerprint is not None
     folder = manifest.output_folder(root, stage.name, step.fingerprint)
-    began = time.monotonic()
+    if manifest.load(root, stage.name, step.fingerprint):
+        raise _superseded(stage, folder)  # since we planned
+    began, retries = time.monotonic(), tally.retries()
     # pyarrow takes half a second to import, which `syneg plan` need not wait for
-    from syneg.store import tables
+    from syneg.store import recovery, tables
 
     with tempfile.TemporaryDirectory(prefix=f"syneg-{stage.name}-") as scratch:
-        kept = {table: tables.recover(folder, table) for table in stage.writes if stage.resumes_by_row}
+        kept = {table: recovery.recover(folder, table) for table in stage.writes if stage.resumes_by_row}
+        others = stage.writes if stage.key_is_content else ()
 
         def progress(message: str) -> None:
             listener.progressed(stage, message)
@@ -167,6 +171,9 @@ def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest],
             attempt=files.join(folder, _ATTEMPT),
             progress=progress,
             done={table: keys for table, (_, keys) in kept.items()},
+            earlier={table: recovery.Earlier(root, stage.name, step.fingerprint, table) for table in others},
+            part_rows=config.store.part_rows,
+            part_seconds=config.store.part_seconds,
         )
         output = _function(stage)(_inputs(config, stage, manifests), context, **_sections(config, stage))
         parts = {table: kept[table][0] if table in kept else [] for table in stage.writes}
@@ -175,15 +182,29 @@ def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest],
         if output.together is not None:
             for table, written in tables.write_together(output.together, folder, progress):
                 parts[table].append(written)
-        copied = {name: folders.put(output.folders[name], files.join(folder, name)) for name in stage.folders}
-    made = _manifest(config, step, output, parts, copied, time.monotonic() - began)
-    if manifest.publish(root, made):
-        folders.remove(files.join(folder, _ATTEMPT))
-        return made
-    listener.progressed(stage, "another run finished this stage first; its output is used")
-    first = manifest.load(root, stage.name, step.fingerprint)
-    assert first is not None
-    return first
+        # In a folder of our own: another driver's files have the same names.
+        places = {name: f"{name}-{uuid.uuid4().hex[:8]}" for name in stage.folders}
+        copied = {name: folders.put(output.folders[name], files.join(folder, places[name])) for name in stage.folders}
+    made = _manifest(config, step, output, parts, copied)
+    made = made.model_copy(
+        update={
+            "places": places,
+            "seconds": round(time.monotonic() - began, 3),
+            "retries": tally.retries() - retries,
+        }
+    )
+    if not manifest.publish(root, made):
+        raise _superseded(stage, folder)
+    folders.remove(files.join(folder, _ATTEMPT))
+    return made
+
+
+def _superseded(stage: Stage, folder: str) -> Superseded:
+    return Superseded(
+        f"Another run works on the same root and finished {stage.name} first ({folder}). Its output stands, nothing of "
+        "ours is mixed into it, and this run ends here. Once the other one is through, run the same command again: it "
+        "uses all that is there."
+    )
 
 
 def _function(stage: Stage) -> Callable[..., Output]:
@@ -198,7 +219,7 @@ def _inputs(config: RunConfig, stage: Stage, manifests: Mapping[str, Manifest]) 
     for name, address in stage.reads.items():
         maker, _, output = address.partition(".")
         made = manifests[maker]
-        path = files.join(manifest.output_folder(config.store.root, maker, made.fingerprint), output)
+        path = manifest.place(config.store.root, made, output)
         if output in made.tables:
             sources[name] = tables.StoredTable(path, tuple(made.tables[output]))
         else:
@@ -212,7 +233,6 @@ def _manifest(
     output: Output,
     parts: Mapping[str, list[Part]],
     copied: Mapping[str, list[Part]],
-    seconds: float,
 ) -> Manifest:
     """The record of a stage that has written everything. Raises StageFailed if its ledger does not add up."""
     written = [part for of_table in parts.values() for part in of_table]
@@ -235,7 +255,7 @@ def _manifest(
         rows_in=output.rows_in,
         rows_out=rows_out,
         rejected=dict(sorted(rejected.items())),
-        seconds=round(seconds, 3),
+        seconds=0.0,
         facts=dict(output.facts()),
         settings=settings,
         versions={library: version(library) for library in ("syneg", "ray", "torch", "transformers")},

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from syneg import termination
 from syneg.settings.resources import ResourcesConfig
@@ -25,7 +26,8 @@ def session(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None
             yield
         return
     # Workers started without a runtime environment are there at once; with one they are started when needed.
-    environment = {"runtime_env": {"env_vars": storage.environment}} if storage.environment else {}
+    variables = storage.environment
+    environment: dict[str, Any] = {"runtime_env": {"env_vars": variables}} if variables else {}
     address = _address(resources)
     with termination.kept():
         if address:

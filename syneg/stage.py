@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # `syneg plan` imports this module and must not wait for Ray
     import pyarrow as pa
     from ray.data import Dataset
 
+    from syneg.keyset import KeySet
     from syneg.settings.resources import ResourcesConfig
 
 
@@ -36,6 +37,7 @@ class Stage:
     folders: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     resumes_by_row: bool = False
+    key_is_content: bool = False  # its rows' key is a hash of all that made them: the same row in any other output
     on_ray: bool = True
 
 
@@ -63,6 +65,16 @@ class Source(Protocol):
         ...
 
 
+class Earlier(Protocol):
+    """Rows that other outputs of the same stage hold already, by their key."""
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def rows(self, keys: Sequence[str]) -> Iterator[pa.Table]:
+        """One row for each of `keys`, which are all in here."""
+        ...
+
+
 @dataclass(frozen=True)
 class Inputs:
     """The tables and folders that a stage reads, by the names that `Stage.reads` gives them."""
@@ -87,7 +99,10 @@ class Context:
     scratch: Path  # an empty folder on this node, removed after the stage
     attempt: str = ""  # a folder in the store for `store.folders`, shared by all attempts, removed after the stage
     progress: Callable[[str], None] = _silent  # shows one short line, e.g. "128/256 rows"
-    done: Mapping[str, frozenset[str]] = field(default_factory=dict)  # keys already stored by a killed attempt
+    done: Mapping[str, KeySet] = field(default_factory=dict)  # by table, the keys that a killed attempt stored
+    earlier: Mapping[str, Earlier] = field(default_factory=dict)  # by table, if the stage's `key_is_content`
+    part_rows: int = 256  # what is dear is given back after so many rows, or so many seconds, at the latest
+    part_seconds: float = 60.0
 
 
 @dataclass(frozen=True)

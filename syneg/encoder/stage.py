@@ -10,6 +10,7 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.encoder.recipe import Kind, Recipe, base_model
+from syneg.keyset import KeySet
 from syneg.placement import claimed_cpus, node_group, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.resources import ResourcesConfig
@@ -37,10 +38,10 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
 def _texts(source: Source, kind: Kind, context: Context) -> Dataset:
     """Columns table, id and text of what is still to be encoded."""
     table = f"{kind}_vectors"
-    done = pa.array(sorted(context.done.get(table, ())), pa.string())
+    done = context.done.get(table, KeySet())
 
     def named(batch: pa.Table) -> pa.Table:
-        rows = batch.filter(~pc.field(f"{kind}_id").isin(done))
+        rows = batch.filter(pc.invert(done.mask(batch[f"{kind}_id"])))
         texts: Sequence[str] = rows["text"].to_pylist()
         if kind == "passage":
             texts = [passage_text(title, text) for title, text in zip(rows["title"].to_pylist(), texts, strict=True)]

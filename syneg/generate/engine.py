@@ -18,10 +18,18 @@ def identity(engine: Engine) -> str:
     return f"{engine.model}@{models.digest(engine.model, 'generate.engine.model')[:12]}"
 
 
-def answer(requests: Dataset, columns: list[str], asked: Asked, engine: Engine, resources: ResourcesConfig) -> Dataset:
+def answer(
+    requests: Dataset,
+    columns: list[str],
+    asked: Asked,
+    engine: Engine,
+    resources: ResourcesConfig,
+    at_stake: int = 256,
+) -> Dataset:
     """`requests` (`messages`, `seed`, and whatever else is in `columns`) as `columns` and those of `ANSWERED`.
 
-    One row out for each row in; lazy. Engines run only while it is computed.
+    One row out for each row in; lazy. Engines run only while it is computed. A worker never holds more than `at_stake`
+    rows that are asked and not yet given back (or one batch).
 
     Raises:
         BadInput: the model, the recorded answers or the key of the endpoint are not there.
@@ -29,5 +37,5 @@ def answer(requests: Dataset, columns: list[str], asked: Asked, engine: Engine, 
     if isinstance(engine, RecordedEngine):
         return recorded.answer(requests, columns, engine)
     if isinstance(engine, OpenaiEngine):
-        return endpoint.answer(requests, columns, asked, engine, resources)
-    return vllm.answer(requests, columns, asked, engine, resources)
+        return endpoint.answer(requests, columns, asked, engine, resources, at_stake)
+    return vllm.answer(requests, columns, asked, engine, resources, at_stake)

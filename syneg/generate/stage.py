@@ -6,9 +6,10 @@ to change.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, cast
 
 import pyarrow as pa
@@ -53,18 +54,32 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
         generate.max_pairs,
     )
     requests = (request for pair in pairs for request in asking.requests(pair))
-    done = context.done.get("answers", frozenset())
+    done = context.done.get("answers", ())
+    earlier = context.earlier.get("answers")
+    taken: list[str] = []  # ids of answers that stand in another output
     # The rows wait in the object store, which spills to disk, in pieces that are asked for and stored each by itself.
     pieces: list[Any] = []  # of references to tables
     total = missing = 0
-    while piece := list(islice(requests, context.resources.generate.batch_rows)):
-        open_requests = [request for request in piece if request["negative_id"] not in done]
+    while piece := list(islice(requests, min(context.resources.generate.batch_rows, context.part_rows))):
+        unstored = [request for request in piece if request["negative_id"] not in done]
+        taken += [request["negative_id"] for request in unstored if earlier and request["negative_id"] in earlier]
+        open_requests = [request for request in unstored if not (earlier and request["negative_id"] in earlier)]
         pieces += [ray.put(pa.Table.from_pylist(open_requests, REQUEST))] if open_requests else []
         total += len(piece)
         missing += len(open_requests)
     answers = _answers(pieces, missing, prompt, asking, context) if missing else iter(())
     facts = {"requests": total, "engine": generate.engine.kind, "model": asking.model, "prompt_version": version}
-    return Output(rows_in=total, tables={"answers": answers}, facts=lambda: facts)
+    saved = Counter(rows=0, input_tokens=0, output_tokens=0)
+    found = _counted(earlier.rows(taken), saved) if earlier else iter(())
+    return Output(rows_in=total, tables={"answers": chain(found, answers)}, facts=lambda: facts | {"taken_over": saved})
+
+
+def _counted(blocks: Iterator[pa.Table], saved: Counter[str]) -> Iterator[pa.Table]:
+    for block in blocks:
+        saved["rows"] += block.num_rows
+        for name in ("input_tokens", "output_tokens"):
+            saved[name] += int(block[name].to_numpy().sum())
+        yield block
 
 
 def _answers(pieces: list[Any], requests: int, prompt: Prompt, asking: Asking, context: Context) -> Iterator[pa.Table]:
@@ -79,7 +94,7 @@ def _answers(pieces: list[Any], requests: int, prompt: Prompt, asking: Asking, c
     answered, errors = 0, []
     context.progress(f"0/{requests} answers, the engine starts")
     columns = [name for name in REQUEST.names if name != "sample"]
-    answers = engine.answer(rendered, columns, asked(generate), generate.engine, context.resources)
+    answers = engine.answer(rendered, columns, asked(generate), generate.engine, context.resources, context.part_rows)
     try:
         for block in _blocks(answers):
             answered += block.num_rows

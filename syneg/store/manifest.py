@@ -29,10 +29,12 @@ class Manifest(BaseModel):
     fingerprint: str
     tables: dict[str, list[Part]]
     folders: dict[str, list[Part]]
+    places: dict[str, str] = {}  # where each of `folders` lies; absent: under its own name
     rows_in: int
     rows_out: int
     rejected: dict[str, int]
     seconds: float
+    retries: int = 0  # requests to object storage that were tried again while it was made
     facts: dict[str, Any]
     settings: dict[str, Any]  # the config sections, as resolved
     versions: dict[str, str]
@@ -41,6 +43,11 @@ class Manifest(BaseModel):
 
 def output_folder(root: str, stage: str, fingerprint: str) -> str:
     return files.join(root, stage, fingerprint)
+
+
+def place(root: str, made: Manifest, output: str) -> str:
+    """The address of one of a finished stage's tables or folders."""
+    return files.join(output_folder(root, made.stage, made.fingerprint), made.places.get(output, output))
 
 
 def load(root: str, stage: str, fingerprint: str) -> Manifest | None:

@@ -133,7 +133,7 @@ def _piece(path: str, start: int, length: int, version: str) -> bytes:
             return await body.read()
 
     try:
-        return s3fs.core.sync(system.loop, fetched)
+        return cast(bytes, s3fs.core.sync(system.loop, fetched))
     except OSError as error:
         if Failure.of(error).is_precondition:
             raise StoreError(f"{path} was replaced while it was read. Run the same command again.") from error

@@ -21,7 +21,17 @@ ROOMS = (
     "export",
 )  # the flow; export alone has no stage
 SHARED = ("encoder", "search")  # rooms that several stages use
-FLOOR = ("errors", "ids", "placement", "schemas", "settings", "stage", "texts", "workers")  # below every room
+FLOOR = (
+    "errors",
+    "ids",
+    "keyset",
+    "placement",
+    "schemas",
+    "settings",
+    "stage",
+    "texts",
+    "workers",
+)  # below every room
 
 # Where a heavy library may be named, also inside functions and for types.
 HOMES = {

@@ -10,6 +10,7 @@ import pytest
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
 from syneg.encoder.stage import run
+from syneg.keyset import KeySet
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.stage import Context, Inputs, Output
@@ -42,7 +43,7 @@ def test_every_passage_and_query_gets_the_vector_of_the_encoder(tmp_path: Path) 
     config = EncoderConfig(
         model=str(tiny_bert(tmp_path / "tiny")), passage_prompt="doc ", query_max_length=16, passage_max_length=32
     )
-    context = Context(resources=RESOURCES, scratch=tmp_path, done={"passage_vectors": frozenset({"p4", "p29"})})
+    context = Context(resources=RESOURCES, scratch=tmp_path, done={"passage_vectors": KeySet.of({"p4", "p29"})})
     output = run(Inputs(INPUTS), context, encoder=config)
     made = _vectors(output)
     passages, queries = made["passage_vectors"], made["query_vectors"]

@@ -13,6 +13,7 @@ from ray.data import Dataset
 from syneg import schemas
 from syneg.errors import BadInput, StageFailed
 from syneg.generate import engine, stage
+from syneg.keyset import KeySet
 from syneg.settings.generate import GateConfig, GenerateConfig, RecordedEngine, VllmEngine
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.stage import Context, Inputs, Output
@@ -48,7 +49,7 @@ def corpus(pairs: int = PAIRS) -> Inputs:
 def context(folder: Path, done: frozenset[str] = frozenset(), lines: list[str] | None = None) -> Context:
     resources = ResourcesConfig(generate=WorkerResources(batch_rows=4))
     progress = (lambda line: None) if lines is None else lines.append
-    return Context(resources, folder, progress=progress, done={"answers": done})
+    return Context(resources, folder, progress=progress, done={"answers": KeySet.of(done)})
 
 
 def answers(output: Output) -> pa.Table:

@@ -7,11 +7,11 @@ import pytest
 
 from syneg import graph, pipeline, schemas
 from syneg.config import RunConfig
-from syneg.errors import BadInput, StageFailed
+from syneg.errors import BadInput, StageFailed, Superseded
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.mix import MixConfig
 from syneg.stage import Context, Inputs, Output, Stage
-from syneg.store import files
+from syneg.store import files, manifest
 from syneg.store.manifest import Manifest
 
 CALLS: list[str] = []
@@ -117,16 +117,25 @@ def test_a_stage_that_loses_a_row_publishes_nothing(config: RunConfig, monkeypat
     assert not pipeline.plan(config)[0].done
 
 
-def test_of_two_runs_the_first_manifest_counts(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another driver finishes the stage while this one computes it."""
-    run(config, last="make")
+def test_of_two_runs_the_first_manifest_counts_and_the_other_run_ends(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another driver finishes the stage: while this one computes it, or before it starts to."""
     (step, _) = pipeline.plan(config)
-    theirs = step.manifest
+    load = manifest.load
     monkeypatch.setattr(pipeline, "plan", lambda config: [pipeline.Step(STAGES[0], step.fingerprint, None)])
-    heard = Heard()
-    ours = pipeline.run(config, heard, "make", "make")
-    assert ours.manifests["make"] == theirs
-    assert "make another run finished this stage first; its output is used" in heard.lines
+    run(config, last="make")
+    theirs = files.read(files.join(config.store.root, "make", str(step.fingerprint), "manifest.json"))
+    for seen in (None, load):
+        monkeypatch.setattr(manifest, "load", seen or (lambda *_: None))
+        with pytest.raises(Superseded, match="Another run works on the same root and finished make first"):
+            pipeline.run(config, Heard(), "make", "make")
+        assert files.read(files.join(config.store.root, "make", str(step.fingerprint), "manifest.json")) == theirs
+    made = load(config.store.root, "make", str(step.fingerprint))
+    assert made
+    model = manifest.place(config.store.root, made, "model")
+    assert Path(model, "config.json").read_text() == "{}"
+    assert CALLS == ["make", "make"]
 
 
 def test_a_manifest_that_cannot_be_read_is_named(config: RunConfig) -> None:

@@ -27,7 +27,12 @@ _BOUNDS = ("minLength", "maxLength", "minItems", "maxItems")
 
 
 def answer(
-    requests: Dataset, columns: list[str], asked: Asked, engine: OpenaiEngine, resources: ResourcesConfig
+    requests: Dataset,
+    columns: list[str],
+    asked: Asked,
+    engine: OpenaiEngine,
+    resources: ResourcesConfig,
+    at_stake: int,
 ) -> Dataset:
     """See `syneg.generate.engine.answer`."""
     rows = resources.generate.batch_rows
@@ -37,7 +42,8 @@ def answer(
         compute=ActorPoolStrategy(size=1),
         num_cpus=LIGHT,
         resources=node_group(resources.generate),
-        max_concurrency=math.ceil(engine.limits.max_in_flight / rows) + 1,  # one batch more hides the hand-over
+        # One batch more than is in flight hides the hand-over.
+        max_concurrency=min(math.ceil(engine.limits.max_in_flight / rows) + 1, max(1, at_stake // rows)),
         batch_size=rows,
         batch_format="pyarrow",
     )

@@ -21,7 +21,12 @@ _MAX_NUM_SEQS = 256  # requests that vLLM works on at once
 
 
 def answer(
-    requests: Dataset, columns: list[str], asked: Asked, engine: VllmEngine, resources: ResourcesConfig
+    requests: Dataset,
+    columns: list[str],
+    asked: Asked,
+    engine: VllmEngine,
+    resources: ResourcesConfig,
+    at_stake: int,
 ) -> Dataset:
     """See `syneg.generate.engine.answer`."""
     from ray.data.llm import build_processor
@@ -36,7 +41,7 @@ def answer(
     if asked.schema:
         sampling["structured_outputs"] = {"json": json.dumps(asked.schema)}
     processor = build_processor(
-        _processor_config(folder, asked, engine, resources),
+        _processor_config(folder, asked, engine, resources, at_stake),
         preprocess=partial(_with_sampling, sampling=sampling),
         preprocess_map_kwargs={"num_cpus": LIGHT},
         postprocess_map_kwargs={"num_cpus": LIGHT},
@@ -57,7 +62,7 @@ def answer(
 
 
 def _processor_config(
-    folder: str, asked: Asked, engine: VllmEngine, resources: ResourcesConfig
+    folder: str, asked: Asked, engine: VllmEngine, resources: ResourcesConfig, at_stake: int
 ) -> "vLLMEngineProcessorConfig":
     from ray.data.llm import vLLMEngineProcessorConfig
 
@@ -100,7 +105,9 @@ def _processor_config(
         batch_size=workers.batch_rows,
         # Enough small batches in flight to fill the engine, and one more to hide the hand-over. The limit of tasks in
         # flight is left to Ray's default: lowered to the same number, the pool never scales up.
-        max_concurrent_batches=settings["max_num_seqs"] // workers.batch_rows + 1,
+        max_concurrent_batches=min(
+            settings["max_num_seqs"] // workers.batch_rows + 1, max(1, at_stake // workers.batch_rows)
+        ),
         concurrency=(workers.min_workers, workers.max_workers),
         accelerator_type=workers.accelerator_type,
         placement_group_config={"bundle_per_worker": bundle | node_group(workers)},
