@@ -7,7 +7,7 @@ from types import TracebackType
 import typer
 
 from syneg import redaction, termination
-from syneg.commands import cluster, compare, corpus, experiment, export, run
+from syneg.commands import cluster, compare, corpus, experiment, export, run, store
 from syneg.errors import SynegError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ for command in (
     compare.compare,
     cluster.submit,
     cluster.status,
+    store.gc,
+    store.verify,
 ):
     app.command()(command)
 

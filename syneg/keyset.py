@@ -32,9 +32,9 @@ class KeySet:
     def __contains__(self, key: str) -> bool:
         return bool(self._holds(digests([key]))[0])
 
-    def mask(self, keys: pa.Array | pa.ChunkedArray) -> pa.BooleanArray:
-        """Which of `keys` are in the set."""
-        return pa.array(self._holds(digests(keys.to_pylist())))
+    def mask(self, keys: pa.Array | pa.ChunkedArray) -> np.ndarray:
+        """bool [N]: which of `keys` are in the set."""
+        return self._holds(digests(keys.to_pylist()))
 
     def without(self, found: np.ndarray) -> "KeySet":
         """The keys whose `digests` are not in `found`."""

@@ -41,7 +41,7 @@ def _texts(source: Source, kind: Kind, context: Context) -> Dataset:
     done = context.done.get(table, KeySet())
 
     def named(batch: pa.Table) -> pa.Table:
-        rows = batch.filter(pc.invert(done.mask(batch[f"{kind}_id"])))
+        rows = batch.filter(pa.array(~done.mask(batch[f"{kind}_id"])))
         texts: Sequence[str] = rows["text"].to_pylist()
         if kind == "passage":
             texts = [passage_text(title, text) for title, text in zip(rows["title"].to_pylist(), texts, strict=True)]

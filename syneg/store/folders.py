@@ -5,8 +5,9 @@ sees all of it or nothing, whoever dies when.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -77,21 +78,29 @@ def fetch_parts(folder: str, parts: Iterable[Part], target: Path) -> None:
     for part in parts:
         path = target / part.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
-        try:
-            with files.open_read(files.join(folder, part.name)) as source, path.open("wb") as file:
-                while chunk := source.read(_CHUNK):
-                    digest.update(chunk)
-                    file.write(chunk)
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"{folder} lacks {part.name}, which its list names. Remove this folder to go on."
-            ) from error
-        if digest.hexdigest() != part.sha256:
-            raise StoreError(
-                f"{folder}/{part.name} is damaged: it has not the checksum that its list names "
-                f"({part.bytes:,} bytes were written). Remove this folder to go on."
-            )
+        with path.open("wb") as file:
+            _read(folder, part, file.write)
+
+
+def check_part(folder: str, part: Part) -> None:
+    """Reads one file to the end. Raises StoreError if it is missing or damaged."""
+    _read(folder, part, lambda chunk: None)
+
+
+def _read(folder: str, part: Part, take: Callable[[bytes], Any]) -> None:
+    digest = hashlib.sha256()
+    try:
+        with files.open_read(files.join(folder, part.name)) as source:
+            while chunk := source.read(_CHUNK):
+                digest.update(chunk)
+                take(chunk)
+    except FileNotFoundError as error:
+        raise StoreError(f"{folder} lacks {part.name}, which its list names. Remove it to go on.") from error
+    if digest.hexdigest() != part.sha256:
+        raise StoreError(
+            f"{folder}/{part.name} is damaged: it has not the checksum that its list names "
+            f"({part.bytes:,} bytes were written). Remove this folder to go on."
+        )
 
 
 def copy(source: str, target: str) -> None:

@@ -79,7 +79,7 @@ class Earlier:
         missing = KeySet.of(keys)
         for place in self._parts if len(missing) else ():
             rows = self._usable(*place)
-            chosen = rows.filter(missing.mask(rows[self._key]))
+            chosen = rows.filter(pa.array(missing.mask(rows[self._key])))
             if chosen.num_rows:
                 found = digests(chosen[self._key].to_pylist())
                 chosen = chosen.filter(pa.array(~_repeated(found)))

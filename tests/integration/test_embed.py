@@ -67,7 +67,7 @@ def test_a_trained_model_takes_the_place_of_the_configs(tmp_path: Path) -> None:
     base, tuned = tiny_bert(tmp_path / "base"), tiny_bert(tmp_path / "tuned", pooling="cls")
     config = EncoderConfig(model=str(base), query_max_length=16, passage_max_length=32)
     context = Context(resources=RESOURCES, scratch=tmp_path)
-    output = run(Inputs(INPUTS, {"model": tuned}), context, encoder=config)
+    output = run(Inputs(INPUTS, {"model": str(tuned)}), context, encoder=config)
     queries = _vectors(output)["query_vectors"]
 
     expected_D = Encoder.load(tuned, Recipe.of(config)).encode(["title"], "query")[0]

@@ -12,15 +12,15 @@ def test_holds_what_it_was_given() -> None:
     assert len(keys) == 1000
     assert all(f"key {number}" in keys for number in range(1000))
     assert not any(f"key {number}" in keys for number in range(1000, 2000))
-    assert keys.mask(pa.chunked_array([["key 1", "x"], ["key 999", ""]])).to_pylist() == [True, False, True, False]
+    assert keys.mask(pa.chunked_array([["key 1", "x"], ["key 999", ""]])).tolist() == [True, False, True, False]
     assert "key 1" not in keys.without(digests(["key 1"]))
     assert "key 2" in keys.without(digests(["key 1"]))
 
 
 def test_nothing_is_in_an_empty_one() -> None:
     assert "" not in KeySet()
-    assert KeySet().mask(pa.array(["a"])).to_pylist() == [False]
-    assert KeySet.of(["a", "a"]).mask(pa.array([], pa.string())).to_pylist() == []
+    assert KeySet().mask(pa.array(["a"])).tolist() == [False]
+    assert KeySet.of(["a", "a"]).mask(pa.array([], pa.string())).tolist() == []
 
 
 def test_takes_sixteen_bytes_a_key() -> None:

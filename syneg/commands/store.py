@@ -1,0 +1,76 @@
+"""What is stored: removing what nobody needs, and proving what a run stands on."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from syneg.errors import BadInput, StoreError
+
+_DAY_SECONDS = 86_400
+
+
+def gc(
+    root: Annotated[str, typer.Argument(metavar="ROOT", help="A store's root, e.g. out or s3://bucket/prefix.")],
+    delete: Annotated[bool, typer.Option("--delete", help="Remove what is listed.")] = False,
+    older_than: Annotated[float, typer.Option(metavar="DAYS", help="Spare what was written since.")] = 7.0,
+) -> None:
+    """List (or remove) what nobody stands on: unfinished outputs, outputs that no run names, parts in no manifest."""
+    from syneg.store import files, garbage
+
+    if not files.exists(root):
+        raise BadInput(f"There is nothing at {root}. Give the root of a store, e.g. out.")
+    now = time.time()
+    found = list(garbage.find(root, now - older_than * _DAY_SECONDS))
+    if delete and found and (alive := _alive(root, now)):
+        raise BadInput(
+            f"{', '.join(alive)} is running under {root} and may read what no run names yet. Nothing was removed: run "
+            "this again once it has ended."
+        )
+    table = Table("output", "objects", "MB", "why", title=f"Not needed under {root}", title_justify="left")
+    for item in found:
+        table.add_row(item.output, f"{len(item.objects):,}", f"{item.bytes / 1e6:,.1f}", item.why)
+        if delete:
+            garbage.remove(root, item)
+    console = Console()
+    console.print(table)
+    total = f"{sum(len(item.objects) for item in found):,} objects, {sum(item.bytes for item in found) / 1e6:,.1f} MB"
+    console.print(f"Removed {total}." if delete else f"{total}. Nothing was removed; --delete removes them.")
+
+
+def _alive(root: str, now: float) -> list[str]:
+    """Runs under `root` that gave a sign of life just now."""
+    from syneg import runs
+    from syneg.store import files
+    from syneg.watch import progress
+
+    names = {name.split("/")[0] for name, _ in files.files_below(files.join(root, "runs"))}
+    known = ((name, progress.load(runs.folder(root, name))) for name in sorted(names))
+    return [name for name, run in known if run and run.state == "running" and run.silent_for(now) is None]
+
+
+def verify(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, e.g. out/runs/demo.")],
+) -> None:
+    """Read all that a run stands on: checksums, schemas, keys, counts, and rows in = out + rejected at every stage."""
+    from syneg import runs
+    from syneg.store import audit
+
+    finished = runs.load(run)
+    columns = ("stage", "parts", "rows", "MB", "in", "out", "rejected", "")
+    table = Table(*columns, title=f"Run {finished.config.name}", title_justify="left")
+    untrue: StoreError | None = None
+    for name, made in finished.manifests.items():
+        ledger = (f"{count:,}" for count in (made.rows_in, made.rows_out, sum(made.rejected.values())))
+        try:
+            read = audit.check(finished.config.store.root, made)
+        except StoreError as error:
+            table.add_row(name, "", "", "", *ledger, "untrue")
+            untrue = error
+            break
+        table.add_row(name, f"{read.parts:,}", f"{read.rows:,}", f"{read.bytes / 1e6:,.1f}", *ledger, "true")
+    Console().print(table)
+    if untrue:
+        raise untrue
