@@ -4,7 +4,7 @@ PYTHON  ?= python3.11
 BIN     := .venv/bin
 STAMP   := .venv/.setup-$(PROFILE)
 
-.PHONY: setup demo test test-cluster check bench format lock
+.PHONY: setup demo test test-cluster test-faults check bench format lock
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -23,6 +23,10 @@ test: setup
 # A real Ray head with a token, a job stopped half-way and submitted again, nodes that come and go.
 test-cluster: setup
 	$(BIN)/pytest -m cluster tests/cluster
+
+# Deaths at every point of every stage, and what they cost (about ten minutes).
+test-faults: setup
+	$(BIN)/pytest -s tests/faults/matrix.py
 
 check: setup
 	$(BIN)/ruff check .
