@@ -100,7 +100,7 @@ def _one_session(grid: Grid) -> Iterator[None]:
     """One Ray for all cells, if any of them needs it: starting and ending one takes longer than many a stage."""
     steps = (step for cell in grid.cells for step in pipeline.plan(cell.config))
     if any(step.stage.on_ray and not step.done for step in steps):
-        with ray_session.session(grid.cells[0].config.resources):
+        with ray_session.session(grid.cells[0].config.resources, grid.cells[0].config.storage):
             yield
     else:
         yield
