@@ -22,8 +22,7 @@ def session(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None
 
     _quiet()
     if ray.is_initialized():
-        with _counting_retries():
-            yield
+        yield
         return
     # Workers started without a runtime environment are there at once; with one they are started when needed.
     variables = storage.environment
