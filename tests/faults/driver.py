@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import ray
 
@@ -48,16 +48,17 @@ def main() -> None:
 class _Listener:
     """Strikes, if told to, at the first line that says that rows have come."""
 
-    current = ""
-    on_rows: Callable[[], None] | None = None
+    current: ClassVar[str] = ""
+    on_rows: ClassVar[list[Callable[[], None]]] = []
 
     def started(self, stage: Stage) -> None:
         _Listener.current = stage.name
         print(f"{stage.name} started", flush=True)
 
     def progressed(self, stage: Stage, message: str) -> None:
-        if _Listener.on_rows and re.match(r"[1-9][\d,]* rows", message):
-            _Listener.on_rows()
+        if re.match(r"[1-9][\d,]* rows", message):
+            for strike in _Listener.on_rows:
+                strike()
 
     def finished(self, stage: Stage, result: Manifest, reused: bool) -> None:
         print(f"{stage.name} {'reused' if reused else 'made'}", flush=True)
@@ -76,7 +77,7 @@ def _strike_at(stage: str, point: str, kill: Callable[[], None]) -> None:
         _before(pipeline, "_function", strike)
     elif point == "during data":
         # Rows of Ray's tasks are put elsewhere and heard of; all others are put by the driver.
-        _Listener.on_rows = strike
+        _Listener.on_rows.append(strike)
         _after(parts, "put", strike)
         _after(folders, "put", strike)
     elif point == "before manifest":

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from syneg import graph, pipeline, schemas
@@ -87,7 +88,7 @@ class Job:
         """Rows in the parts that lie below the stage's outputs, listed or not."""
         below = files.join(self.config.store.root, stage)
         names = [name for name, _ in files.files_below(below) if name.endswith(".parquet")]
-        return sum(pa.parquet.read_metadata(files.join(below, name)).num_rows for name in names)
+        return sum(pq.read_metadata(files.join(below, name)).num_rows for name in names)
 
     def rows(self, stage: str, table: str) -> pa.Table:
         (made,) = [step.manifest for step in pipeline.plan(self.config) if step.stage.name == stage]
@@ -116,10 +117,9 @@ TABLE = Table()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def shown(pytestconfig: pytest.Config) -> Iterator[None]:
+def shown() -> Iterator[None]:
     yield
-    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print(TABLE.text())
+    print(TABLE.text())
 
 
 @pytest.fixture(scope="module")
