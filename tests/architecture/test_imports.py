@@ -46,7 +46,6 @@ HOMES = {
     "openai": ("syneg/generate/engines/endpoint.py",),
     "s3fs": ("syneg/store/s3.py",),
     "botocore": ("syneg/store/retries.py",),
-    "aiohttp": ("syneg/store/retries.py",),
     "matplotlib": ("syneg/report/plots.py", "syneg/report/plots_of_arms.py"),
     "ir_measures": ("syneg/evaluate/metrics.py",),
 }
