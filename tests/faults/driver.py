@@ -15,9 +15,11 @@ from typing import Any, ClassVar
 import ray
 
 from syneg import overrides, pipeline, runs
+from syneg.encoder import stage as stage_of_encoder
 from syneg.stage import Stage
 from syneg.store import disk, folders, manifest, parts
 from syneg.store.manifest import Manifest
+from tests.faults.counting import CountingEncodeBatch
 
 POINTS = ("before data", "during data", "before manifest", "during manifest", "after manifest")
 PROCESSES = {
@@ -25,8 +27,6 @@ PROCESSES = {
     "encoder": r"ray::.*EncodeBatch",
     "trainer": r"ray::RayTrainWorker",
 }
-LOG = "SYNEG_FAULTS_LOG"
-"""Environment variable: the file to which every encoding worker appends how many rows it has encoded."""
 
 
 def main() -> None:
@@ -39,8 +39,7 @@ def main() -> None:
         _strike_at(stage, point, lambda: os.kill(os.getpid(), signal.SIGKILL))
     elif victim != "nobody":
         _strike_at(stage, point, lambda: _kill_one(PROCESSES[victim]))
-    if not ray.is_initialized():
-        _log_encoded_rows()
+    stage_of_encoder.EncodeBatch = CountingEncodeBatch
     finished = pipeline.run(config, _Listener())
     runs.publish_run(finished)
 
@@ -139,35 +138,8 @@ def two_nodes() -> int:
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 200 * 2**20})
     node = cluster.add_node(num_cpus=2, object_store_memory=200 * 2**20)
-    ray.init(
-        address=cluster.address, log_to_driver=False, runtime_env={"worker_process_setup_hook": count_encoded_rows}
-    )
+    ray.init(address=cluster.address, log_to_driver=False)
     return node.all_processes[ray_constants.PROCESS_TYPE_RAYLET][0].process.pid
-
-
-def _log_encoded_rows() -> None:
-    original = ray.init
-
-    def init(*arguments: Any, **named: Any) -> Any:
-        named["runtime_env"] = {**named.get("runtime_env", {}), "worker_process_setup_hook": count_encoded_rows}
-        return original(*arguments, **named)
-
-    ray.init = init
-
-
-def count_encoded_rows() -> None:
-    """Run by every worker when it starts."""
-    from syneg.encoder import stage
-
-    original = stage.EncodeBatch.__call__
-
-    def counted(self: Any, batch: Any) -> Any:
-        for made in original(self, batch):
-            with open(os.environ[LOG], "a") as log:
-                log.write(f"{made.num_rows}\n")
-            yield made
-
-    stage.EncodeBatch.__call__ = counted
 
 
 if __name__ == "__main__":

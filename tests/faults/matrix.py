@@ -23,7 +23,8 @@ import pytest
 from syneg import graph, pipeline, schemas
 from syneg.config import RunConfig
 from syneg.store import files, manifest, tables
-from tests.faults.driver import LOG, POINTS
+from tests.faults.counting import LOG
+from tests.faults.driver import POINTS
 from tests.standin_server import StandIn
 from tests.tiny_bert import tiny_bert
 

@@ -26,9 +26,7 @@ def vectors(ids: list[str], matrix: np.ndarray) -> MemoryTable:
     return MemoryTable(pa.table([ids, pa.array(rows, schema.field("vector").type)], schema=schema))
 
 
-def inputs(
-    queries: list[tuple[str, str, str]] = QUERIES, instances: pa.Table = NO_INSTANCES
-) -> Inputs:
+def inputs(queries: list[tuple[str, str, str]] = QUERIES, instances: pa.Table = NO_INSTANCES) -> Inputs:
     """Base sees nothing (the same vector everywhere), tuned everything (queries are their passages' vectors)."""
     names = list(PASSAGES)
     best = {"q1": "p1", "q2": "p2", "q3": "p3", "q4": "p5"}

@@ -15,7 +15,7 @@ def test_a_config_with_a_key_is_refused(key: str) -> None:
 
 
 def test_an_endpoint_is_an_address_without_a_password() -> None:
-    with pytest.raises(BadInput, match="holds (credentials|a secret)"):
+    with pytest.raises(BadInput, match=r"holds (credentials|a secret)"):
         overrides.load(DEMO, ["storage.endpoint_url=http://me:mine@host:8333"])
     with pytest.raises(BadInput, match="expected http://host:port"):
         overrides.load(DEMO, ["storage.endpoint_url=host:8333"])
