@@ -80,6 +80,9 @@ def _summary(finished: Finished) -> publish.RunSummary:
     return {
         "name": finished.config.name,
         "config": finished.config.model_dump(mode="json"),
+        "storage_retries": sum(
+            made.retries for name, made in finished.manifests.items() if name not in finished.reused
+        ),
         "stages": [
             {
                 "stage": name,

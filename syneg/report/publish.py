@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from syneg.report import environment, verdict
 
@@ -32,6 +32,7 @@ class RunSummary(TypedDict):
     name: str
     config: Mapping[str, Any]
     stages: list[StageSummary]
+    storage_retries: NotRequired[int]  # requests to object storage that were tried again in this run
 
 
 def publish(run: RunSummary, content: Path) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
     evaluate = facts.get("evaluate", {})
     # Known by what it states and not by its name: asking the LLM and gating its answers need not be one stage.
     generated = next((found for found in facts.values() if found.keys() >= set(_GENERATION)), {})
+    taken_over = next((found["taken_over"] for found in facts.values() if "taken_over" in found), None)
     read = json.loads((content / "content.json").read_text(encoding="utf-8"))
     reached = verdict.of_run(evaluate)
     shortcuts = facts.get("probe", {}).get("warnings", ())
@@ -51,12 +53,14 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
         "scores": dict(evaluate.get("scores", {})),
         "differences": dict(evaluate.get("differences", {})),
         "test_queries": evaluate.get("queries", 0),
-        "generation": {name: generated.get(name) for name in _GENERATION} | {"outcomes": read["generation"]},
+        "generation": {name: generated.get(name) for name in _GENERATION}
+        | {"outcomes": read["generation"], "taken_over": taken_over},
         "candidates": read["candidates"],
         "instances": read["instances"],
         "training": read["training"],
         "changes": {name: read["changes"][name] for name in ("measure", "better", "same", "worse")},
         "stages": {stage["stage"]: {name: stage[name] for name in _LEDGER} for stage in run["stages"]},
+        "storage_retries": run.get("storage_retries", 0),
         "config": run["config"],
         "machine": environment.machine(),
         "versions": environment.versions(),
