@@ -29,6 +29,7 @@ def test_holds_what_is_promised(report: dict) -> None:
         "output_tokens": 1800,
         "output_tokens_per_second": 84.6,
         "outcomes": {"accepted": 10, "too_short": 10},
+        "taken_over": None,
     }
     assert report["scores"]["tuned"]["nDCG@10"] == 0.680
     assert report["differences"]["nDCG@10"]["p"] == 0.002
