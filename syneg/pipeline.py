@@ -173,7 +173,6 @@ def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest],
             done={table: keys for table, (_, keys) in kept.items()},
             earlier={table: recovery.Earlier(root, stage.name, step.fingerprint, table) for table in others},
             part_rows=config.store.part_rows,
-            part_seconds=config.store.part_seconds,
         )
         output = _function(stage)(_inputs(config, stage, manifests), context, **_sections(config, stage))
         parts = {table: kept[table][0] if table in kept else [] for table in stage.writes}

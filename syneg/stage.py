@@ -101,8 +101,7 @@ class Context:
     progress: Callable[[str], None] = _silent  # shows one short line, e.g. "128/256 rows"
     done: Mapping[str, KeySet] = field(default_factory=dict)  # by table, the keys that a killed attempt stored
     earlier: Mapping[str, Earlier] = field(default_factory=dict)  # by table, if the stage's `key_is_content`
-    part_rows: int = 256  # what is dear is given back after so many rows, or so many seconds, at the latest
-    part_seconds: float = 60.0
+    part_rows: int = 256  # what is dear is given back in pieces of at most so many rows
 
 
 @dataclass(frozen=True)

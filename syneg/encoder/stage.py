@@ -13,7 +13,6 @@ from syneg.encoder.recipe import Kind, Recipe, base_model
 from syneg.keyset import KeySet
 from syneg.placement import claimed_cpus, node_group, threads
 from syneg.settings.encoder import EncoderConfig
-from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output, Source
 from syneg.texts import passage_text
 
@@ -30,7 +29,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
     texts = _texts(passages, "passage", context).union(_texts(queries, "query", context))
     return Output(
         rows_in=_count(passages, "passage_id") + _count(queries, "query_id"),
-        together=_encoded(texts, {"encoder": encoder, "folder": folder, "ledger": ledger}, context.resources),
+        together=_encoded(texts, {"encoder": encoder, "folder": folder, "ledger": ledger}, context),
         facts=lambda: ray.get(ledger.facts.remote()),
     )
 
@@ -108,13 +107,14 @@ def as_binary(vectors_ND: np.ndarray) -> pa.FixedSizeBinaryArray:
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * dimensions), count, [None, content])
 
 
-def _encoded(texts: Dataset, arguments: dict[str, Any], resources: ResourcesConfig) -> Dataset:
-    pool = resources.encode
+def _encoded(texts: Dataset, arguments: dict[str, Any], context: Context) -> Dataset:
+    resources, pool = context.resources, context.resources.encode
+    rows = min(pool.batch_rows, context.part_rows)
     # Cut into small blocks, they keep every worker busy and are stored piece by piece.
-    return texts.repartition(target_num_rows_per_block=pool.batch_rows).map_batches(
+    return texts.repartition(target_num_rows_per_block=rows).map_batches(
         EncodeBatch,
         batch_format="pyarrow",
-        batch_size=pool.batch_rows,
+        batch_size=rows,
         zero_copy_batch=True,
         fn_constructor_kwargs=arguments | {"threads": threads(pool)},
         compute=ActorPoolStrategy(min_size=pool.min_workers, max_size=pool.max_workers),

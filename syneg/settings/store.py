@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import PositiveFloat, PositiveInt, field_validator
+from pydantic import PositiveInt, field_validator
 from pydantic import model_validator as _check
 
 from syneg.settings.section import Section
@@ -14,13 +14,12 @@ _SECRETS = ("key", "secret", "token", "password", "credential", "profile")
 class StoreConfig(Section):
     """Where everything is kept.
 
-    A death costs a worker at most `part_rows` rows or `part_seconds` seconds of what is dear (answers, vectors):
-    whichever is reached first goes to the store.
+    What is dear (answers, vectors) is stored in pieces of at most `part_rows` rows, and no worker is at more of it at a
+    time: that is what a death may cost to do again.
     """
 
     root: str = "out"  # a folder, or s3://bucket/prefix
     part_rows: PositiveInt = 256
-    part_seconds: PositiveFloat = 60.0
 
 
 class StorageConfig(Section):
