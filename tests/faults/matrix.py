@@ -7,6 +7,7 @@ costs is what was asked of the engine, or encoded, and not stored when it came.
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections import Counter
@@ -22,7 +23,8 @@ import pytest
 
 from syneg import graph, pipeline, schemas
 from syneg.config import RunConfig
-from syneg.store import files, manifest, tables
+from syneg.store import files, folders, manifest, tables
+from tests import faulty_proxy
 from tests.faults.counting import LOG
 from tests.faults.driver import POINTS
 from tests.standin_server import StandIn
@@ -59,7 +61,7 @@ class Job:
     path: Path
 
     @classmethod
-    def on(cls, folder: Path, model: Path, server: StandIn) -> "Job":
+    def on(cls, folder: Path, model: Path | str, server: StandIn, **more: Any) -> "Job":
         engine = {"kind": "openai", "model": "stand-in", "base_url": server.url, "api_key_env": None}
         engine["limits"] = {"max_in_flight": STAKE}
         settings = {
@@ -68,6 +70,7 @@ class Job:
             "store": {"root": str(folder / "root"), "part_rows": STAKE},
             "encoder": {"model": str(model), "query_max_length": 32, "passage_max_length": 48},
             "generate": {**SETTINGS["generate"], "engine": engine},
+            **more,
         }
         folder.mkdir(exist_ok=True)
         path = folder / "config.yaml"
@@ -183,6 +186,26 @@ def test_a_node_dies(tmp_path: Path, model: Path, reference: Job) -> None:
     twice = die(job, "embed", "during data", "raylet")
     TABLE.deaths.append(("raylet", "embed", "during data", twice))
     finish_and_compare(job, reference)
+
+
+def test_object_storage_that_fails_a_third_of_all_requests(
+    tmp_path: Path, model: Path, reference: Job, s3_url: str, s3_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root and model lie there, and the config alone says where: the run completes, and its rows are a disk's."""
+    folders.put(model, f"{s3_root}/tiny")
+    chance = random.Random(5)
+    kinds: list[faulty_proxy.Fault] = ["503", "503", "500", "reset", "lost", "cut"]
+    with faulty_proxy.before(s3_url, lambda *_: chance.choice(kinds) if chance.random() < 0.3 else None) as proxy:
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        monkeypatch.setenv("SYNEG_CACHE", str(tmp_path / "cache"))
+        store = {"root": f"{s3_root}/root", "part_rows": STAKE}
+        storage = {"endpoint_url": proxy.url, "region": "us-east-1"}
+        job = Job.on(tmp_path / "s3", f"{s3_root}/tiny", reference.server, store=store, storage=storage)
+        finish_and_compare(job, reference)
+        report = json.loads(files.read(f"{s3_root}/root/runs/faults/report.json"))
+        print(f"\n{proxy.injected.total()} of {proxy.requests} requests failed, {report['storage_retries']} retries")
+        assert 0 < report["storage_retries"] <= proxy.injected.total()
+        assert files.exists(f"{s3_root}/root/runs/faults/model/modules.json")
 
 
 def test_in_the_end_nothing_is_lost_or_doubled(killed: Job, reference: Job) -> None:
