@@ -7,10 +7,11 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from syneg import cost
 from syneg.config import RunConfig
 from syneg.errors import BadInput
 from syneg.pipeline import Finished
-from syneg.report import page, publish
+from syneg.report import cards, licences, page, publish
 from syneg.store import files, folders, manifest
 
 REPORT = "report.html"
@@ -56,12 +57,13 @@ def publish_run(finished: Finished, with_model: bool = True) -> str:
     """
     config = finished.config
     target = folder(config.store.root, config.name)
+    summary = _summary(finished)
     with tempfile.TemporaryDirectory(prefix="syneg-report-") as scratch:
         content = Path(scratch)
         folders.fetch_parts(
             finished.folder("report", "content"), finished.manifests["report"].folders["content"], content
         )
-        report = publish.publish(_summary(finished), content)
+        report = publish.publish(summary, content)
         page_html = page.render(report, content)
     files.put(
         files.join(target, "config.yaml"), yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode()
@@ -70,6 +72,9 @@ def publish_run(finished: Finished, with_model: bool = True) -> str:
     files.put(files.join(target, REPORT), page_html.encode("utf-8", "replace"))
     if with_model:
         _put_model(finished, target)
+    origins = _origins(finished)
+    for name, card in (("dataset-card.md", cards.dataset), ("model-card.md", cards.model)):
+        files.put(files.join(target, name), card(summary, report, origins).encode("utf-8", "replace"))
     fingerprints = {name: made.fingerprint for name, made in finished.manifests.items()}
     record = {"name": config.name, "stages": fingerprints, "config": config.model_dump(mode="json")}
     files.put(files.join(target, "run.json"), json.dumps(record, indent=1).encode())
@@ -97,6 +102,17 @@ def _summary(finished: Finished) -> publish.RunSummary:
             for name, made in finished.manifests.items()
         ],
     }
+
+
+def _origins(finished: Finished) -> cards.Origins:
+    config = finished.config
+    engine = config.generate.engine.model_dump()
+    seconds = {name: made.seconds for name, made in finished.manifests.items() if name == "generate"}
+    return cards.Origins(
+        generator_licence=licences.of_model(engine["model"]) if "model" in engine else None,
+        base_licence=licences.of_model(config.encoder.model),
+        usd=cost.usd(seconds, config.resources),
+    )
 
 
 def _put_model(finished: Finished, target: str) -> None:

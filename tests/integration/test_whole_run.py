@@ -90,6 +90,11 @@ def test_the_report_has_every_stage_and_the_scores(finished: tuple[RunConfig, Pa
     page = (Path(config.store.root) / "runs" / "tiny" / "report.html").read_text()
     assert "<svg" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+    cards = [
+        (Path(config.store.root) / "runs" / "tiny" / f"{kind}-card.md").read_text() for kind in ("dataset", "model")
+    ]
+    assert "Apache-2.0" in cards[0]
+    assert content["verdict"]["sentence"].split(" ")[0] in cards[1]
 
 
 def test_no_negative_is_a_positive_or_reads_like_one(finished: tuple[RunConfig, Path]) -> None:
