@@ -31,6 +31,7 @@ class RayMetrics:
     def finished(self, stage: Stage, result: Manifest, reused: bool) -> None:
         self._set("syneg_rows_accepted", result.rows_out, stage.name)
         self._set("syneg_stage_seconds", result.seconds, stage.name)
+        self._set("syneg_storage_retries", result.retries, stage.name)
         for reason, rows in result.rejected.items():
             self._set("syneg_rows_rejected", rows, stage.name, reason=reason)
         for name in _TOKENS:

@@ -173,7 +173,7 @@ def test_the_dashboard_shows_what_a_run_measures() -> None:
     """Ray puts "ray_" before a metric's name."""
     text = (CLUSTER / "grafana" / "syneg.json").read_text(encoding="utf-8")
     code = (ROOT / "syneg" / "watch" / "metrics.py").read_text(encoding="utf-8")
-    made = set(re.findall(r'"(syneg_rows_\w+|syneg_stage_seconds)"', code))
+    made = set(re.findall(r'"(syneg_rows_\w+|syneg_stage_seconds|syneg_storage_retries)"', code))
     made |= {f"syneg_stage_{name}" for name in ("done", "total", "rate")}
     made |= {"syneg_input_tokens", "syneg_output_tokens"}
     assert json.loads(text)["title"] == "syneg"
