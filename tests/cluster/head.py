@@ -18,7 +18,7 @@ from ray.util import get_node_ip_address
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "f3a1" * 16
-_UP_SECONDS = 90
+_UP_SECONDS = 240
 
 
 @dataclass(frozen=True)
