@@ -7,7 +7,7 @@ from types import TracebackType
 import typer
 
 from syneg import redaction, termination
-from syneg.commands import cluster, compare, corpus, experiment, export, run, store
+from syneg.commands import cluster, compare, corpus, experiment, export, run, show, store
 from syneg.errors import SynegError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ for command in (
     corpus.corpus,
     export.export,
     compare.compare,
+    show.show,
     cluster.submit,
     cluster.status,
     store.gc,

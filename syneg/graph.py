@@ -48,11 +48,10 @@ _ONE_ROUND = (
     Stage(
         "mine",
         "syneg.mine.stage:run",
-        version=1,
+        version=2,
         reads=_CORPUS | {"passage_vectors": "embed.passage_vectors", "query_vectors": "embed.query_vectors"},
         writes=("candidates",),
         sections=("bm25", "mine"),
-        on_ray=False,
     ),
     Stage(
         "mix",

@@ -240,9 +240,10 @@ def _manifest(
         rejected.update(part.rejected)
     accepted = sum(part.rows - sum(part.rejected.values()) for part in written)
     rows_out = accepted if output.rows_out is None else output.rows_out
-    if output.rows_in != rows_out + rejected.total():
+    rows_in = output.rows_in() if callable(output.rows_in) else output.rows_in
+    if rows_in != rows_out + rejected.total():
         raise StageFailed(
-            f"{step.stage.name}: {output.rows_in} rows came in, but {rows_out} went out and {rejected.total()} were "
+            f"{step.stage.name}: {rows_in} rows came in, but {rows_out} went out and {rejected.total()} were "
             f"rejected ({dict(rejected)}). Rows were lost or doubled, so nothing was published. Please report this."
         )
     settings = {name: section.model_dump(mode="json") for name, section in _sections(config, step.stage).items()}
@@ -251,7 +252,7 @@ def _manifest(
         fingerprint=step.fingerprint or "",
         tables=dict(parts),
         folders=dict(copied),
-        rows_in=output.rows_in,
+        rows_in=rows_in,
         rows_out=rows_out,
         rejected=dict(sorted(rejected.items())),
         seconds=0.0,

@@ -66,11 +66,12 @@ CANDIDATES = _schema(
     ("query_id", _TEXT),
     ("passage_id", _TEXT),
     ("sampler", _TEXT),
-    ("rank", pa.int32()),  # 0 is the best
+    ("rank", pa.int32()),  # 0 is the best, or drawn first (random, simans)
     ("score", pa.float32()),
     ("positive_score", pa.float32()),  # the lowest-scoring positive's, by the same sampler
+    ("margin", pa.float32()),  # positive_score - score
     ("reject_reason", _TEXT),
-    nullable=("score", "positive_score", "reject_reason"),
+    nullable=("score", "positive_score", "margin", "reject_reason"),
 )
 INSTANCES = _schema(
     ("query_id", _TEXT),
@@ -170,10 +171,13 @@ SYNTHETIC_REASONS = (
 CANDIDATE_REASONS = (
     "positive",
     "same_text_as_positive",
+    "near_duplicate_of_positive",
     "empty_passage",
     "same_text_as_other",
     "outside_window",
+    "below_min_score",
     "above_margin",
+    "short_query",  # the query has too few candidates, and mine.on_short says drop
 )
 INSTANCE_REASONS = ("empty_positive", "rejected_in_review", "too_few_synthetic", "too_few_retrieved")
 

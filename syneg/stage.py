@@ -112,10 +112,11 @@ class Output:
     `together` is one Dataset with the rows of all tables that are not in `tables`, told apart by a column `table`.
     `rows_out` and `rejected` are counted from the tables as they are written (a non-null `reject_reason` is a
     rejected row); a stage whose ledger is not the rows of its tables states them here.
+    `rows_in` may be a function where it is known only after everything was written.
     `facts` is called after everything was written: JSON values for the manifest and the report.
     """
 
-    rows_in: int
+    rows_in: int | Callable[[], int]
     tables: Mapping[str, pa.Table | Iterable[pa.Table] | Dataset] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
     together: Dataset | None = None

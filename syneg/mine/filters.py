@@ -4,27 +4,16 @@ A ranking has N rows over all queries. Queries and passages are row numbers of t
 their normalised form, so that every filter is a few NumPy operations.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from syneg.mine.passages import EMPTY
 from syneg.settings.mine import SamplerConfig
-from syneg.texts import normalized, passage_text
 
 FloatArray = np.ndarray
 IntArray = np.ndarray
-
-
-def text_key(title: str, text: str) -> int:
-    """Equal for passages with the same normalised text. The title is left out: mirrored passages often differ in it."""
-    body = normalized(text) or normalized(passage_text(title, text))
-    digest = hashlib.blake2b(body.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
-
-
-EMPTY = text_key("", "")
 
 
 @dataclass(frozen=True)
@@ -40,22 +29,27 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Judged:
-    """What must never become a negative. `keys` are the text keys of all P passages."""
+    """What must never become a negative. `keys` and `simhashes` are those of all P passages (see `Passages`)."""
 
     keys: np.ndarray  # uint64 [P]
+    simhashes: np.ndarray  # uint64 [P]
     pairs: IntArray  # int64 [J, 2]: query and passage of every judgement with relevance > 0
 
 
-def reject_reasons(ranked: Ranked, judged: Judged, sampler: SamplerConfig) -> np.ndarray:
+def reject_reasons(
+    ranked: Ranked, judged: Judged, sampler: SamplerConfig, near_duplicate_bits: int | None = None
+) -> np.ndarray:
     """The first reason that applies to each row (`schemas.CANDIDATE_REASONS`), None for a negative: object [N]."""
     key = judged.keys[ranked.passage]
     positive_keys = judged.keys[judged.pairs[:, 1]]
     masks = {
         "positive": _among(ranked.query, ranked.passage, judged.pairs[:, 0], judged.pairs[:, 1]),
         "same_text_as_positive": _among(ranked.query, key, judged.pairs[:, 0], positive_keys),
+        "near_duplicate_of_positive": _near_positive(ranked, judged, near_duplicate_bits),
         "empty_passage": key == np.uint64(EMPTY),
         "same_text_as_other": _repeated(ranked.query, key),
         "outside_window": (ranked.rank < sampler.window_start) | (ranked.rank >= sampler.window_end),
+        "below_min_score": ranked.score < (-np.inf if sampler.min_score is None else sampler.min_score),
         "above_margin": above_margin(ranked.score, ranked.anchor, sampler),
     }
     reasons = np.full(len(key), None, dtype=object)
@@ -78,11 +72,18 @@ def above_margin(score: FloatArray, anchor: FloatArray, sampler: SamplerConfig) 
     return too_close
 
 
-def lowest_anchor(queries: int, query: IntArray, score: FloatArray) -> FloatArray:
-    """The lowest of the positives' scores for each of `queries` queries: float32 [Q], NaN where there is none."""
-    anchors = np.full(queries, np.inf, dtype=np.float32)
-    np.minimum.at(anchors, query, score.astype(np.float32))
-    return np.where(np.isinf(anchors), np.float32(np.nan), anchors)
+def _near_positive(ranked: Ranked, judged: Judged, bits: int | None) -> np.ndarray:
+    """Whether the SimHash is within `bits` bits of a positive's of the same query: bool [N]."""
+    near = np.zeros(len(ranked.query), dtype=bool)
+    if bits is None or not len(judged.pairs):
+        return near
+    pairs = judged.pairs[np.argsort(judged.pairs[:, 0], kind="stable")]
+    first, end = (np.searchsorted(pairs[:, 0], ranked.query, side) for side in ("left", "right"))
+    for nth in range(int((end - first).max(initial=0))):  # the nth positive of each query at a time
+        has = first + nth < end
+        positive = judged.simhashes[pairs[np.where(has, first + nth, 0), 1]]
+        near |= has & (np.bitwise_count(judged.simhashes[ranked.passage] ^ positive) <= bits)
+    return near
 
 
 def _among(query: IntArray, value: np.ndarray, of_query: IntArray, of_value: np.ndarray) -> np.ndarray:

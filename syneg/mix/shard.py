@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -93,7 +93,9 @@ class Shard:
                 seeded(mix.seed, *key, sampler).sample(queue, len(queue)) if settings.pick == "uniform" else queue
             )
         quotas = [mix.quotas.get(sampler, 1) for sampler in self._recipe.samplers]
-        return list(islice(take_turns(own, quotas), mix.per_instance and mix.per_instance + _SPARE))
+        # Last come the random passages that mining gave to a query for which it found too few (`mine.on_short`).
+        filled = () if "random" in self._recipe.mine.samplers else queues.get((key[0], "random"), ())
+        return list(islice(chain(take_turns(own, quotas), filled), mix.per_instance and mix.per_instance + _SPARE))
 
     def instances(self, passages: pa.Table, pools: Pools) -> tuple[pa.Table, Tally]:
         """One row a pair, shuffled by `mix.seed`. `passages` holds at least those that are `needed`."""

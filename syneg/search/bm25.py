@@ -1,60 +1,156 @@
-"""BM25 over a whole corpus: idf and mean length are the corpus's, never a block's."""
+"""BM25 over a whole corpus: idf and mean length are the corpus's, never a block's.
+
+`Terms.read` counts the words of some passages, in any worker; `Bm25Index.of` joins the counts into bm25s's matrix of
+scores by word, with array operations where bm25s's own builder walks over every word in Python. An index is a few large
+arrays: in Ray's object store all workers of a machine read them from one memory map.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import bm25s
 import numpy as np
 import pyarrow as pa
 import Stemmer
+from scipy.sparse import csr_array
 
 from syneg.search.ranking import ranking_table
 from syneg.settings.mine import Bm25Config
 from syneg.texts import passage_text
 
-_SLACK = 16  # kept beyond k, so that equal scores around rank k are cut by id
+_SLACK = 16  # asked for beyond k, so that ties at rank k are seen as such
+
+Sparse = Any  # scipy.sparse arrays, whose annotations leave the shape open
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How often each word stands in each of P passages, as a sparse matrix [P, V] by rows."""
+
+    passage_ids: pa.Array
+    words: list[str]  # V
+    counts: Sparse  # int32 [P, V]
+
+    @classmethod
+    def read(cls, passages: pa.Table, settings: Bm25Config) -> "Terms":
+        """`passages`: columns passage_id, title, text."""
+        pairs = zip(passages["title"].to_pylist(), passages["text"].to_pylist(), strict=True)
+        tokens = _tokens([passage_text(title, text) for title, text in pairs], settings)
+        lengths = np.fromiter(map(len, tokens.ids), np.int64, len(tokens.ids))
+        columns = np.fromiter((number for ids in tokens.ids for number in ids), np.int32, lengths.sum())
+        words = sorted(tokens.vocab, key=tokens.vocab.__getitem__)
+        shape = (len(lengths), len(words))
+        counts: Sparse = csr_array((np.ones(len(columns), np.int32), columns, np.cumsum([0, *lengths])), shape=shape)
+        counts.sum_duplicates()
+        ids = passages["passage_id"]
+        return cls(pa.concat_arrays([pa.array([], pa.string()), *ids.chunks]), words, counts)
 
 
 @dataclass(frozen=True)
 class Bm25Index:
     """Lucene's variant of BM25 (Kamphuis et al., 2020), scored by bm25s."""
 
-    index: bm25s.BM25
+    index: Any  # bm25s.BM25
     passage_ids: pa.Array
     settings: Bm25Config
 
     @classmethod
     def build(cls, passages: Iterable[pa.Table], settings: Bm25Config) -> "Bm25Index":
         """`passages`: blocks with columns passage_id, title, text; every passage of the corpus once."""
-        ids: list[str] = []
-        texts: list[str] = []
-        for block in passages:
-            ids += block["passage_id"].to_pylist()
-            pairs = zip(block["title"].to_pylist(), block["text"].to_pylist(), strict=True)
-            texts += [passage_text(title, text) for title, text in pairs]
-        index = bm25s.BM25(k1=settings.k1, b=settings.b, method="lucene")
-        index.index(_tokens(texts, settings), show_progress=False)
-        return cls(index, pa.array(ids, pa.string()), settings)
+        return cls.of([Terms.read(block, settings) for block in passages], settings)
+
+    @classmethod
+    def of(cls, parts: Sequence[Terms], settings: Bm25Config) -> "Bm25Index":
+        """Of the words of a whole corpus, in the order of `parts`."""
+        vocabulary: dict[str, int] = {}
+        for part in parts:
+            for word in part.words:
+                vocabulary.setdefault(word, len(vocabulary))
+        scores = _scores([_renumbered(part, vocabulary) for part in parts], settings)
+        index: Any = bm25s.BM25(k1=settings.k1, b=settings.b, method="lucene")
+        index.scores = {
+            "data": scores.data,
+            "indices": scores.indices,
+            "indptr": scores.indptr,
+            "num_docs": scores.shape[0],
+        }
+        index.vocab_dict = vocabulary
+        index.nonoccurrence_array = None
+        ids = pa.concat_arrays([pa.array([], pa.string()), *(part.passage_ids for part in parts)])
+        return cls(index, ids, settings)
 
     def top_k(self, query_ids: Sequence[str], texts: Sequence[str], k: int) -> pa.Table:
         """The k best passages for each query: `schemas.RANKING`. Passages that share no term with it are left out."""
-        if not texts:
-            return ranking_table(
-                pa.array([], pa.string()), self.passage_ids, np.empty((0, 0), np.int64), np.empty((0, 0)), k
-            )
         kept = min(k + _SLACK, len(self.passage_ids))
-        rows, scores = self.index.retrieve(_tokens(texts, self.settings), k=kept, show_progress=False)
-        rows = np.where(scores > 0, rows.astype(np.int64), -1)
+        rows, scores = np.empty((len(texts), kept), np.int64), np.empty((len(texts), kept), np.float32)
+        for query, words in enumerate(self._words(texts)):
+            rows[query], scores[query] = self._best(words, kept, k)
+        rows[scores <= 0] = -1
         return ranking_table(pa.array(query_ids, pa.string()), self.passage_ids, rows, scores, k)
+
+    def _best(self, words: np.ndarray, kept: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        scores_P = self.index.get_scores_from_ids(words) if len(words) else np.zeros(len(self.passage_ids), np.float32)
+        if kept == len(scores_P):
+            return np.arange(kept), scores_P
+        rows = np.argpartition(scores_P, -kept)[-kept:]
+        scores = scores_P[rows]
+        kth = np.partition(scores, -k)[-k]
+        if kth > 0 and scores.min() == kth:  # more may stand level with rank k than were kept: ids decide
+            level = np.flatnonzero(scores_P == kth)
+            names = self.passage_ids.take(pa.array(level)).to_pylist()
+            level = level[sorted(range(len(level)), key=names.__getitem__)[:kept]]
+            rows = np.concatenate([rows[scores > kth], level])[:kept]
+            scores = scores_P[rows]
+        return rows, scores
 
     def scores(self, texts: Sequence[str], rows: np.ndarray) -> np.ndarray:
         """The score of one passage for each query: float32 [N]. `rows`: N passages, by their place in the corpus."""
         found = np.zeros(len(rows), dtype=np.float32)
-        tokens = _tokens(texts, self.settings)
-        words = {number: word for word, number in tokens.vocab.items()}
-        for place, (numbers, row) in enumerate(zip(tokens.ids, rows, strict=True)):
-            found[place] = self.index.get_scores([words[number] for number in numbers])[row]
+        data, indices, indptr = (self.index.scores[name] for name in ("data", "indices", "indptr"))
+        for place, (words, row) in enumerate(zip(self._words(texts), rows, strict=True)):
+            for word in words:  # a word's passages stand in the order of the corpus
+                start, end = indptr[word], indptr[word + 1]
+                at = start + np.searchsorted(indices[start:end], row)
+                if at < end and indices[at] == row:
+                    found[place] += data[at]
         return found
+
+    def _words(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The words of each text that the corpus has, by number, a repeated one as often as it stands there."""
+        tokens = _tokens(texts, self.settings)
+        number_of = {number: self.index.vocab_dict.get(word, -1) for word, number in tokens.vocab.items()}
+        numbers = [np.array([number_of[number] for number in ids], np.int32) for ids in tokens.ids]
+        return [known[known >= 0] for known in numbers]
+
+
+def _renumbered(part: Terms, vocabulary: dict[str, int]) -> Sparse:
+    """The counts with the columns of the whole corpus."""
+    number_of = np.array([vocabulary[word] for word in part.words], np.int32)
+    columns = number_of[part.counts.indices] if len(number_of) else part.counts.indices
+    return csr_array((part.counts.data, columns, part.counts.indptr), shape=(part.counts.shape[0], len(vocabulary)))
+
+
+def _scores(parts: Sequence[Sparse], settings: Bm25Config) -> Sparse:
+    """What each word adds to each passage's score, by words: float32 [P, V].
+
+    idf = ln(1 + (P - n + 0.5) / (n + 0.5)), times tf / (tf + k1 (1 - b + b |d| / mean length)).
+    """
+    passages, words = sum(part.shape[0] for part in parts), parts[0].shape[1] if parts else 0
+    holding = sum((np.bincount(part.indices, minlength=words) for part in parts), np.zeros(words, np.int64))
+    lengths = np.concatenate([part.sum(axis=1) for part in parts])
+    idf = np.log(1 + (passages - holding + 0.5) / (holding + 0.5))
+    norm = settings.k1 * (1 - settings.b + settings.b * lengths / max(lengths.mean(), 1e-12))
+    data, start = [], 0
+    for part in parts:
+        own = np.repeat(norm[start : start + part.shape[0]], np.diff(part.indptr))
+        data.append((idf[part.indices] * part.data / (part.data + own)).astype(np.float32))
+        start += part.shape[0]
+    ends = np.cumsum([0, *(part.nnz for part in parts)])
+    pointers = np.concatenate([[0], *(part.indptr[1:] + end for part, end in zip(parts, ends, strict=False))])
+    indices = np.concatenate([part.indices for part in parts])
+    by_passage: Sparse = csr_array((np.concatenate(data), indices, pointers), shape=(passages, words))
+    return by_passage.tocsc()
 
 
 def _tokens(texts: Sequence[str], settings: Bm25Config) -> bm25s.tokenization.Tokenized:

@@ -1,11 +1,17 @@
 """Retrieved negatives."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic import model_validator as _check
 
 from syneg.settings.section import Section, Share
+
+SamplerName = Literal["random", "bm25", "dense", "ance", "simans"]
+UNSCORED = ("random",)
+"""Samplers that give no score, so that nothing can be filtered by one."""
+DRAWN = ("random", "simans")
+"""Samplers whose ranks are the order of a draw, so that the first n are a draw of n."""
 
 
 class SamplerConfig(Section):
@@ -19,6 +25,7 @@ class SamplerConfig(Section):
     window_end: PositiveInt = 100
     relative_margin: NonNegativeFloat | None = None
     absolute_margin: NonNegativeFloat | None = None
+    min_score: float | None = None  # what scores less is too easy
     pick: Literal["top", "uniform"] = "top"  # the mix takes the best survivors, or draws among them
 
     @_check(mode="after")
@@ -26,6 +33,21 @@ class SamplerConfig(Section):
         if self.window_end <= self.window_start:
             raise ValueError(f"window_end {self.window_end} must be above window_start {self.window_start}")
         return self
+
+    @property
+    def uses_scores(self) -> bool:
+        return not self.relative_margin is self.absolute_margin is self.min_score is None
+
+
+class SimansConfig(Section):
+    """p_i proportional to exp(-a (s(q,d_i) - s(q,d+) - b)^2) (SimANS, arXiv 2210.11773): most likely at s(q,d+) + b.
+
+    The released a = 0.5 is for inner products that differ by whole numbers. Cosines of a window differ by about 0.1,
+    for which 0.5 would be a uniform draw: the default here is ours.
+    """
+
+    a: NonNegativeFloat = 100.0
+    b: float = 0.0
 
 
 class Bm25Config(Section):
@@ -40,13 +62,38 @@ class Bm25Config(Section):
 class MineConfig(Section):
     """Retrieved negatives: the samplers, in the order in which the mix takes turns among them."""
 
-    samplers: dict[Literal["bm25", "dense", "ance"], SamplerConfig] = Field(
+    samplers: dict[SamplerName, SamplerConfig] = Field(
         default_factory=lambda: {"dense": SamplerConfig(relative_margin=0.05), "bm25": SamplerConfig()}, min_length=1
     )
+    simans: SimansConfig = SimansConfig()
     rounds: PositiveInt = 1  # of ANCE: each mines with the encoder that the one before trained, and trains it on
+    # A query with fewer accepted candidates than this, over all samplers, is short: it stays so, or random passages
+    # fill it up (under the sampler random), or its candidates are rejected. Counted and listed in any case.
+    least: PositiveInt = 3
+    on_short: Literal["keep", "random", "drop"] = "keep"
+    # Bits (of 64) in which the SimHash of a passage and of a positive may differ for the two to count as the same text
+    # but for a detail (3: Manku et al., WWW 2007); null: only equal texts do.
+    near_duplicate_bits: NonNegativeInt | None = Field(default=3, le=16)
+    seed: int = 0  # of the draws of random and simans
+
+    @_check(mode="before")
+    @classmethod
+    def _adore_is_no_sampler(cls, values: Any) -> Any:
+        samplers = values.get("samplers") if isinstance(values, dict) else None
+        if isinstance(samplers, dict) and "adore" in samplers:
+            raise ValueError(
+                "mine.samplers: adore searches its negatives anew at every training step, so they cannot be mined "
+                "beforehand: a top-k from before the training is the sampler dense. Name that one, or ance with rounds"
+            )
+        return values
 
     @_check(mode="after")
     def _fits_its_samplers(self) -> "MineConfig":
+        for name, sampler in self.samplers.items():
+            if name in UNSCORED and sampler.uses_scores:
+                raise ValueError(f"mine.samplers.{name} gives no scores: take its margins and min_score away")
+            if name in DRAWN and sampler.pick != "top":
+                raise ValueError(f"mine.samplers.{name} is a draw already: leave pick at top")
         if ("ance" in self.samplers) != (self.rounds > 1):
             raise ValueError(
                 "mine.rounds above 1 and mine.samplers.ance go together: without a trained model to mine with ance "

@@ -56,6 +56,7 @@ class ResourcesConfig(Section):
     generate: WorkerResources = WorkerResources()
     vllm_kv_cache_gib: PositiveInt = 2  # on a CPU
     encode: WorkerResources = WorkerResources(batch_rows=256)
+    mine: WorkerResources = WorkerResources()
     train: WorkerResources = WorkerResources()
     mix: WorkerResources = WorkerResources()
     estimate: EstimateConfig = EstimateConfig()

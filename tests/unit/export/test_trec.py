@@ -18,9 +18,9 @@ def tables(**changed: list[tuple]) -> dict[str, MemoryTable]:
         "qrels": [("q0", "p0", 1), ("q1", "p1", 2)],
         "runs": [("base", "q1", "p1", 0, 0.9), ("base", "q1", "p2", 1, 0.5), ("tuned", "q1", "p2", 0, 0.8)],
         "candidates": [
-            ("q0", "p3", "bm25", 0, 7.5, None, None),
-            ("q0", "p0", "bm25", 1, 7.0, None, "positive"),
-            ("q0", "p4", "random", 3, None, None, None),
+            ("q0", "p3", "bm25", 0, 7.5, None, None, None),
+            ("q0", "p0", "bm25", 1, 7.0, None, None, "positive"),
+            ("q0", "p4", "random", 3, None, None, None, None),
         ],
     } | changed
     made = {}

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syneg.mine.filters import EMPTY, Judged, Ranked, above_margin, lowest_anchor, reject_reasons, text_key
+from syneg.mine.filters import Judged, Ranked, above_margin, reject_reasons
+from syneg.mine.passages import EMPTY, simhash, text_key
 from syneg.settings.mine import SamplerConfig
 
 NO_MARGIN = SamplerConfig(window_end=1000)
@@ -26,7 +27,8 @@ def ranked(rows: Sequence[tuple[int, int, int, float, float]]) -> Ranked:
 
 
 def judged(texts: list[str], pairs: list[tuple[int, int]]) -> Judged:
-    return Judged(np.array([text_key("", text) for text in texts], np.uint64), np.array(pairs, np.int64).reshape(-1, 2))
+    keys, hashes = ([make(text) for text in texts] for make in (lambda text: text_key("", text), simhash))
+    return Judged(np.array(keys, np.uint64), np.array(hashes, np.uint64), np.array(pairs, np.int64).reshape(-1, 2))
 
 
 def test_reasons_in_their_order() -> None:
@@ -62,11 +64,21 @@ def test_absolute_margin() -> None:
     assert above_margin(np.array([0.89, 0.91]), np.array([1.0, 1.0]), sampler).tolist() == [False, True]
 
 
-def test_lowest_positive_is_the_anchor() -> None:
-    anchors = lowest_anchor(3, np.array([0, 0, 2]), np.array([0.9, 0.4, -0.2]))
-    assert anchors[0] == pytest.approx(0.4)
-    assert math.isnan(anchors[1])
-    assert anchors[2] == pytest.approx(-0.2)
+def test_a_detail_changed_in_a_long_positive_is_noticed() -> None:
+    gold = " ".join(f"word{number}" for number in range(200))
+    texts = [gold, gold.replace("word7 ", "other "), gold.replace("word", "thing"), "word1 word2 word3"]
+    rows = [(0, 1, 0, 1, 1), (0, 2, 1, 1, 1), (0, 3, 2, 1, 1)]
+    known = judged(texts, [(0, 0)])
+    reasons = reject_reasons(ranked(rows), known, NO_MARGIN, near_duplicate_bits=3).tolist()
+    assert reasons == ["near_duplicate_of_positive", None, None]
+    assert reject_reasons(ranked(rows), known, NO_MARGIN, near_duplicate_bits=None).tolist() == [None] * 3
+
+
+def test_what_scores_too_little_is_too_easy() -> None:
+    known = judged(["a", "b", "c"], [])
+    rows = [(0, 0, 0, 0.5, 1), (0, 1, 1, 0.2, 1), (0, 2, 2, math.nan, math.nan)]
+    sampler = SamplerConfig(min_score=0.3)
+    assert reject_reasons(ranked(rows), known, sampler).tolist() == [None, "below_min_score", None]
 
 
 def test_text_key_looks_at_the_text_before_the_title() -> None:
@@ -78,6 +90,7 @@ def test_text_key_looks_at_the_text_before_the_title() -> None:
 TEXTS = st.lists(st.sampled_from(["", "a", "A", "b", "c", "d "]), min_size=1, max_size=8)
 
 
+@settings(deadline=None)  # the first call fills the cache of words
 @given(TEXTS, st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), max_size=6), st.randoms())
 def test_equals_the_slow_loop(texts: list[str], pairs: list[tuple[int, int]], random) -> None:
     pairs = [(query, passage % len(texts)) for query, passage in pairs]

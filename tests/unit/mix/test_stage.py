@@ -36,13 +36,13 @@ def inputs() -> Inputs:
     queries = [("q0", "zero", "train"), ("q1", "one", "train"), ("q2", "two", "train"), ("q3", "three", "test")]
     qrels = [("q0", "p0", 1), ("q0", "p1", 2), ("q1", "p2", 1), ("q2", "p8", 1), ("q3", "p3", 1), ("q1", "p4", 0)]
     candidates = [
-        ("q0", "p1", "dense", 0, 0.9, 0.8, "positive"),
-        ("q0", "p9", "dense", 1, 0.8, 0.8, None),  # the same text as p1, which the miner should have caught
-        ("q0", "p3", "dense", 2, 0.7, 0.8, None),
-        ("q0", "p4", "bm25", 0, 7.0, None, None),
-        ("q0", "p5", "bm25", 1, 6.0, None, None),
-        ("q1", "p5", "dense", 0, 0.7, 0.8, None),
-        ("q2", "p5", "dense", 0, 0.7, 0.8, None),
+        ("q0", "p1", "dense", 0, 0.9, 0.8, None, "positive"),
+        ("q0", "p9", "dense", 1, 0.8, 0.8, None, None),  # the same text as p1, which the miner should have caught
+        ("q0", "p3", "dense", 2, 0.7, 0.8, None, None),
+        ("q0", "p4", "bm25", 0, 7.0, None, None, None),
+        ("q0", "p5", "bm25", 1, 6.0, None, None, None),
+        ("q1", "p5", "dense", 0, 0.7, 0.8, None, None),
+        ("q2", "p5", "dense", 0, 0.7, 0.8, None, None),
     ]
     synthetic = [
         written("s0", "q0", "p0", "written for zero", None),

@@ -2,9 +2,13 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
+import bm25s
+import numpy as np
 import pyarrow as pa
 import pytest
+import Stemmer
 
 from syneg.schemas import PASSAGES
 from syneg.search.bm25 import Bm25Index
@@ -65,3 +69,35 @@ def test_a_query_without_known_terms_finds_nothing() -> None:
 def test_ties_are_broken_by_id(tmp_path: Path) -> None:
     found = Bm25Index.build([passages(["same words"] * 6 + ["other"])], PLAIN).top_k(["q"], ["same"], 3)
     assert found["passage_id"].to_pylist() == ["p0", "p1", "p2"]
+
+
+@pytest.mark.parametrize("settings", [Bm25Config(), PLAIN, Bm25Config(k1=1.7, b=0.9)])
+def test_the_index_equals_bm25s_own(settings: Bm25Config) -> None:
+    random = np.random.default_rng(0)
+    words = ["running", "the", "foxes", "fox", "sea", "and"]
+    texts = [" ".join(random.choice(words, length)) for length in range(1, 40)]
+    stemmer = Stemmer.Stemmer(settings.stemmer) if settings.stemmer != "none" else None
+    stopwords = settings.stopwords if settings.stopwords != "none" else []
+    cut: dict[str, Any] = {"stopwords": stopwords, "stemmer": stemmer, "show_progress": False}
+    peer = bm25s.BM25(k1=settings.k1, b=settings.b, method="lucene")
+    peer.index(bm25s.tokenize(texts, **cut), show_progress=False)
+    table = passages(texts)
+    ours = Bm25Index.build([table.slice(start, 7) for start in range(0, 39, 7)], settings)
+    words = list(bm25s.tokenize(["foxes run"], **cut).vocab)  # type: ignore[union-attr]
+    known = [word for word in words if word in peer.vocab_dict]
+    found = ours.top_k(["q"], ["foxes run"], 39)
+    expected = {f"p{row}": score for row, score in enumerate(peer.get_scores(known)) if score > 0}
+    assert dict(zip(found["passage_id"].to_pylist(), found["score"].to_pylist(), strict=True)) == pytest.approx(
+        expected, rel=1e-5
+    )
+    rows = np.arange(39)
+    assert ours.scores(["foxes run"] * 39, rows).tolist() == pytest.approx(peer.get_scores(known).tolist(), rel=1e-5)
+
+
+def test_many_ties_are_broken_by_id() -> None:
+    texts = ["same words"] * 60 + ["same words same words"] + ["other"] * 60
+    table = passages(texts)
+    shuffled = table.take(pa.array(np.random.default_rng(1).permutation(len(texts))))
+    found = Bm25Index.build([shuffled], PLAIN).top_k(["q"], ["same"], 4)["passage_id"].to_pylist()
+    assert found == Bm25Index.build([table], PLAIN).top_k(["q"], ["same"], 4)["passage_id"].to_pylist()
+    assert found == ["p60", "p0", "p1", "p10"]

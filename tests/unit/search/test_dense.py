@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from syneg.schemas import vectors
-from syneg.search.dense import matrix, top_k
+from syneg.search.dense import in_blocks, matrix, merged, search, top_k
 
 
 def embedded(prefix: str, values: np.ndarray) -> pa.Table:
@@ -62,3 +62,28 @@ def test_ties_are_broken_by_id() -> None:
 def test_fewer_passages_than_k(corpus: tuple[pa.Table, pa.Table]) -> None:
     queries, passages = corpus
     assert top_k(queries, [passages.slice(0, 3)], 10).num_rows == 9 * 3
+
+
+def test_more_ties_than_the_slack_are_broken_by_id() -> None:
+    """Forty passages stand level around rank k, spread over blocks in any order."""
+    values = np.ones((50, 24)) / 5
+    values[:10] *= 2
+    same = embedded("p", values)
+    query = embedded("q", np.random.default_rng(0).random((3, 24)))
+    for seed, count in ((1, 1), (2, 3), (3, 50)):
+        shuffled = same.take(pa.array(np.random.default_rng(seed).permutation(50)))
+        found = top_k(query, blocks(shuffled, count), 15)
+        assert found["passage_id"].to_pylist() == [f"p{row:04d}" for row in range(15)] * 3
+
+
+def test_shares_of_the_corpus_are_joined_to_the_same_answer(corpus: tuple[pa.Table, pa.Table]) -> None:
+    queries, passages = corpus
+    shares = [search(matrix(queries["vector"]), blocks(share, 3), 10) for share in blocks(passages, 3)]
+    assert merged(shares, 10).ranking(queries["id"], 10).equals(top_k(queries, [passages], 10))
+
+
+def test_rows_are_cut_into_blocks_anew(corpus: tuple[pa.Table, pa.Table]) -> None:
+    _, passages = corpus
+    cut = list(in_blocks(blocks(passages, 9), 64))
+    assert [block.num_rows for block in cut] == [64, 64, 64, 8]
+    assert pa.concat_tables(cut).equals(passages)

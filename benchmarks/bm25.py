@@ -1,0 +1,100 @@
+"""Our BM25, index and search, against bm25s alone: the same tokeniser, stop words, stemmer, k1 and b, on one thread.
+
+    python benchmarks/bm25.py [--collection ../shared/data/scifact] [--repeats 3]
+
+All queries of the collection over all its passages, the best 100 of each. CPU time, which a busy machine lengthens less
+than the clock's. Both sides start from texts and end with ids and scores.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import bm25s
+import numpy as np
+import pyarrow as pa
+import Stemmer
+from threadpoolctl import threadpool_limits
+
+from syneg.schemas import PASSAGES
+from syneg.search.bm25 import Bm25Index
+from syneg.settings.mine import Bm25Config
+from syneg.texts import passage_text
+
+K, TARGET = 100, 1.1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    shared = Path(__file__).parents[2] / "shared" / "data" / "scifact"
+    parser.add_argument("--collection", type=Path, default=shared)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    if not arguments.collection.is_dir():
+        sys.exit(f"There is no collection at {arguments.collection}: name a folder in BEIR layout by --collection.")
+    passages, (query_ids, queries) = read(arguments.collection)
+    times: dict[str, list[float]] = {"ours_index": [], "ours_search": [], "peer_index": [], "peer_search": []}
+    with threadpool_limits(1):
+        for _ in range(arguments.repeats):
+            found = ours(passages, query_ids, queries, times)
+            check(found, peer(passages, queries, times))
+    seconds = {name: statistics.median(values) for name, values in times.items()}
+    total = {side: seconds[f"{side}_index"] + seconds[f"{side}_search"] for side in ("ours", "peer")}
+    ratio = total["ours"] / total["peer"]
+    result = {
+        "name": "bm25",
+        **{side: round(value, 3) for side, value in total.items()},
+        "ratio": round(ratio, 3),
+        "target": f"<= {TARGET}",
+        "holds": ratio <= TARGET,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "passages": passages.num_rows,
+        "queries": len(queries),
+    }
+    print(json.dumps(result))
+    sys.exit(0 if result["holds"] else 1)
+
+
+def read(collection: Path) -> tuple[pa.Table, tuple[list[str], list[str]]]:
+    rows = [json.loads(line) for line in (collection / "corpus.jsonl").open(encoding="utf-8")]
+    columns = [[row[name] for row in rows] for name in ("_id", "title", "text")]
+    asked = [json.loads(line) for line in (collection / "queries.jsonl").open(encoding="utf-8")]
+    return pa.table(columns, schema=PASSAGES), ([row["_id"] for row in asked], [row["text"] for row in asked])
+
+
+def ours(passages: pa.Table, query_ids: list[str], queries: list[str], times: dict[str, list[float]]) -> np.ndarray:
+    began = time.process_time()
+    index = Bm25Index.build([passages], Bm25Config())
+    times["ours_index"].append(time.process_time() - began)
+    began = time.process_time()
+    ranking = index.top_k(query_ids, queries, K)
+    times["ours_search"].append(time.process_time() - began)
+    best = ranking.filter(pa.array(ranking["rank"].to_numpy() == 0))
+    return best["score"].to_numpy()
+
+
+def peer(passages: pa.Table, queries: list[str], times: dict[str, list[float]]) -> np.ndarray:
+    stemmer = Stemmer.Stemmer("porter")
+    began = time.process_time()
+    pairs = zip(passages["title"].to_pylist(), passages["text"].to_pylist(), strict=True)
+    tokens = bm25s.tokenize([passage_text(*pair) for pair in pairs], stemmer=stemmer, show_progress=False)
+    index = bm25s.BM25(k1=0.9, b=0.4, method="lucene")
+    index.index(tokens, show_progress=False)
+    times["peer_index"].append(time.process_time() - began)
+    began = time.process_time()
+    asked = bm25s.tokenize(queries, stemmer=stemmer, show_progress=False)
+    rows, scores = index.retrieve(asked, k=K, show_progress=False)
+    np.array(passages["passage_id"].to_pylist())[rows]
+    times["peer_search"].append(time.process_time() - began)
+    return scores[:, 0]
+
+
+def check(found: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(found, expected[expected > 0], rtol=1e-4)
+
+
+if __name__ == "__main__":
+    main()

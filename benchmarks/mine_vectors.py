@@ -1,0 +1,172 @@
+"""Mining with given vectors against `sentence_transformers.util.mine_hard_negatives`: time and peak memory.
+
+    python benchmarks/mine_vectors.py [--full] [--repeats 3]
+
+Random unit vectors, D = 384, every query near its own positive; the best 100 passages, a relative margin of 0.05, the
+best five survivors, which must be the same. Encoding is stubbed in both. Each side is a process of its own, so that its
+peak memory is its own, and the two take turns. CPU time, which a busy machine lengthens less than the clock's; imports
+are not counted. `--full`: 10,000 queries by 200,000 passages, for which the peer holds 8 GB of scores.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, cast
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.memory
+
+import numpy as np
+
+D, WINDOW, MARGIN, TAKEN = 384, 100, 0.05, 5
+SIZE, FULL = (3_000, 60_000), (10_000, 200_000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--side", choices=("ours", "peer"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    size = FULL if arguments.full else SIZE
+    if arguments.side:
+        seconds, negatives = (ours if arguments.side == "ours" else peer)(*given(*size))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "peak_mib": peak, "negatives": negatives}))
+        return
+    found: dict[str, list[dict]] = {"ours": [], "peer": []}
+    for _ in range(arguments.repeats):
+        for side, results in found.items():
+            results.append(_run(side, arguments.full))
+            print(side, f"{results[-1]['seconds']:.2f} s {results[-1]['peak_mib']:.0f} MiB", flush=True)
+    assert found["ours"][0]["negatives"] == found["peer"][0]["negatives"], "the two mined different negatives"
+    medians = {
+        (side, name): statistics.median(result[name] for result in results)
+        for side, results in found.items()
+        for name in ("seconds", "peak_mib")
+    }
+    claims = [
+        _claim("mining given vectors, CPU seconds", medians["ours", "seconds"], medians["peer", "seconds"], 1 / 3),
+        _claim("mining given vectors, peak MiB", medians["ours", "peak_mib"], medians["peer", "peak_mib"], 1 / 3),
+    ]
+    holds = all(claim["holds"] for claim in claims)
+    whole = claims[0] | {"name": "mine_vectors", "holds": holds, "claims": claims, "queries": size[0]}
+    print(json.dumps(whole | {"passages": size[1]}))
+    sys.exit(0 if holds else 1)
+
+
+def _run(side: str, full: bool) -> dict:
+    command = [sys.executable, __file__, "--side", side, *(["--full"] if full else [])]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _claim(name: str, ours: float, peer: float, at_most: float) -> dict:
+    ratio = ours / peer
+    figures = {"ours": round(ours, 3), "peer": round(peer, 3), "ratio": round(ratio, 3)}
+    return {"name": name, **figures, "target": f"<= {at_most:.2f}", "holds": ratio <= at_most}
+
+
+def given(queries: int, passages: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of queries and passages, float16 values. Passage i is the positive of query i."""
+    random = np.random.default_rng(0)
+
+    def unit(values: np.ndarray) -> np.ndarray:
+        return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float16)
+
+    passages_PD = unit(random.standard_normal((passages, D), dtype=np.float32))
+    noise = random.standard_normal((queries, D), dtype=np.float32) / np.sqrt(D)
+    return unit(passages_PD[:queries] + 0.8 * noise), passages_PD
+
+
+def ours(queries_QD: np.ndarray, passages_PD: np.ndarray) -> tuple[float, list[list[int]]]:
+    import pyarrow as pa
+
+    from syneg import schemas
+    from syneg.mine import stage
+    from syneg.settings.mine import Bm25Config, MineConfig
+    from syneg.settings.resources import ResourcesConfig
+    from syneg.stage import Context, Inputs
+    from syneg.workers import InProcess
+    from tests.memory import MemoryTable
+
+    def vectors(prefix: str, values: np.ndarray) -> MemoryTable:
+        packed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * D), len(values), [None, pa.py_buffer(values)])
+        return MemoryTable(pa.table([names(prefix, len(values)), packed], schema=schemas.vectors(D)))
+
+    def names(prefix: str, count: int) -> list[str]:
+        return [f"{prefix}{row:07d}" for row in range(count)]
+
+    query_ids, passage_ids = names("q", len(queries_QD)), names("p", len(passages_PD))
+    empty, train = [""] * len(passage_ids), ["train"] * len(query_ids)
+    ones = pa.array([1] * len(query_ids), pa.int32())
+    tables = {
+        "passages": MemoryTable(pa.table([passage_ids, empty, passage_ids], schema=schemas.PASSAGES)),
+        "queries": MemoryTable(pa.table([query_ids, query_ids, train], schema=schemas.QUERIES)),
+        "qrels": MemoryTable(pa.table([query_ids, passage_ids[: len(query_ids)], ones], schema=schemas.QRELS)),
+        "passage_vectors": vectors("p", passages_PD),
+        "query_vectors": vectors("q", queries_QD),
+    }
+    samplers = {"dense": {"window_end": WINDOW, "relative_margin": MARGIN}}
+    mine = MineConfig.model_validate({"samplers": samplers, "near_duplicate_bits": None})
+    with tempfile.TemporaryDirectory() as scratch:
+        began = time.process_time()
+        context = Context(ResourcesConfig(), Path(scratch))
+        output = stage.mined(Inputs(tables), context, InProcess(), bm25=Bm25Config(), mine=mine)
+        negatives: list[list[int]] = [[] for _ in query_ids]
+        for block in cast(Any, output.tables["candidates"]):
+            kept = block.filter(block["reject_reason"].is_null())
+            for query, passage in zip(kept["query_id"].to_pylist(), kept["passage_id"].to_pylist(), strict=True):
+                if len(negatives[int(query[1:])]) < TAKEN:
+                    negatives[int(query[1:])].append(int(passage[1:]))
+        return time.process_time() - began, negatives
+
+
+def peer(queries_QD: np.ndarray, passages_PD: np.ndarray) -> tuple[float, list[list[int]]]:
+    import torch
+    from datasets import Dataset
+    from sentence_transformers import util
+
+    class Given:
+        """What `mine_hard_negatives` asks of a model."""
+
+        device = torch.device("cpu")
+        similarity = staticmethod(util.cos_sim)
+        similarity_pairwise = staticmethod(util.pairwise_cos_sim)
+
+        def encode_document(self, texts: list[str], **_: object) -> np.ndarray:
+            return passages_PD[[int(text[1:]) for text in texts]].astype(np.float32)
+
+        def encode_query(self, texts: list[str], **_: object) -> np.ndarray:
+            return queries_QD[[int(text[1:]) for text in texts]].astype(np.float32)
+
+    corpus = [f"p{row:07d}" for row in range(len(passages_PD))]
+    anchors = [f"q{row:07d}" for row in range(len(queries_QD))]
+    pairs = Dataset.from_dict({"anchor": anchors, "positive": corpus[: len(anchors)]})
+    began = time.process_time()
+    mined = util.mine_hard_negatives(
+        pairs,
+        Given(),  # type: ignore[arg-type]
+        corpus=corpus,
+        range_max=WINDOW,
+        relative_margin=MARGIN,
+        num_negatives=TAKEN,
+        output_format="labeled-list",
+        verbose=False,
+    )
+    seconds = time.process_time() - began
+    negatives: list[list[int]] = [[] for _ in anchors]
+    for row in cast(Any, mined):
+        negatives[int(row["anchor"][1:])] = [int(text[1:]) for text in row["positive"][1:]]
+    return seconds, negatives
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""One training query with all that a run did for it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from syneg.commands.arguments import Root, Run
+from syneg.texts import passage_text
+
+if TYPE_CHECKING:
+    from syneg.pipeline import Finished
+
+# Without --full: characters of a text, candidates of a sampler.
+_CHARS = 160
+_ROWS = 20
+
+
+def show(
+    run: Run,
+    query_id: Annotated[str, typer.Option("--query-id", metavar="ID", help="A query of the collection.")],
+    full: Annotated[bool, typer.Option("--full", help="Whole texts, and every candidate.")] = False,
+    root: Root = "out",
+) -> None:
+    """Show a query with its positives, what was written and mined for it, why it was rejected, and its instances."""
+    from syneg import runs
+
+    console = Console()
+    for part in about(runs.load(run, root), query_id, full):
+        console.print(part)
+
+
+def about(finished: "Finished", query_id: str, full: bool = False) -> Iterator[RenderableType]:
+    """What is to be printed. Tables are read for this query alone.
+
+    Raises:
+        BadInput: the collection has no such query.
+    """
+    from syneg.errors import BadInput
+
+    def rows(stage: str, table: str) -> list[dict[str, Any]]:
+        return finished.table(stage, table).where("query_id", [query_id]).to_pylist()
+
+    queries = rows("corpus", "queries")
+    if not queries:
+        raise BadInput(f"The collection of {finished.config.name} has no query {query_id!r}.")
+    qrels, candidates, synthetic = rows("corpus", "qrels"), rows("mine", "candidates"), rows("gate", "synthetic")
+    wanted = {row["passage_id"] for row in qrels + candidates}
+    passages = finished.table("corpus", "passages").where("passage_id", sorted(wanted)).to_pylist()
+    texts = {row["passage_id"]: _text(row["title"], row["text"], full) for row in passages}
+
+    yield f"[bold]{escape(query_id)}[/] ({queries[0]['split']})  {escape(queries[0]['text'])}"
+    judged = ([row["passage_id"], row["relevance"], texts.get(row["passage_id"])] for row in qrels)
+    yield _table("Judged", ["passage", "relevance", "text"], judged)
+    for sampler in dict.fromkeys(row["sampler"] for row in candidates):
+        yield _of_sampler([row for row in candidates if row["sampler"] == sampler], texts, full)
+    if synthetic:
+        columns = ["negative_id", "positive_id", "difficulty", "reject_reason", "text"]
+        written = ([_cell(row[name], full) for name in columns] for row in synthetic)
+        yield _table("Synthetic", columns, written)
+    for row in rows("mix", "instances"):
+        title = f"Instance with {row['positive_id']}: {row['reject_reason'] or 'trained on'}"
+        columns = ["id", "source", "rank", "score", "text"]
+        negatives = ([_cell(negative[name], full) for name in columns] for negative in row["negatives"])
+        yield _table(title, columns, negatives)
+
+
+def _of_sampler(rows: list[dict[str, Any]], texts: dict[str, str], full: bool) -> Table:
+    rows.sort(key=lambda row: (row["rank"], row["passage_id"]))
+    kept = sum(row["reject_reason"] is None for row in rows)
+    title = f"{rows[0]['sampler']}: {kept} of {len(rows)} kept; positive_score {_cell(rows[0]['positive_score'])}"
+    columns = ["passage_id", "rank", "score", "margin", "reject_reason"]
+    shown = ([*(_cell(row[name]) for name in columns), texts.get(row["passage_id"])] for row in rows)
+    return _table(title, [*columns, "text"], shown if full else islice(shown, _ROWS))
+
+
+def _table(title: str, columns: list[str], rows: Iterable[Sequence[Any]]) -> Table:
+    table = Table(*columns, title=escape(title), title_justify="left")
+    for row in rows:
+        table.add_row(*(escape(str("" if value is None else value)) for value in row))
+    return table
+
+
+def _cell(value: Any, full: bool = True) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "" if value is None else _text("", str(value), full)
+
+
+def _text(title: str, text: str, full: bool) -> str:
+    whole = passage_text(title, text)
+    return whole if full or len(whole) <= _CHARS else f"{whole[:_CHARS]} …"

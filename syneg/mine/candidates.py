@@ -1,0 +1,135 @@
+"""From rankings to the rows of `candidates`: each with its scores, and with the reason if it is no negative."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syneg import schemas
+from syneg.ids import rows_of
+from syneg.mine import draws
+from syneg.mine.facts import Tally
+from syneg.mine.filters import Judged, Ranked, reject_reasons
+from syneg.mine.passages import Passages
+from syneg.mine.searches import Ranking, ranked_rows
+from syneg.mine.shard import Shard
+from syneg.settings.mine import MineConfig, SamplerConfig, SamplerName
+
+_SPARE = 16  # random passages drawn beyond those that a short query lacks: some may be positives or copies
+
+
+def candidates(
+    shard: Shard, own: range, passages: Passages, mine: MineConfig, *rankings: Ranking
+) -> tuple[pa.Table, Tally]:
+    """`schemas.CANDIDATES` of the queries `own` of a shard, and what there is to tell of them.
+
+    `rankings` are the whole shard's, in the order of the samplers.
+    """
+    named: dict[SamplerName, Ranking] = {
+        name: ranking.narrowed(shard, own) for name, ranking in zip(mine.samplers, rankings, strict=True)
+    }
+    shard = shard.narrowed(own)
+    judged = _judged(shard, passages)
+    tables = [_of_sampler(name, ranking, shard, passages, judged, mine) for name, ranking in named.items()]
+    found = pa.concat_tables(tables)
+    accepted = accepted_per_query(found, shard)
+    short = np.flatnonzero(accepted < mine.least)
+    if mine.on_short == "random" and len(short):
+        found = pa.concat_tables(
+            [found, _fill(found, short, mine.least - accepted[short], shard, passages, judged, mine)]
+        )
+    if mine.on_short == "drop" and len(short):
+        found = _without(found, shard.ids.take(pa.array(short)))
+    return found, Tally.of(found, shard, {name: ranking.anchors(shard) for name, ranking in named.items()}, short, mine)
+
+
+def accepted_per_query(found: pa.Table, shard: Shard) -> np.ndarray:
+    """Different passages that a query may take, over all samplers: int64 [Q]."""
+    kept = found.filter(pc.field("reject_reason").is_null()).select(["query_id", "passage_id"])
+    distinct = kept.group_by(["query_id", "passage_id"]).aggregate([])
+    return np.bincount(rows_of(distinct["query_id"], shard.ids), minlength=shard.queries.num_rows)
+
+
+def _judged(shard: Shard, passages: Passages) -> Judged:
+    rows = rows_of(shard.positive_ids, passages.ids)
+    pairs = np.column_stack([shard.positive_queries, rows])
+    return Judged(passages.keys, passages.simhashes, pairs[rows >= 0])
+
+
+def _of_sampler(
+    name: SamplerName, ranking: Ranking, shard: Shard, passages: Passages, judged: Judged, mine: MineConfig
+) -> pa.Table:
+    rows = ranking.rows
+    query = rows_of(rows["query_id"], shard.ids)
+    score, rank = rows["score"].to_numpy(), rows["rank"].to_numpy()
+    anchor = ranking.anchors(shard)[query]
+    ranked = Ranked(query, rows_of(rows["passage_id"], passages.ids), rank, score, anchor)
+    settings = mine.samplers.get(name) or SamplerConfig()
+    if name == "simans":  # its ranks are those of the draw, made from the window
+        settings = settings.model_copy(update={"window_start": 0})
+    reasons = reject_reasons(ranked, judged, settings, mine.near_duplicate_bits)
+    columns = {
+        "query_id": rows["query_id"],
+        "passage_id": rows["passage_id"],
+        "sampler": pa.repeat(pa.scalar(name), rows.num_rows),
+        "rank": rows["rank"],
+        "score": _nullable(score),
+        "positive_score": _nullable(anchor),
+        "margin": _nullable(anchor - score),
+        "reject_reason": pa.array(reasons, pa.string()),
+    }
+    return pa.table(columns, schema=schemas.CANDIDATES)
+
+
+def _nullable(values: np.ndarray) -> pa.Array:
+    return pa.array(values, pa.float32(), from_pandas=True)  # NaN is null
+
+
+def _fill(
+    found: pa.Table,
+    short: np.ndarray,
+    lacking: np.ndarray,
+    shard: Shard,
+    passages: Passages,
+    judged: Judged,
+    mine: MineConfig,
+) -> pa.Table:
+    """Random passages for the `short` queries (rows of the shard), as many as each is `lacking`, as sampler random."""
+    ids = shard.ids.to_pylist()
+    known: Mapping[str, set[str]] = _by_query(found)
+    query, place = [], []
+    for row, number in zip(short, lacking, strict=True):
+        drawn = draws.uniform(draws.generator(mine.seed, "fill", ids[row]), len(passages.ids), number + _SPARE)
+        names = passages.ids.take(pa.array(drawn)).to_pylist()
+        fresh = [at for at, name in zip(drawn, names, strict=True) if name not in known.get(ids[row], ())]
+        query += [row] * len(fresh)
+        place += fresh
+    rows = ranked_rows(shard, np.array(query, np.int64), passages.ids, np.array(place, np.int64))
+    unscored = np.full(len(shard.positive_ids), np.nan, np.float32)
+    table = _of_sampler("random", Ranking(rows, unscored), shard, passages, judged, _unfiltered(mine))
+    usable = table.filter(pc.field("reject_reason").is_null())
+    row = rows_of(usable["query_id"], shard.ids)
+    nth = np.arange(len(row)) - np.searchsorted(row, row)
+    wanted = np.zeros(shard.queries.num_rows, np.int64)
+    wanted[short] = lacking
+    return usable.filter(pa.array(nth < wanted[row]))
+
+
+def _unfiltered(mine: MineConfig) -> MineConfig:
+    return mine.model_copy(update={"samplers": {}})
+
+
+def _by_query(found: pa.Table) -> dict[str, set[str]]:
+    known: dict[str, set[str]] = {}
+    for query_id, passage_id in zip(found["query_id"].to_pylist(), found["passage_id"].to_pylist(), strict=True):
+        known.setdefault(query_id, set()).add(passage_id)
+    return known
+
+
+def _without(found: pa.Table, query_ids: pa.ChunkedArray) -> pa.Table:
+    """`found` with all candidates of these queries rejected."""
+    reasons = found["reject_reason"].to_numpy().astype(object)
+    reasons[(rows_of(found["query_id"], query_ids) >= 0) & found["reject_reason"].is_null().to_numpy()] = "short_query"
+    place = found.schema.get_field_index("reject_reason")
+    return found.set_column(place, schemas.CANDIDATES.field("reject_reason"), pa.array(reasons, pa.string()))

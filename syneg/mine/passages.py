@@ -1,0 +1,80 @@
+"""What the filters know of every passage: two hashes of its text, made once, part by part."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from syneg.ids import order_of
+from syneg.stage import Source
+from syneg.texts import normalized, passage_text
+
+
+@dataclass(frozen=True)
+class Passages:
+    """P passages in the order of their ids, so that a row number means the same however the table was cut."""
+
+    ids: pa.Array  # string [P]
+    keys: np.ndarray  # uint64 [P]: equal for equal texts
+    simhashes: np.ndarray  # uint64 [P]: differ in few bits for nearly equal texts
+
+    @classmethod
+    def read(cls, part: Source, with_simhashes: bool = True) -> "Passages":
+        """Of one part, in the order of its rows. SimHashes, which take most of the time, are 0 where nobody asks."""
+        ids: list[pa.Array] = []
+        keys: list[int] = []
+        simhashes: list[int] = []
+        for block in part.blocks(["passage_id", "title", "text"]):
+            ids += block["passage_id"].chunks
+            for title, text in zip(block["title"].to_pylist(), block["text"].to_pylist(), strict=True):
+                body = body_of(title, text)
+                keys.append(_digest(body))
+                simhashes.append(simhash(body) if with_simhashes else 0)
+        return cls(_one(ids), np.array(keys, np.uint64), np.array(simhashes, np.uint64))
+
+    @classmethod
+    def joined(cls, *parts: "Passages") -> "Passages":
+        ids = _one([part.ids for part in parts])
+        order = np.argsort(order_of(ids))
+        keys, simhashes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "simhashes"))
+        return cls(ids.take(pa.array(order)), keys[order], simhashes[order])
+
+
+def body_of(title: str, text: str) -> str:
+    """What is compared. The title is left out: mirrored passages often differ in it."""
+    return normalized(text) or normalized(passage_text(title, text))
+
+
+def text_key(title: str, text: str) -> int:
+    """Equal for passages with the same normalised text."""
+    return _digest(body_of(title, text))
+
+
+def simhash(body: str) -> int:
+    """64 bits of which each says where most words of a text fall (Charikar, STOC 2002).
+
+    A changed word among a hundred turns 2 or 3 bits, one among ten turns 8; unrelated texts differ in 32.
+    """
+    words = body.split()
+    hashes = np.fromiter(map(_word, words), np.uint64, len(words))
+    votes = np.unpackbits(hashes.view(np.uint8)).reshape(-1, 64).sum(axis=0, dtype=np.int64)
+    return int.from_bytes(np.packbits(2 * votes > len(words)).tobytes(), "big")
+
+
+@lru_cache(maxsize=1 << 18)
+def _word(word: str) -> int:
+    return _digest(word)
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _one(arrays: Sequence[pa.Array]) -> pa.Array:
+    return pa.concat_arrays([pa.array([], pa.string()), *arrays])
+
+
+EMPTY = _digest("")
