@@ -172,6 +172,7 @@ def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest],
             progress=progress,
             done={table: keys for table, (_, keys) in kept.items()},
             earlier={table: recovery.Earlier(root, stage.name, step.fingerprint, table) for table in others},
+            keep=tables.Keeper(folder),
             part_rows=config.store.part_rows,
         )
         output = _function(stage)(_inputs(config, stage, manifests), context, **_sections(config, stage))
@@ -180,6 +181,9 @@ def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest],
             parts[table] += tables.write(rows, folder, table, progress)
         if output.together is not None:
             for table, written in tables.write_together(output.together, folder, progress):
+                parts[table].append(written)
+        if output.kept is not None:
+            for table, written in tables.kept(output.kept, progress):
                 parts[table].append(written)
         # In a folder of our own: another driver's files have the same names.
         places = {name: f"{name}-{uuid.uuid4().hex[:8]}" for name in stage.folders}

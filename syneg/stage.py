@@ -101,6 +101,7 @@ class Context:
     progress: Callable[[str], None] = _silent  # shows one short line, e.g. "128/256 rows"
     done: Mapping[str, KeySet] = field(default_factory=dict)  # by table, the keys that a killed attempt stored
     earlier: Mapping[str, Earlier] = field(default_factory=dict)  # by table, if the stage's `key_is_content`
+    keep: Callable[[str, pa.Table], pa.Table] | None = None  # stores rows of a table from any worker; see Output.kept
     part_rows: int = 256  # what is dear is given back in pieces of at most so many rows
 
 
@@ -120,6 +121,7 @@ class Output:
     tables: Mapping[str, pa.Table | Iterable[pa.Table] | Dataset] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
     together: Dataset | None = None
+    kept: Dataset | None = None  # instead of `together`: what `Context.keep` gave for each piece, row by row
     rows_out: int | None = None
     rejected: Mapping[str, int] = field(default_factory=dict)
     facts: Callable[[], Mapping[str, Any]] = _no_facts

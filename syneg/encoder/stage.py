@@ -1,6 +1,6 @@
 """Passages and queries to vectors, by the base model or by the one that was trained."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,12 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
     ledger: Any = ray.remote(Ledger).options(num_cpus=0).remote()
     passages, queries = inputs.tables["passages"], inputs.tables["queries"]
     texts = _texts(passages, "passage", context).union(_texts(queries, "query", context))
+    arguments = {"encoder": encoder, "folder": folder, "ledger": ledger, "keep": context.keep}
+    encoded = _encoded(texts, arguments, context)
     return Output(
         rows_in=_count(passages, "passage_id") + _count(queries, "query_id"),
-        together=_encoded(texts, {"encoder": encoder, "folder": folder, "ledger": ledger}, context),
+        together=None if context.keep else encoded,
+        kept=encoded if context.keep else None,
         facts=lambda: ray.get(ledger.facts.remote()),
     )
 
@@ -48,6 +51,10 @@ def _texts(source: Source, kind: Kind, context: Context) -> Dataset:
         return pa.table({"table": names, "id": rows[f"{kind}_id"], "text": pa.array(texts, pa.string())})
 
     return source.dataset().map_batches(named, batch_size=None, batch_format="pyarrow")
+
+
+Keep = Callable[[str, pa.Table], pa.Table]
+"""Stores the rows of a table; what it gives goes into `Output.kept`."""
 
 
 class Ledger:
@@ -77,7 +84,9 @@ class Ledger:
 class EncodeBatch:
     """One worker of the pool: holds the model, turns blocks of texts into blocks of vectors."""
 
-    def __init__(self, encoder: EncoderConfig, folder: str, threads: int, ledger: Any) -> None:
+    def __init__(
+        self, encoder: EncoderConfig, folder: str, threads: int, ledger: Any, keep: Keep | None = None
+    ) -> None:
         # sentence-transformers takes many seconds to import, which the driver need not wait for.
         import torch
 
@@ -86,6 +95,7 @@ class EncodeBatch:
         torch.set_num_threads(threads)
         self._encoder = Encoder.load(folder, Recipe.of(encoder), trust_remote_code=encoder.trust_remote_code)
         self._ledger = ledger
+        self._keep = keep
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         kinds: tuple[Kind, ...] = ("passage", "query")
@@ -97,7 +107,8 @@ class EncodeBatch:
             tokens = self._encoder.tokenize(rows["text"].to_pylist(), kind)
             self._ledger.add.remote(table, rows["id"][0].as_py(), tokens.truncated, self._encoder.dimensions)
             vectors = as_binary(self._encoder.encode_tokens(tokens))
-            yield pa.table({"table": rows["table"], "id": rows["id"], "vector": vectors})
+            made = pa.table({"id": rows["id"], "vector": vectors})
+            yield self._keep(table, made) if self._keep else made.append_column("table", rows["table"])
 
 
 def as_binary(vectors_ND: np.ndarray) -> pa.FixedSizeBinaryArray:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _PARTS = TypeAdapter(list[Part])
 _BLOCK_BYTES = (2**20, 64 * 2**20)  # the smallest and the largest limit to what one task reads
+_NOTHING = pa.table({"table": pa.array([], pa.string()), "part": pa.array([], pa.string())})
 _TASKS = 64  # that read a table between these limits
 
 
@@ -37,20 +38,34 @@ def write(
     return written or [parts.put(getattr(schemas, table.upper()).empty_table(), folder, table)]
 
 
+@dataclass(frozen=True)
+class Keeper:
+    """`Context.keep`: stores rows by the worker that made them, so that none are at stake on their way to another."""
+
+    folder: str
+
+    def __call__(self, table: str, rows: pa.Table) -> pa.Table:
+        """What `kept` reads: the table's name and the part."""
+        return pa.table({"table": [table], "part": [parts.put(rows, self.folder, table).model_dump_json()]})
+
+
 def write_together(rows: "Dataset", folder: str, progress: Callable[[str], None]) -> Iterator[tuple[str, Part]]:
     """Writes the rows of several tables, which a column `table` tells apart. Gives each part with its table."""
+    keep = Keeper(folder)
 
-    def put(block: pa.Table) -> dict[str, list[str]]:
-        records: dict[str, list[str]] = {"table": [], "part": []}
+    def put(block: pa.Table) -> pa.Table:
         # Ray Data hands a user's function blocks without columns where a filter left nothing.
-        for table in block["table"].unique().to_pylist() if block.num_rows else ():
-            own = block.filter(pc.field("table") == table).drop_columns("table")
-            records["table"].append(table)
-            records["part"].append(parts.put(own, folder, table).model_dump_json())
-        return records
+        names = block["table"].unique().to_pylist() if block.num_rows else ()
+        records = [keep(name, block.filter(pc.field("table") == name).drop_columns("table")) for name in names]
+        return pa.concat_tables(records) if records else _NOTHING
 
+    return kept(rows.map_batches(put, batch_size=None, batch_format="pyarrow", zero_copy_batch=True), progress)
+
+
+def kept(records: "Dataset", progress: Callable[[str], None]) -> Iterator[tuple[str, Part]]:
+    """Each part that workers wrote, with its table."""
     count = 0
-    for record in rows.map_batches(put, batch_size=None, batch_format="pyarrow", zero_copy_batch=True).iter_rows():
+    for record in records.iter_rows():
         part = Part.model_validate_json(record["part"])
         count += part.rows
         progress(f"{count:,} rows")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from syneg.encoder.stage import EncodeBatch
+from syneg.store.manifest import Part
 
 LOG = "SYNEG_FAULTS_LOG"
 """Environment variable: the file to which it appends."""
@@ -15,5 +16,5 @@ class CountingEncodeBatch(EncodeBatch):
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         for made in super().__call__(batch):
             with open(os.environ[LOG], "a") as log:
-                log.write(f"{made.num_rows}\n")
+                log.write(f"{Part.model_validate_json(made['part'][0].as_py()).rows}\n")
             yield made
