@@ -105,15 +105,16 @@ _ONE_ROUND = (
     Stage(
         "report",
         "syneg.report.stage:run",
-        version=1,
+        version=2,
         reads={
-            "queries": "corpus.queries",
+            **_CORPUS,
             "synthetic": "gate.synthetic",
             "candidates": "mine.candidates",
             "instances": "mix.instances",
             "metrics": "train.metrics",
             "similarities": "train.similarities",
             "scores": "evaluate.scores",
+            "runs": "evaluate.runs",
         },
         folders=("content",),
         on_ray=False,

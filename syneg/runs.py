@@ -97,6 +97,7 @@ def _summary(finished: Finished) -> publish.RunSummary:
                 "rows_out": made.rows_out,
                 "rejected": made.rejected,
                 "reused": name in finished.reused,
+                "finished": made.finished,
                 "facts": made.facts,
             }
             for name, made in finished.manifests.items()

@@ -1,9 +1,12 @@
 """report.html: one self-contained page from report.json and the report stage's folder.
 
 Everything that is not our own markup goes through Jinja's escaping; the plots are ours and go in as they are. A content
-security policy in the page forbids scripts and the network besides.
+security policy in the page forbids the network, and all scripts but our own one, which it knows by its hash: it saves
+the decisions of the review section to a file.
 """
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +16,8 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
+from syneg.report import gantt
+
 _SYSTEMS = {"bm25": "BM25", "base": "Base", "tuned": "Tuned"}
 
 
@@ -20,6 +25,8 @@ def render(report: Mapping[str, Any], content: Path) -> str:
     """The page as HTML text. `report` is what `publish` returned, `content` the folder that the report stage wrote."""
     read = json.loads((content / "content.json").read_text(encoding="utf-8"))
     plots = [{**plot, "svg": Markup((content / f"{plot['name']}.svg").read_text("utf-8"))} for plot in read["plots"]]
+    script = Path(__file__).with_name("review.js").read_text(encoding="utf-8")
+    chart = gantt.draw(report["stages"])
     return template("template.html").render(
         report=report,
         systems={name: title for name, title in _SYSTEMS.items() if name in report["scores"]},
@@ -27,6 +34,9 @@ def render(report: Mapping[str, Any], content: Path) -> str:
         total_seconds=sum(stage["seconds"] for stage in report["stages"].values()),
         longest=max((stage["seconds"] for stage in report["stages"].values()), default=0) or 1,
         plots=plots,
+        chart=Markup(chart) if chart else None,
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         changes=read["changes"],
         readings=read["readings"],
         config=yaml.safe_dump(dict(report["config"]), sort_keys=False, allow_unicode=True),

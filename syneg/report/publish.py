@@ -12,7 +12,7 @@ from typing import Any, NotRequired, TypedDict
 from syneg.report import environment, verdict
 
 _GENERATION = ("requests", "accepted", "input_tokens", "output_tokens", "output_tokens_per_second")
-_LEDGER = ("fingerprint", "seconds", "rows_in", "rows_out", "rejected", "reused")
+_LEDGER = ("fingerprint", "seconds", "rows_in", "rows_out", "rejected", "reused", "finished")
 
 
 class StageSummary(TypedDict):
@@ -25,6 +25,7 @@ class StageSummary(TypedDict):
     rows_out: int
     rejected: Mapping[str, int]
     reused: bool
+    finished: str  # ISO 8601
     facts: Mapping[str, Any]
 
 
@@ -49,10 +50,12 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
         "run": run["name"],
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": {"kind": reached.kind, "sentence": reached.sentence, "caveats": [*reached.caveats, *shortcuts]},
+        "power": verdict.power(evaluate),
         "measures": list(evaluate.get("measures", ())),
         "scores": dict(evaluate.get("scores", {})),
         "differences": dict(evaluate.get("differences", {})),
         "test_queries": evaluate.get("queries", 0),
+        "leaks": dict(evaluate.get("leaks", {})),
         "generation": {name: generated.get(name) for name in _GENERATION}
         | {"outcomes": read["generation"], "taken_over": taken_over},
         "candidates": read["candidates"],
@@ -61,6 +64,7 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
         "changes": {name: read["changes"][name] for name in ("measure", "better", "same", "worse")},
         "stages": {stage["stage"]: {name: stage[name] for name in _LEDGER} for stage in run["stages"]},
         "storage_retries": run.get("storage_retries", 0),
+        "facts": {name: dict(found) for name, found in facts.items() if found},
         "config": run["config"],
         "machine": environment.machine(),
         "versions": environment.versions(),

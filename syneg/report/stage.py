@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from syneg.report import plots, tallies
+from syneg.report import changes, plots, tallies
+from syneg.report.changes import shortened
 from syneg.stage import Context, Inputs, Output, Source
 
 TO_READ = 20
-_EXTREMES = 5  # queries shown among the largest gains, and among the largest losses
 _CHARS = 2_000  # of a text that are shown
 _OF_SYNTHETIC = ("domain", "difficulty", "length", "reasoning", "prompt_version", "model")
 
@@ -40,7 +39,7 @@ def run(inputs: Inputs, context: Context) -> Output:
     similarities = tallies.similarity_histograms(
         tables["similarities"].blocks(["step", "source", "score"]), tallies.epoch_steps(metrics)
     )
-    changes = changes_by_query(scores)
+    changed = changes.by_query(scores)
 
     content = {
         "generation": generation,
@@ -53,26 +52,16 @@ def run(inputs: Inputs, context: Context) -> Output:
             "negatives": tallies.by_source(instances.negatives),
         },
         "training": _training(metrics),
-        "changes": _extremes(changes, tables["queries"]),
+        "changes": changes.extremes(changed, tables, _CHARS),
         "readings": list(_readings(instances.drawn, tables["instances"], tables["synthetic"])),
         "plots": [],
     }
     context.progress("drawing")
-    for name, title, caption, svg in _plots(metrics, similarities, changes, generation, candidates):
+    for name, title, caption, svg in _plots(metrics, similarities, changed, generation, candidates):
         (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
         content["plots"].append({"name": name, "title": title, "caption": caption})
     (folder / "content.json").write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     return Output(rows_in=_queries(scores), rows_out=_queries(scores), folders={"content": folder})
-
-
-def changes_by_query(scores: pa.Table) -> pa.Table:
-    """Rows query_id, base, tuned, measure by query id, for the first measure: the one that the verdict goes by."""
-    measure = scores["measure"][0].as_py() if scores.num_rows else ""
-    own = scores.filter(pc.field("measure") == measure).select(["system", "query_id", "value"])
-    base = own.filter(pc.field("system") == "base").drop_columns("system").rename_columns(["query_id", "base"])
-    tuned = own.filter(pc.field("system") == "tuned").drop_columns("system").rename_columns(["query_id", "tuned"])
-    both = base.join(tuned, "query_id", join_type="inner").sort_by("query_id")
-    return both.append_column("measure", pa.array([measure] * both.num_rows, pa.string()))
 
 
 def _queries(scores: pa.Table) -> int:
@@ -97,26 +86,6 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _extremes(changes: pa.Table, queries: Source) -> dict[str, Any]:
-    """How many queries won and lost, and the few that did so most, with their text."""
-    rows = changes.to_pylist()
-    rows.sort(key=lambda row: (row["tuned"] - row["base"], row["query_id"]))
-    losses = [row for row in rows if row["tuned"] < row["base"]]
-    gains = [row for row in reversed(rows) if row["tuned"] > row["base"]]
-    shown = losses[:_EXTREMES] + gains[:_EXTREMES]
-    found = queries.where("query_id", [row["query_id"] for row in shown], ["query_id", "text"])
-    texts = dict(zip(found["query_id"].to_pylist(), found["text"].to_pylist(), strict=True))
-    shown_rows = [{**row, "text": _shown(texts[row["query_id"]])} for row in shown]
-    return {
-        "measure": rows[0]["measure"] if rows else None,
-        "better": len(gains),
-        "same": len(rows) - len(gains) - len(losses),
-        "worse": len(losses),
-        "losses": [row for row in shown_rows if row["tuned"] < row["base"]],
-        "gains": [row for row in shown_rows if row["tuned"] > row["base"]],
-    }
-
-
 def _readings(drawn: list[tallies.Pair], instances: Source, synthetic: Source) -> Iterator[dict[str, Any]]:
     """The drawn instances in full, each synthetic negative with its attributes and the reasoning before it."""
     rows = instances.where("query_id", [query_id for query_id, _ in drawn]).to_pylist()
@@ -128,33 +97,28 @@ def _readings(drawn: list[tallies.Pair], instances: Source, synthetic: Source) -
         row = by_pair[pair]
         yield {
             "query_id": row["query_id"],
-            "query": _shown(row["query"]),
+            "query": shortened(row["query"], _CHARS),
             "positive_id": row["positive_id"],
-            "positive": _shown(row["positive"]),
+            "positive": shortened(row["positive"], _CHARS),
             "negatives": [
-                {**negative, "text": _shown(negative["text"]), "origin": by_id.get(negative["id"])}
+                {**negative, "text": shortened(negative["text"], _CHARS), "origin": by_id.get(negative["id"])}
                 for negative in row["negatives"]
             ],
         }
 
 
-def _shown(text: str) -> str:
-    """`text` up to the length that somebody reads on a page."""
-    return text if len(text) <= _CHARS else f"{text[:_CHARS]} … [{len(text) - _CHARS:,} more characters]"
-
-
 def _plots(
     metrics: pa.Table,
     similarities: Mapping[str, Mapping[str, np.ndarray]],
-    changes: pa.Table,
+    changed: pa.Table,
     generation: Mapping[str, int],
     candidates: Mapping[str, Mapping[str, int]],
 ) -> Iterator[tuple[str, str, str, str]]:
     """(name, title, caption, svg) of every plot that there are numbers for."""
-    if changes.num_rows:
-        delta = changes["tuned"].to_numpy() - changes["base"].to_numpy()
+    if changed.num_rows:
+        delta = changed["tuned"].to_numpy() - changed["base"].to_numpy()
         caption = "One bar a test query: what it gained or lost by fine-tuning."
-        yield "changes", "Query by query", caption, plots.query_changes(delta, changes["measure"][0].as_py())
+        yield "changes", "Query by query", caption, plots.query_changes(delta, changed["measure"][0].as_py())
     if any(counts.sum() for histograms in similarities.values() for counts in histograms.values()):
         svg = plots.score_distributions(similarities, tallies.EDGES)
         yield "distributions", "Similarity by source of the text", _seen_during(list(similarities)), svg

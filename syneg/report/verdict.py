@@ -32,6 +32,18 @@ def of_run(facts: Mapping[str, Any]) -> Verdict:
     return Verdict(kind, sentence, tuple(_caveats(facts["scores"], differences, measure)))
 
 
+def power(facts: Mapping[str, Any]) -> str | None:
+    """The smallest gain that these queries show, to be read before any difference; None if nothing was measured."""
+    differences, measures = facts.get("differences") or {}, facts.get("measures") or ()
+    if not measures or "detectable" not in differences.get(measures[0], {}):
+        return None
+    queries, gain = int(differences[measures[0]]["queries"]), 100 * differences[measures[0]]["detectable"]
+    return (
+        f"With {queries:,} {_plural(queries, 'query')} and one seed a gain has to be about {_points(gain)} "
+        f"{measures[0]} points to be found four times out of five. A smaller one may be there and not be seen."
+    )
+
+
 def _sentence(measure: str, found: Mapping[str, float]) -> tuple[Literal["better", "worse", "unclear"], str]:
     by = {name: 100 * found[name] for name in ("difference", "low", "high")}
     ends = f"{_probability(found['p'])}, {int(found['queries']):,} {_plural(int(found['queries']), 'query')}, one seed"

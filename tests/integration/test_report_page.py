@@ -1,5 +1,6 @@
 """The page in a real browser: no errors, every plot drawn, and documents that do nothing."""
 
+import base64
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from syneg.mix import review
 from syneg.report import page, publish
 from tests.unit.report import sample
 
@@ -35,6 +37,10 @@ window.addEventListener("load", () => {
     return box.width > 200 && box.height > 50 && marks.length > 2 && plot.querySelectorAll("text").length > 2;
   });
   const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  const choices = [...document.querySelectorAll("#review input[value=reject]")];
+  choices.slice(0, 2).forEach(choice => { choice.checked = true; });
+  URL.createObjectURL = blob => { blob.text().then(text => console.log("saved: " + btoa(text))); return "#saved"; };
+  document.querySelector("#review button").click();
   console.log(`probe: plots ${plots.length}, drawn ${drawn.length}, scripts ${document.scripts.length}, `
     + `images ${document.images.length}, sideways ${wide}, title ${document.title}`);
 });
@@ -64,7 +70,10 @@ def test_loads_without_a_word_on_the_console_and_documents_do_nothing(text: str,
     assert console(answer) == []
     assert "<title>demo · syneg</title>" in answer.stdout
     assert "&lt;script&gt;document.title" in answer.stdout
-    assert not re.search(r"<(script|img)\b", answer.stdout)
+    assert not re.search(r"<img\b", answer.stdout)
+    assert len(re.findall(r"<script\b", answer.stdout)) == 1
+    assert "<button" in answer.stdout
+    assert "<p hidden" not in answer.stdout  # our own script ran under the policy
 
 
 @pytest.mark.parametrize("width", [1200, 500])
@@ -74,5 +83,10 @@ def test_plots_are_drawn_and_escaping_alone_holds(text: str, tmp_path: Path, wid
     path = tmp_path / "probed.html"
     path.write_text(unguarded, encoding="utf-8")
     lines = console(browse(path, tmp_path / "profile", "--dump-dom", f"--window-size={width},900"))
-    assert len(lines) == 1, lines
-    assert "probe: plots 5, drawn 5, scripts 1, images 0, sideways 0, title demo · syneg" in lines[0]
+    assert len(lines) == 2, lines
+    assert "probe: plots 6, drawn 6, scripts 2, images 0, sideways 0, title demo · syneg" in lines[0]
+    saved = base64.b64decode(re.search(r"saved: ([\w+/=]+)", lines[1])[1]).decode()  # type: ignore[index]
+    decisions = tmp_path / "review.jsonl"
+    decisions.write_text(saved, encoding="utf-8")
+    found = review.load(str(decisions))
+    assert list(found.instances.values()) == list(found.negatives.values()) == [False]

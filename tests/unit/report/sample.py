@@ -115,7 +115,22 @@ def inputs() -> Inputs:
         {"query_id": f"test{number}", "text": f"Test query {number} {HOSTILE}", "split": "test"}
         for number in range(TEST_QUERIES)
     ]
+    qrels = [{"query_id": f"test{n}", "passage_id": f"gold{n}", "relevance": 1} for n in range(TEST_QUERIES)]
+    passages = [
+        {"passage_id": f"gold{n}", "title": "Gold", "text": f"Answer {n}. {HOSTILE}"} for n in range(TEST_QUERIES)
+    ]
+    passages.append({"passage_id": "decoy", "title": "", "text": f"Not it. {HOSTILE}"})
+    orders = {"base": ("decoy", "gold"), "tuned": ("gold", "decoy")}
+    runs = [
+        {"system": system, "query_id": f"test{n}", "passage_id": f"{name}{n}" if name == "gold" else name} | place
+        for system, order in orders.items()
+        for n in range(TEST_QUERIES)
+        for name, place in zip(order, ({"rank": 0, "score": 0.9}, {"rank": 1, "score": 0.8}), strict=True)
+    ]
     rows = {
+        "passages": passages,
+        "qrels": qrels,
+        "runs": runs,
         "queries": queries,
         "synthetic": synthetic,
         "candidates": candidates,
@@ -134,13 +149,14 @@ def content(scratch: Path, given: Inputs | None = None) -> Path:
 EVALUATED: dict[str, Any] = {
     "measures": ["nDCG@10", "MAP"],
     "queries": 200,
+    "leaks": {"test_positive": {"dense": 3}},
     "scores": {
         "base": {"nDCG@10": 0.649, "MAP": 0.601},
         "tuned": {"nDCG@10": 0.680, "MAP": 0.622},
         "bm25": {"nDCG@10": 0.543, "MAP": 0.51},
     },
     "differences": {
-        "nDCG@10": {"difference": 0.031, "low": 0.012, "high": 0.05, "p": 0.002, "queries": 200},
+        "nDCG@10": {"difference": 0.031, "low": 0.012, "high": 0.05, "p": 0.002, "queries": 200, "detectable": 0.027},
         "MAP": {"difference": 0.021, "low": -0.004, "high": 0.046, "p": 0.09, "queries": 200},
     },
 }
@@ -174,6 +190,7 @@ def summary(evaluated: dict[str, Any] = EVALUATED) -> RunSummary:
             rows_out=rows_out,
             rejected=rejected,
             reused=name == "corpus",
+            finished=f"2026-11-01T10:0{place}:30+00:00",
             facts=facts,
         )
         for place, (name, seconds, rows_in, rows_out, rejected, facts) in enumerate(rows)

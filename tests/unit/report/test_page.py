@@ -51,7 +51,8 @@ def outline(tmp_path_factory: pytest.TempPathFactory) -> Outline:
 
 
 def test_text_from_documents_is_text(outline: Outline) -> None:
-    assert outline.count("script") == outline.count("img") == outline.count("iframe") == 0
+    assert outline.count("script") == 1
+    assert outline.count("img") == outline.count("iframe") == 0
     assert not [name for _, attributes in outline.elements for name in attributes if name.startswith("on")]
     assert sample.HOSTILE in outline.text
     assert "</pre><script>1</script>" in outline.text  # from the config
@@ -72,10 +73,28 @@ def test_nothing_is_loaded_from_outside(outline: Outline) -> None:
 
 def test_says_what_happened(outline: Outline) -> None:
     assert "Tuned is better than base by 3.1 nDCG@10 points" in outline.text
-    assert outline.count("svg") == 5
-    assert outline.count("details") == 21  # 20 instances and the config
+    assert outline.count("svg") == 6
+    assert outline.count("details") == 33  # 20 instances, 10 queries, the notes of 2 stages and the config
     for words in ("0.680", "too short", "embed tuned", "2 min 11 s", "+1.2 to +5.0", "In 10 a retrieved one stands"):
         assert words in outline.text
+
+
+def test_power_leaks_and_notes_are_on_the_page(outline: Outline) -> None:
+    assert outline.text.index("about 2.7 nDCG@10 points to be found") < outline.text.index("Tuned is better than base")
+    assert "Was the test seen in training?" in outline.text
+    assert "test positive" in outline.text
+    assert "output tokens per second" in outline.text
+
+
+def test_what_each_model_put_first_stands_beside_what_is_relevant(outline: Outline) -> None:
+    assert "rank 2 → 1" in outline.text
+    assert "first by base decoy" in " ".join(outline.text.split())
+
+
+def test_the_policy_knows_the_one_script_by_its_hash(outline: Outline) -> None:
+    policy = next(found for tag, found in outline.elements if found.get("http-equiv") == "Content-Security-Policy")
+    assert "script-src 'sha256-" in (policy["content"] or "")
+    assert "unsafe-inline" not in (policy["content"] or "").partition("script-src")[2].partition(";")[0]
 
 
 def test_ids_stand_once(outline: Outline) -> None:
@@ -89,7 +108,7 @@ def test_a_run_without_rows_has_a_page(tmp_path: Path) -> None:
     summary = sample.summary({"measures": ["nDCG@10"], "queries": 0, "scores": {}, "differences": {}})
     found = Outline(page.render(publish.publish(summary, content), content))
     assert "Nothing was measured" in found.text
-    assert found.count("svg") == 0
+    assert found.count("svg") == 1  # when the stages ran
 
 
 def test_intervals_share_one_axis() -> None:
