@@ -71,8 +71,14 @@ _ONE_ROUND = (
     Stage(
         "train",
         "syneg.train.stage:run",
-        version=1,
-        reads={"instances": "mix.instances"},
+        version=2,
+        # Corpus and base vectors are for looking at the dev split while training.
+        reads=_CORPUS
+        | {
+            "instances": "mix.instances",
+            "passage_vectors": "embed.passage_vectors",
+            "query_vectors": "embed.query_vectors",
+        },
         writes=("metrics", "similarities"),
         folders=("model",),
         sections=("encoder", "train"),

@@ -1,10 +1,12 @@
 """What is the same for mining, training and evaluation: prefixes, lengths and the model's folder. Imports no torch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from syneg.settings.encoder import EncoderConfig
 from syneg.store import models
+
+if TYPE_CHECKING:  # a bare GPU machine measures training without the config's library
+    from syneg.settings.encoder import EncoderConfig
 
 Kind = Literal["query", "passage"]
 
@@ -19,7 +21,7 @@ class Recipe:
     passage_max_length: int
 
     @classmethod
-    def of(cls, config: EncoderConfig) -> "Recipe":
+    def of(cls, config: "EncoderConfig") -> "Recipe":
         return cls(config.query_prompt, config.passage_prompt, config.query_max_length, config.passage_max_length)
 
     def prompt(self, kind: Kind) -> str:
@@ -29,6 +31,6 @@ class Recipe:
         return self.query_max_length if kind == "query" else self.passage_max_length
 
 
-def base_model(config: EncoderConfig) -> str:
+def base_model(config: "EncoderConfig") -> str:
     """The address of the model that nothing was trained into. Raises BadInput if it is not there."""
     return models.check(config.model, "encoder.model")

@@ -1,6 +1,8 @@
 """Where stages run and how wide."""
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic import model_validator as _check
 
 from syneg.settings.section import Section
@@ -46,6 +48,19 @@ class EstimateConfig(Section):
     rows_per_second: PositiveFloat = 20_000.0  # read, checked and written by everything else
 
 
+class TrainResources(WorkerResources):
+    """Workers between `min_workers` and `max_workers`, as many as there is room for; all of them where the two agree.
+
+    What is at stake at any moment are the steps since the last checkpoint, whatever dies.
+    """
+
+    checkpoint_seconds: PositiveFloat = 300.0
+    checkpoint_steps: PositiveInt | None = None  # beside the seconds
+    max_failures: NonNegativeInt = 3  # of workers, before the job fails; nodes that are taken away do not count
+    trackers: Annotated[tuple[Literal["tensorboard", "mlflow", "wandb"], ...], Field(strict=False)] = ()
+    tensorboard_folder: str = "tensorboard"
+
+
 class ResourcesConfig(Section):
     """Where and how wide; never which rows. Used for a local Ray unless the job joins a cluster by its address."""
 
@@ -57,6 +72,6 @@ class ResourcesConfig(Section):
     vllm_kv_cache_gib: PositiveInt = 2  # on a CPU
     encode: WorkerResources = WorkerResources(batch_rows=256)
     mine: WorkerResources = WorkerResources()
-    train: WorkerResources = WorkerResources()
+    train: TrainResources = TrainResources()
     mix: WorkerResources = WorkerResources()
     estimate: EstimateConfig = EstimateConfig()

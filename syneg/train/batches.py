@@ -2,13 +2,12 @@
 
 import hashlib
 import math
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from functools import lru_cache
+from typing import TypedDict
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -22,13 +21,16 @@ class Negative(TypedDict):
 
 
 class Instance(TypedDict):
-    """A row of the instances table, as far as training reads it."""
+    """A row of the instances table, as far as training reads it, with the keys of its texts."""
 
     query_id: str
     query: str
     positive_id: str
     positive: str
     negatives: list[Negative]
+    query_key: int
+    positive_key: int
+    negative_keys: list[int]
 
 
 @dataclass(frozen=True)
@@ -53,36 +55,19 @@ class Order:
         at the end, with fewer in-batch negatives and a noisier gradient, all batches give up a little.
         """
         epoch, place = divmod(step, self.steps_per_epoch)
-        permutation = np.random.default_rng([self.seed, epoch]).permutation(self.instances)
-        return np.array_split(permutation, self.steps_per_epoch)[place]
+        size, larger = divmod(self.instances, self.steps_per_epoch)  # the first `larger` batches have one more
+        start = place * size + min(place, larger)
+        return _permutation(self.instances, self.seed, epoch)[start : start + size + (place < larger)]
+
+
+@lru_cache(maxsize=2)
+def _permutation(instances: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(instances)
 
 
 def shares(rows: np.ndarray, workers: int) -> list[np.ndarray]:
     """A step's rows by worker, in order; sizes differ by at most one, the first is the largest."""
     return np.array_split(rows, workers)
-
-
-class Instances:
-    """Random access to the rows of an Arrow table, which stays where it is (in Ray's shared memory)."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self._blocks = table.select(list(Instance.__annotations__)).to_batches()
-        self._ends = np.cumsum([block.num_rows for block in self._blocks], dtype=np.int64)
-        counts = [block["negatives"].value_lengths().to_numpy() for block in self._blocks if block.num_rows]
-        self.widest = 1 + max((int(negatives.max()) for negatives in counts), default=0)
-        """The largest number of passages of one instance, the positive included."""
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    def rows(self, numbers: np.ndarray) -> list[Instance]:
-        blocks = np.searchsorted(self._ends, numbers, side="right")
-        return [self._row(int(block), int(number)) for block, number in zip(blocks, numbers, strict=True)]
-
-    def _row(self, block: int, number: int) -> Instance:
-        start = int(self._ends[block - 1]) if block else 0
-        row: Any = self._blocks[block].slice(number - start, 1).to_pylist()[0]
-        return row
 
 
 @dataclass(frozen=True)
@@ -95,6 +80,8 @@ class Batch:
     passage_ids: list[str]
     sources: list[str]  # of each passage: "positive", "synthetic" or a sampler's name
     candidates_QK: Tensor  # int64 rows of `passages`: the positive, the negatives, then -1 where there are fewer than K
+    query_keys: np.ndarray  # int64 [Q], see `text_key`
+    passage_keys: np.ndarray  # int64 [P]
 
 
 def collate(instances: Sequence[Instance]) -> Batch:
@@ -103,6 +90,7 @@ def collate(instances: Sequence[Instance]) -> Batch:
     width = 1 + max(len(instance["negatives"]) for instance in instances)
     passages = [instance["positive"] for instance in instances]
     passage_ids = [instance["positive_id"] for instance in instances]
+    passage_keys = [instance["positive_key"] for instance in instances]
     sources = ["positive"] * count
     candidates_QK = torch.full((count, width), -1)
     for row, instance in enumerate(instances):
@@ -111,40 +99,53 @@ def collate(instances: Sequence[Instance]) -> Batch:
         candidates_QK[row, 1 : 1 + len(negatives)] = torch.arange(len(passages), len(passages) + len(negatives))
         passages += [negative["text"] for negative in negatives]
         passage_ids += [negative["id"] for negative in negatives]
+        passage_keys += instance["negative_keys"]
         sources += [negative["source"] for negative in negatives]
     return Batch(
-        instances, [instance["query"] for instance in instances], passages, passage_ids, sources, candidates_QK
+        instances,
+        [instance["query"] for instance in instances],
+        passages,
+        passage_ids,
+        sources,
+        candidates_QK,
+        np.array([instance["query_key"] for instance in instances], np.int64),
+        np.array(passage_keys, np.int64),
     )
 
 
-def text_key(text: str) -> bytes:
-    """Equal for texts that are the same after normalisation."""
-    return hashlib.blake2b(normalized(text).encode("utf-8", "replace"), digest_size=12).digest()
+def text_key(text: str) -> int:
+    """64 bits, equal for texts that are the same after normalisation. Two others that meet cost one negative."""
+    digest = hashlib.blake2b(normalized(text).encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
 
 
-def known_positives(table: pa.Table) -> Mapping[bytes, Collection[bytes]]:
-    """The text keys of all positives, by the text key of their query."""
-    positives: dict[bytes, set[bytes]] = defaultdict(set)
-    for block in table.select(["query", "positive"]).to_batches():
-        for query, positive in zip(block["query"].to_pylist(), block["positive"].to_pylist(), strict=True):
-            positives[text_key(query)].add(text_key(positive))
-    return positives
+@dataclass(frozen=True)
+class KnownPositives:
+    """Which passages answer which query, by the keys of their texts: pairs in the order of queries."""
+
+    queries: np.ndarray  # int64 [N], sorted
+    positives: np.ndarray  # int64 [N]
+
+    @classmethod
+    def of(cls, queries: np.ndarray, positives: np.ndarray) -> "KnownPositives":
+        order = np.argsort(queries, kind="stable")
+        return cls(queries[order], positives[order])
+
+    def among(self, query_keys: np.ndarray, passage_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs (i, j) such that passage j has the text of a positive of query i. A pair may come twice.
+
+        With in-batch negatives these are the false ones, apart from each instance's own positive.
+        """
+        asked, known = _matches(query_keys, self.queries)
+        order = np.argsort(passage_keys, kind="stable")
+        pair, found = _matches(self.positives[known], passage_keys[order])
+        return asked[pair], order[found]
 
 
-def allowed_in_batch(
-    batch: Batch, passages: Sequence[str], first: int, positives: Mapping[bytes, Collection[bytes]]
-) -> Tensor:
-    """Which of the P `passages` of all instances may stand against each of the batch's queries: bool [Q, P].
-
-    The batch's own passages begin at row `first`. A passage with the text of one of the query's positives is a false
-    negative and is left out, unless it is that instance's positive itself.
-    """
-    places: dict[bytes, list[int]] = defaultdict(list)
-    for place, passage in enumerate(passages):
-        places[text_key(passage)].append(place)
-    allowed_QP = torch.ones(len(batch.queries), len(passages), dtype=torch.bool)
-    for row, query in enumerate(batch.queries):
-        for positive in positives[text_key(query)]:
-            allowed_QP[row, places.get(positive, [])] = False
-        allowed_QP[row, first + row] = True
-    return allowed_QP
+def _matches(wanted: np.ndarray, ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs (i, j) with wanted[i] == ordered[j], where `ordered` is sorted."""
+    first = np.searchsorted(ordered, wanted, side="left")
+    counts = np.searchsorted(ordered, wanted, side="right") - first
+    row = np.repeat(np.arange(len(wanted)), counts)
+    within = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return row, first[row] + within

@@ -1,51 +1,119 @@
-"""What training leaves behind: a folder that sentence-transformers loads."""
+"""Checkpoints in the middle of training: enough to go on as if nothing had happened, on any number of workers.
 
-import tempfile
-from pathlib import Path
-
-import ray.train
-from ray.train import Checkpoint
-
-from syneg.encoder.encoder import Encoder
-from syneg.settings.encoder import EncoderConfig
-from syneg.settings.train import TrainConfig
-from syneg.train.job import MODEL
-
-_CARD = """---
-library_name: sentence-transformers
-pipeline_tag: sentence-similarity
-tags: [sentence-transformers, dense-retrieval, hard-negatives, syneg]
----
-# A dense retriever fine-tuned with hard negatives
-
-Trained by [syneg](https://arxiv.org/abs/2412.17250) from `{base}`, with InfoNCE over {instances} instances of a query,
-its positive and hard negatives. How well it retrieves is not said here: see the report of the run.
-
-```python
-from sentence_transformers import SentenceTransformer
-
-model = SentenceTransformer("path/to/this/folder")
-scores = model.similarity(model.encode_query(["a query"]), model.encode_document(["a passage"]))
-```
-
-| setting | value |
-|---|---|
-{settings}
+A checkpoint is a sealed folder (`store.folders`) with the weights that learn and Adam's moments by the name of the
+weight, in safetensors, and `state.json`. Random numbers and the order of the data follow from the step. What training
+recorded since the checkpoint before lies in folders of its own, which stay when old checkpoints go.
 """
 
+import json
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-def report_model(encoder: Encoder, config: EncoderConfig, train: TrainConfig, instances: int, rank: int) -> None:
-    """Hands the model to Ray Train, which copies it to the run's storage. Every worker calls this; rank 0 saves.
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-    ZeRO up to stage 2 leaves whole weights on every rank.
-    """
-    if rank != 0:
-        ray.train.report({})
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / MODEL
-        encoder.save(model)
-        settings = config.model_dump() | train.model_dump()
-        rows = "\n".join(f"| {name} | `{value!r}` |" for name, value in settings.items())
-        (model / "README.md").write_text(_CARD.format(base=config.model, instances=instances, settings=rows), "utf-8")
-        ray.train.report({}, checkpoint=Checkpoint.from_directory(folder))
+from syneg import schemas
+from syneg.store import files, folders
+
+_KEPT = 2  # checkpoints; the one before the newest is there should the newest turn out to be damaged
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training has come."""
+
+    step: int = 0  # the one that comes next, counted from 0
+    base: float | None = None  # nDCG@10 on dev of the model that training began with
+    best: float | None = None  # of the best weights so far
+    best_step: int | None = None
+    looks_since: int = 0  # looks at dev since then
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    progress: Progress
+    weights: Mapping[str, Tensor]
+    moments: Mapping[str, Tensor]
+    best: Mapping[str, Tensor] | None
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Those of one training, below `place`."""
+
+    place: str
+
+    def save(self, checkpoint: Checkpoint, recorded: Mapping[str, pa.Table], since: int) -> None:
+        """Puts what was recorded in the steps from `since` on, then the checkpoint; older ones are removed after it."""
+        step = checkpoint.progress.step
+        with tempfile.TemporaryDirectory() as folder:
+            for name, rows in recorded.items():
+                pq.write_table(rows, Path(folder) / f"{name}.parquet", compression="zstd")
+            self._put(Path(folder), self._records, f"{since:08d}-{step:08d}")
+        with tempfile.TemporaryDirectory() as folder:
+            save_file(dict(checkpoint.weights), Path(folder) / "weights.safetensors")
+            save_file(dict(checkpoint.moments), Path(folder) / "moments.safetensors")
+            if checkpoint.best is not None:
+                save_file(dict(checkpoint.best), Path(folder) / "best.safetensors")
+            (Path(folder) / "state.json").write_text(json.dumps(asdict(checkpoint.progress)), "utf-8")
+            self._put(Path(folder), self._steps, f"step-{step:08d}")
+        for old in folders.whole(self._steps)[_KEPT:]:
+            folders.remove(old)
+
+    def newest(self) -> str | None:
+        """The address of the newest whole checkpoint, if there is one."""
+        return next(iter(folders.whole(self._steps)), None)
+
+    def load(self, address: str) -> Checkpoint:
+        """Raises StoreError if a file is damaged."""
+        with tempfile.TemporaryDirectory() as folder:
+            folders.fetch(address, Path(folder))
+            best = Path(folder) / "best.safetensors"
+            return Checkpoint(
+                Progress(**json.loads((Path(folder) / "state.json").read_text("utf-8"))),
+                load_file(Path(folder) / "weights.safetensors"),
+                load_file(Path(folder) / "moments.safetensors"),
+                load_file(best) if best.exists() else None,
+            )
+
+    def recorded(self, until: int) -> dict[str, pa.Table]:
+        """What was recorded in the steps before `until`, put together from the pieces that reach from 0 to there."""
+        pieces = {}
+        for address in folders.whole(self._records):
+            first, last, _ = address.rsplit("/", 1)[-1].split("-")
+            pieces[int(last)] = (int(first), address)
+        found: dict[str, list[pa.Table]] = {
+            name: [getattr(schemas, name.upper()).empty_table()] for name in ("metrics", "similarities")
+        }
+        addresses = []
+        while until in pieces:
+            until, address = pieces[until]
+            addresses.append(address)
+        for address in reversed(addresses):
+            with tempfile.TemporaryDirectory() as folder:
+                folders.fetch(address, Path(folder))
+                for name, tables in found.items():
+                    tables.append(pq.read_table(Path(folder) / f"{name}.parquet", memory_map=False))
+        return {name: pa.concat_tables(tables) for name, tables in found.items()}
+
+    @property
+    def _steps(self) -> str:
+        return files.join(self.place, "steps")
+
+    @property
+    def _records(self) -> str:
+        return files.join(self.place, "records")
+
+    def _put(self, source: Path, below: str, name: str) -> None:
+        put_whole(source, files.join(below, f"{name}-{uuid.uuid4().hex[:8]}"))
+
+
+def put_whole(source: Path, address: str) -> str:
+    """Copies the folder `source` to `address` in the store, where it is there as a whole or not at all."""
+    folders.seal(address, folders.put(source, address))
+    return address

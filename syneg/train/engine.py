@@ -1,7 +1,7 @@
 """DeepSpeed: gradients averaged over the workers, optimiser state shared out by ZeRO. The one module that knows it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ from torch import Tensor
 
 from syneg.encoder.encoder import Encoder, Features
 from syneg.settings.train import TrainConfig
+from syneg.train.trainable import InPrecision, learning
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, one of each for every weight
 
 
 def settings(train: TrainConfig) -> dict[str, Any]:
@@ -20,20 +23,9 @@ def settings(train: TrainConfig) -> dict[str, Any]:
         "gradient_accumulation_steps": 1,
         "gradient_clipping": train.gradient_clipping,
         "zero_optimization": {"stage": train.zero_stage},
-        "bf16": {"enabled": train.dtype == "bfloat16"},
         "zero_allow_untested_optimizer": True,  # torch's own optimisers, which ZeRO merely wraps
         "steps_per_print": 2**31,
     }
-
-
-def adamw(encoder: Encoder, train: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW; biases and layer norms, the vectors among the parameters, do not decay."""
-    weights = [weight for weight in encoder.parameters() if weight.requires_grad]
-    groups = [
-        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": train.weight_decay},
-        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=train.learning_rate)
 
 
 @dataclass(frozen=True)
@@ -44,6 +36,7 @@ class Engine:
     """
 
     engine: Any
+    encoder: Encoder
 
     @classmethod
     def start(cls, encoder: Encoder, optimizer: torch.optim.Optimizer, train: TrainConfig) -> "Engine":
@@ -58,8 +51,9 @@ class Engine:
             # Else it looks for a compiler and builds a C++ all-reduce through shared memory, for a minute or more.
             deepspeed.ops.__dict__["__compatible_ops__"] = {}
         deepspeed.init_distributed(dist_backend="gloo" if on_cpu else "nccl")
-        engine, *_ = deepspeed.initialize(model=encoder, optimizer=optimizer, config=settings(train))
-        return cls(engine)
+        model = InPrecision(encoder, train.dtype)
+        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings(train))
+        return cls(engine, encoder)
 
     def encode(self, features: Features) -> Tensor:
         return self.engine(features)
@@ -74,14 +68,61 @@ class Engine:
     def step(self, learning_rate: float) -> float:
         """Clips, updates the weights, clears the gradients. Returns the gradients' norm before clipping."""
         for group in self.engine.optimizer.param_groups:
-            group["lr"] = learning_rate
-        own_norm = self._norm() if self.engine.zero_optimization_stage() == 0 else None
+            group["lr"] = learning_rate * group.get("scale", 1.0)
+        own_norm = self._norm() if self._without_zero else None
         self.engine.step()
         return float(self.engine.get_global_grad_norm() if own_norm is None else own_norm)
 
+    def moments(self) -> Iterator[tuple[str, Tensor]]:
+        """Adam's state after a step, as "exp_avg/WEIGHT" and float32 tensors on the CPU in the shape of the weight.
+
+        Gathered from all ranks, one tensor at a time: every rank must go through all of them. What comes out does not
+        depend on the number of ranks or the stage of ZeRO.
+        """
+        from deepspeed.utils import safe_get_full_optimizer_state
+
+        for name, weight in learning(self.encoder).items():
+            for key in _MOMENTS:
+                if self._without_zero:
+                    state = self.engine.optimizer.state[weight]
+                    moment = state.get(key, torch.zeros_like(weight))  # a weight that no loss reaches has none
+                else:
+                    moment = safe_get_full_optimizer_state(weight, key)
+                yield f"{key}/{name}", moment.detach().float().cpu()
+
+    def restore_moments(self, moments: Mapping[str, Tensor], steps: int) -> None:
+        """Puts back what `moments` gave after `steps` steps. The weights must be in the encoder already at `start`."""
+        from deepspeed.utils import safe_set_full_optimizer_state
+
+        optimizer = self.engine.basic_optimizer
+        self._make_state(optimizer)
+        for name, weight in learning(self.encoder).items():
+            for key in _MOMENTS:
+                moment = moments[f"{key}/{name}"].to(weight.device)
+                if self._without_zero:
+                    optimizer.state[weight][key].copy_(moment)
+                else:
+                    safe_set_full_optimizer_state(weight, moment, key)
+        for state in optimizer.state.values():
+            state["step"].fill_(steps)
+
+    def _make_state(self, optimizer: torch.optim.Optimizer) -> None:
+        """There is no state before the first step: one without gradients at rate 0 makes it and changes nothing."""
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+            for weight in group["params"]:
+                weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+        for group in optimizer.param_groups:
+            for weight in group["params"]:
+                weight.grad = None
+        if not self._without_zero:
+            self.engine.optimizer._lazy_init_hp_params_optimizer_state()
+
+    @property
+    def _without_zero(self) -> bool:
+        return self.engine.zero_optimization_stage() == 0
+
     def _norm(self) -> Tensor:
         """Without ZeRO DeepSpeed clips by the norm but does not keep it."""
-        return torch.nn.utils.get_total_norm(list(self._gradients()))
-
-    def _gradients(self) -> Iterator[Tensor]:
-        return (weight.grad for weight in self.engine.module.parameters() if weight.grad is not None)
+        return torch.nn.utils.get_total_norm([w.grad for w in self.engine.module.parameters() if w.grad is not None])

@@ -1,11 +1,12 @@
 """Batches larger than memory with the gradient of the whole batch (gradient caching, Gao et al., arXiv 2101.06983).
 
-1. Every chunk is encoded without a graph; the random state before each is kept.
+1. Every chunk is encoded without a graph; the random state before each is kept. The last chunks, as many as one chunk
+   may be large, are encoded with a graph, which is what the third step would build for them anyway.
 2. The loss over all vectors gives the gradient of each vector.
-3. Every chunk is encoded again from the same random state, so that dropout drops the same, and the vectors' gradients
-   are carried on into the weights.
+3. The vectors' gradients are carried on into the weights: through the graph that is there, then through every other
+   chunk, encoded again from the same random state, so that dropout drops the same.
 
-Peak memory is that of one chunk and of the vectors. The price is a second forward pass.
+Peak memory is that of one chunk and of the vectors. The price is a second forward pass of all chunks but the last.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 
 from syneg.encoder.encoder import Features
 
-Loss = Callable[[Tensor], Tensor]  # all vectors [T, D], in the order of the chunks, to a scalar
+# All vectors [T, D], in the order of the chunks and without a graph, to the gradient of each.
+Gradients = Callable[[Tensor], Tensor]
 
 
 class Trainee(Protocol):
@@ -52,31 +54,40 @@ class PlainTrainee:
         loss.backward()
 
 
-def backward_whole(trainee: Trainee, chunks: Sequence[Features], loss: Loss, last: bool) -> None:
-    """The plain way: all chunks in one graph. For what fits in memory at once."""
-    trainee.backward(loss(torch.cat([trainee.encode(chunk) for chunk in chunks])), last)
+def backward_cached(
+    trainee: Trainee, chunks: Sequence[Features], kept: int, gradients: Gradients, calls: int, last: bool = True
+) -> None:
+    """Adds to the weights what `gradients` gives to the vectors of all `chunks`.
 
-
-def backward_cached(trainee: Trainee, chunks: Sequence[Features], loss: Loss, calls: int) -> None:
-    """Adds the gradients of `loss` over the vectors of all `chunks`, encoding one chunk at a time.
-
-    `calls` is how often `backward` is called, at least once a chunk. Under ZeRO 2 every call is a collective one, so
-    all ranks must make the same number: who has fewer chunks adds calls that change nothing.
+    Args:
+        trainee: encodes the chunks and gathers the gradients.
+        chunks: at least one.
+        kept: how many of the last chunks keep the graph of the first pass, at least 1; all: no second pass.
+        gradients: is called once.
+        calls: how often `backward` is called, at least 1 + len(chunks) - kept. Under ZeRO 2 every call is a collective
+            one, so all ranks must make the same number: who has fewer chunks adds calls that change nothing.
+        last: whether the step ends with these calls.
     """
+    again = len(chunks) - kept
     states, vectors = [], []
     with torch.no_grad():
-        for chunk in chunks:
+        for chunk in chunks[:again]:
             states.append(_RandomState())
             vectors.append(trainee.encode_without_graph(chunk))
-    vectors_TD = torch.cat(vectors).requires_grad_()
-    (gradients_TD,) = torch.autograd.grad(loss(vectors_TD), vectors_TD)
-    gradients = gradients_TD.split([len(chunk_ND) for chunk_ND in vectors])
+    tail_ND = torch.cat([trainee.encode(chunk) for chunk in chunks[again:]])
     after = _RandomState()
-    for call in range(calls):
-        row = min(call, len(chunks) - 1)
-        gradient_ND = gradients[row] if call < len(chunks) else torch.zeros_like(gradients[row])
-        states[row].restore()
-        trainee.backward((trainee.encode(chunks[row]) * gradient_ND).sum(), last=call == calls - 1)
+    vectors_TD = torch.cat([*vectors, tail_ND.detach()])
+    parts = gradients(vectors_TD).to(vectors_TD.dtype).split([*map(len, vectors), len(tail_ND)])
+    trainee.backward((tail_ND * parts[-1]).sum(), last and calls == 1)
+    del tail_ND  # and with it the graph
+    for call in range(1, calls):
+        row = min(call, again) - 1  # -1: there is nothing to encode again, so the last chunk stands in
+        idle = call > again
+        if row >= 0:
+            states[row].restore()
+        vectors_ND = trainee.encode(chunks[row])
+        gradient_ND = torch.zeros_like(vectors_ND) if idle else parts[row]
+        trainee.backward((vectors_ND * gradient_ND).sum(), last and call == calls - 1)
     after.restore()
 
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from syneg.settings.encoder import EncoderConfig
+from syneg.settings.resources import TrainResources
 from syneg.settings.train import TrainConfig
-
-MODEL = "model"  # the folder inside the last checkpoint
 
 
 @dataclass(frozen=True)
@@ -16,6 +15,10 @@ class Job:
     folder: str  # address of the model to start from
     encoder: EncoderConfig
     train: TrainConfig
-    instances: Any  # ObjectRef of an Arrow table
+    pool: TrainResources
+    attempt: str  # the folder in the store for what an attempt leaves
+    data: Path  # the instances and, where it is looked at, the dev split, on the driver's disk
+    stored_data: str | None  # the same in the store, for other nodes; None: there are none
+    sources: tuple[str, ...]  # that negatives come from
     journal: Any  # handle of the actor that is a `Journal`
     threads: int

@@ -1,4 +1,4 @@
-"""InfoNCE as pure tensor functions: Q queries, P passages, K candidates of one query, D dimensions.
+"""Losses as pure tensor functions: Q queries, P passages, K candidates of one query, D dimensions.
 
     L = -log( exp(s(q, d+) / t) / sum over d in C(q) of exp(s(q, d) / t) )       (arXiv 2412.17250, phase 3)
 
@@ -8,6 +8,7 @@ the instance's own passages (the paper), or those of the whole batch as well (in
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 
 def own_scores(queries_QD: Tensor, passages_PD: Tensor, candidates_QK: Tensor) -> Tensor:
@@ -27,3 +28,14 @@ def info_nce(scores_QC: Tensor, positive_Q: Tensor, allowed_QC: Tensor, temperat
     logits_QC = (scores_QC / temperature).masked_fill(~allowed_QC, -torch.inf)
     positive_Q1 = logits_QC.gather(1, positive_Q.unsqueeze(1))
     return logits_QC.logsumexp(dim=1) - positive_Q1.squeeze(1)
+
+
+def above_positive(scores_QC: Tensor, positive_Q: Tensor, margin: float) -> Tensor:
+    """Which candidates [Q, C] score above the query's positive by more than `margin`: likely answers themselves."""
+    return scores_QC.detach() > scores_QC.detach().gather(1, positive_Q.unsqueeze(1)) + margin
+
+
+def truncated(vectors_ND: Tensor, dimensions: int) -> Tensor:
+    """The first `dimensions` of each vector, at unit length again [N, dimensions] (Matryoshka, 2205.13147)."""
+    whole = dimensions == vectors_ND.shape[1]
+    return vectors_ND if whole else normalize(vectors_ND[:, :dimensions], dim=1)

@@ -3,60 +3,74 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import ray
-from ray.train import RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
+from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
 from syneg.encoder.recipe import base_model
 from syneg.errors import StageFailed, SynegError
 from syneg.placement import node_group, threads
 from syneg.settings.encoder import EncoderConfig
-from syneg.settings.resources import WorkerResources
+from syneg.settings.resources import TrainResources
 from syneg.settings.train import TrainConfig
 from syneg.stage import Context, Inputs, Output
-from syneg.train.job import MODEL, Job
+from syneg.train import data
+from syneg.train.job import Job
 from syneg.train.journal import Journal
+from syneg.train.trackers import Tracker, trackers
 
 
 def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: TrainConfig) -> Output:
     """Folder `model`, a row of `metrics` for each step, and `similarities` seen in the first and the last epoch.
 
+    Starts from the folder `model` where the stage reads one, from the config's otherwise; and from the newest
+    checkpoint where an earlier attempt left one.
+
     Raises:
-        StageFailed: there is nothing to train on, a loss is not a finite number, or a worker died.
+        BadInput: the model, the dev split or a tracker cannot serve what the config asks for.
+        StageFailed: there is nothing to train on, a loss is not a finite number, or workers died too often.
     """
-    instances = _accepted(inputs.tables["instances"].table())
-    if not instances.num_rows:
-        raise StageFailed("There is no instance to train on: the mix rejected all. See its counts of rejected rows.")
     pool = context.resources.train
+    watching = trackers(pool)
+    brought = data.bring(inputs, context, train)
+    if not brought.instances.rows:
+        raise StageFailed("There is no instance to train on: the mix rejected all. See its counts of rejected rows.")
     journal: Any = ray.remote(Journal).options(num_cpus=0).remote()
     job = Job(
-        inputs.folders.get("model") or base_model(encoder), encoder, train, ray.put(instances), journal, threads(pool)
+        folder=inputs.folders.get("model") or base_model(encoder),
+        encoder=encoder,
+        train=train,
+        pool=pool,
+        attempt=brought.attempt,
+        data=brought.folder,
+        stored_data=brought.stored,
+        sources=brought.instances.sources,
+        journal=journal,
+        threads=threads(pool),
     )
     trainer = TorchTrainer(
         _work,
         train_loop_config={"job": job},
         scaling_config=_scaling(pool),
-        run_config=RunConfig(name="train", storage_path=str(context.scratch)),
+        run_config=RunConfig(
+            name="train",
+            storage_path=str(context.scratch / "ray"),  # for Ray's own notes; checkpoints go to the store
+            failure_config=FailureConfig(max_failures=pool.max_failures),
+        ),
     )
-    with _shown(journal, context.progress):
-        result = _fit(trainer)
-    facts = {"gradient_clipping": train.gradient_clipping, **(result.return_value or {})}
+    with _shown(journal, context.progress, watching):
+        found = _fit(trainer, journal)
+    model = data.fetch_model(found.pop("model"), context.scratch)
+    facts = {"gradient_clipping": train.gradient_clipping, **found}
     return Output(
-        rows_in=instances.num_rows,
-        rows_out=instances.num_rows,  # an epoch leaves none out
+        rows_in=brought.instances.rows,
+        rows_out=brought.instances.rows,  # an epoch leaves none out
         tables=ray.get(journal.tables.remote()),
-        folders={"model": Path(result.checkpoint.path) / MODEL},
+        folders={"model": model},
         facts=lambda: facts,
     )
-
-
-def _accepted(instances: pa.Table) -> pa.Table:
-    return instances.filter(pc.field("reject_reason").is_null())
 
 
 def _work(config: dict[str, Any]) -> dict[str, Any]:
@@ -66,20 +80,21 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
     return train(config["job"])
 
 
-def _scaling(pool: WorkerResources) -> ScalingConfig:
+def _scaling(pool: TrainResources) -> ScalingConfig:
     resources = {"CPU": pool.cpus, **({"GPU": pool.gpus} if pool.gpus else {}), **node_group(pool)}
+    elastic = pool.min_workers < pool.max_workers
     return ScalingConfig(
-        num_workers=pool.max_workers,
+        num_workers=(pool.min_workers, pool.max_workers) if elastic else pool.max_workers,
         use_gpu=pool.gpus > 0,
         resources_per_worker=resources,
         accelerator_type=pool.accelerator_type,
     )
 
 
-def _fit(trainer: TorchTrainer) -> Any:
-    """The trainer's result; of a failure the cause, where it is one that syneg explains."""
+def _fit(trainer: TorchTrainer, journal: Any) -> dict[str, Any]:
+    """What the first worker found; of a failure the cause, where it is one that syneg explains."""
     try:
-        return trainer.fit()
+        result = trainer.fit()
     except WorkerGroupError as error:
         for failure in error.worker_failures.values():
             cause = getattr(failure, "cause", failure)
@@ -88,16 +103,29 @@ def _fit(trainer: TorchTrainer) -> Any:
         raise StageFailed(f"Training failed: {error}") from error
     except TrainingFailedError as error:
         raise StageFailed(f"Training failed: {error}") from error
+    failure: SynegError | None = ray.get(journal.failure.remote())
+    if failure is not None:
+        raise failure
+    return dict(result.return_value or {})
 
 
 @contextmanager
-def _shown(journal: Any, progress: Callable[[str], None]) -> Iterator[None]:
-    """Shows the journal's line every second for as long as the body runs, which itself only waits for the trainer."""
+def _shown(journal: Any, progress: Callable[[str], None], watching: list[Tracker]) -> Iterator[None]:
+    """Shows the journal's line every second, and tells the trackers every new row, for as long as the body runs."""
     ended = threading.Event()
+    told = 0
+
+    def tell() -> None:
+        nonlocal told
+        for row in ray.get(journal.rows_since.remote(told)) if watching else ():
+            for tracker in watching:
+                tracker.log(row)
+            told = row["step"] + 1
+        progress(ray.get(journal.line.remote()))
 
     def watch() -> None:
         while not ended.wait(1.0):
-            progress(ray.get(journal.line.remote()))
+            tell()
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -106,3 +134,6 @@ def _shown(journal: Any, progress: Callable[[str], None]) -> Iterator[None]:
     finally:
         ended.set()
         watcher.join()
+        tell()
+        for tracker in watching:
+            tracker.close()

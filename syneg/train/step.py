@@ -1,172 +1,175 @@
 """One step's gradients: from instances to `backward` calls. Imports neither Ray nor DeepSpeed."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from syneg.encoder.encoder import Encoder, Features
-from syneg.encoder.recipe import Kind
+from syneg.encoder.encoder import Encoder, Features, Tokens
 from syneg.errors import StageFailed
-from syneg.settings.train import TrainConfig
-from syneg.train.batches import Batch, Instances, allowed_in_batch, collate, shares
-from syneg.train.gather import gather_rows
-from syneg.train.gradient_cache import Loss, Trainee, backward_cached, backward_whole
-from syneg.train.loss import info_nce, own_scores
+from syneg.train.batches import Batch, Instance, KnownPositives, collate, shares
+from syneg.train.contrast import Contrasted, own_passages, whole_batch
+from syneg.train.gradient_cache import Trainee, backward_cached
+from syneg.train.peers import Peers
 
-# From the vectors of queries and passages to each query's loss [Q] and its scores with its own passages [Q, K].
-Contrast = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+if TYPE_CHECKING:
+    from syneg.settings.train import TrainConfig
+
+# From a batch, the vectors of its queries and passages and the weight of its losses to what comes out.
+Contrast = Callable[[Batch, Tensor, Tensor, float], Contrasted]
+
+
+class Rows(Protocol):
+    """Where instances come from."""
+
+    @property
+    def widest(self) -> int:
+        """The largest number of passages of one instance, the positive included."""
+        ...
+
+    def rows(self, numbers: np.ndarray) -> list[Instance]: ...
 
 
 @dataclass(frozen=True)
-class Place:
-    """This worker among all."""
+class Prepared:
+    """A worker's share of a step: texts laid out and cut into tokens, which takes no model."""
 
-    rank: int = 0
-    workers: int = 1
+    instances: int  # of the whole step, over all workers
+    groups: list[tuple[Batch, tuple[Tokens, ...]]]  # of queries, then of passages; each group is encoded for itself
+    idle_calls: int  # how many groups fewer than another worker's
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What came out for a batch: each query's loss [Q], and its scores [Q, K] with its own passages. No graph."""
+    """What came out for a batch."""
 
     batch: Batch
-    losses_Q: Tensor
-    scores_QK: Tensor
+    contrasted: Contrasted
+    tokens: int  # without padding
 
 
 @dataclass(frozen=True)
 class Step:
-    """Everything about a step but its instances. `positives` are the known ones, by query (see `known_positives`)."""
+    """Everything about a step but its instances.
+
+    `contrast` None: the config's, passages of the batch or of the instance. Another one may bring negatives of its own.
+    """
 
     encoder: Encoder
     trainee: Trainee
-    instances: Instances
-    train: TrainConfig
-    place: Place
-    positives: Mapping[bytes, Collection[bytes]]
+    instances: Rows
+    train: "TrainConfig"
+    peers: Peers
+    known: KnownPositives
+    contrast: Contrast | None = None
 
-    def backward(self, rows: np.ndarray) -> list[Scored]:
-        """Adds the gradients of the mean loss over the instances `rows`, of which every worker takes its share.
+    def prepare(self, rows: np.ndarray) -> Prepared:
+        """This worker's share of the instances `rows`, of which every worker takes its own. Another thread may call it.
+
+        Without in-batch negatives the loss is a sum over instances, so that groups of them, of at most `chunk_size`
+        passages, need no gradient cache. With them every passage meets every query: all are one group.
+
+        Raises:
+            StageFailed: there are fewer instances than workers.
+        """
+        if len(rows) < self.peers.workers:
+            raise StageFailed(
+                f"A step has {len(rows)} instances for {self.peers.workers} workers. "
+                "Raise train.batch_size, or lower resources.train.max_workers."
+            )
+        parts = shares(rows, self.peers.workers)
+        own, most = parts[self.peers.rank], 1
+        if not self.train.in_batch_negatives:
+            most = math.ceil(len(parts[0]) / max(1, self._passages_at_once // self.instances.widest))
+        groups = [group for group in np.array_split(own, most) if len(group)]
+        batches = [collate(self.instances.rows(group)) for group in groups]
+        return Prepared(len(rows), [(batch, self._tokens(batch)) for batch in batches], most - len(groups))
+
+    def backward(self, prepared: Prepared) -> list[Scored]:
+        """Adds the gradients of the mean loss over the step's instances.
 
         What the workers add is to be averaged over them, as data-parallel engines do. Ranks make the same number of
         calls (see `backward_cached`).
-
-        Raises:
-            StageFailed: there are fewer instances than workers, or a loss is not a finite number.
         """
-        if len(rows) < self.place.workers:
-            raise StageFailed(
-                f"A step has {len(rows)} instances for {self.place.workers} workers. "
-                "Raise train.batch_size, or lower resources.train.max_workers."
-            )
-        parts = shares(rows, self.place.workers)
-        weight = self.place.workers / len(rows)
+        weight = self.peers.workers / prepared.instances
+        *first, (batch, tokens) = prepared.groups
+        scored = [self._group(*group, weight, idle_calls=0, last=False) for group in first]
+        return [*scored, self._group(batch, tokens, weight, prepared.idle_calls, last=True)]
+
+    def _group(self, batch: Batch, tokens: tuple[Tokens, ...], weight: float, idle_calls: int, last: bool) -> Scored:
+        chunks, kept, order_T = self._chunks(tokens)
         if self.train.in_batch_negatives:
-            return [self._whole_share(parts, weight)]
-        return self._by_groups(parts, weight)
-
-    def _by_groups(self, parts: Sequence[np.ndarray], weight: float) -> list[Scored]:
-        """Without in-batch negatives the loss is a sum over instances: groups of them need no gradient cache.
-
-        A group holds at most `chunk_size` passages. A rank with fewer groups than others adds calls of weight 0.
-        """
-        per_group = max(1, self.train.chunk_size // self.instances.widest)
-        calls = math.ceil(len(parts[0]) / per_group)
-        groups = [group for group in np.array_split(parts[self.place.rank], calls) if len(group)]
-        scored: list[Scored] = []
-        for call in range(calls):
-            batch = collate(self.instances.rows(groups[min(call, len(groups) - 1)]))
-            chunks, order_T = self._chunks(batch, len(batch.passages))
-            loss = self._loss(batch, self._own_passages(batch), order_T, weight * (call < len(groups)), scored)
-            backward_whole(self.trainee, chunks, loss, last=call == calls - 1)
-        return scored[: len(groups)]
-
-    def _whole_share(self, parts: Sequence[np.ndarray], weight: float) -> Scored:
-        """With in-batch negatives every passage meets every query, which takes a gradient cache."""
-        batches = [collate(self.instances.rows(part)) for part in parts]
-        batch = batches[self.place.rank]
-        size = self.train.chunk_size
-        calls = max(math.ceil(len(b.queries) / size) + math.ceil(len(b.passages) / size) for b in batches)
-        chunks, order_T = self._chunks(batch, size)
-        scored: list[Scored] = []
-        loss = self._loss(batch, self._all_passages(batches), order_T, weight, scored)
-        if calls == 2:  # one chunk of queries and one of passages, on all ranks
-            backward_whole(self.trainee, chunks, loss, last=True)
+            calls = max(self.peers.counts(1 + len(chunks) - kept, self.encoder.device))
         else:
-            backward_cached(self.trainee, chunks, loss, calls)
-        return scored[0]
+            kept, calls = len(chunks), 1
+        found: list[Contrasted] = []
 
-    def _chunks(self, batch: Batch, size: int) -> tuple[list[Features], Tensor]:
+        def gradients(vectors_TD: Tensor) -> Tensor:
+            rows_T = order_T.to(vectors_TD.device)
+            texts_TD = vectors_TD.float()[rows_T]
+            queries_QD, passages_PD = texts_TD.tensor_split([len(batch.queries)])
+            contrasted = (self.contrast or self._contrast)(batch, queries_QD, passages_PD, weight)
+            found.append(contrasted)
+            gradients_TD = torch.empty_like(texts_TD)
+            gradients_TD[rows_T] = torch.cat([contrasted.query_gradients_QD, contrasted.passage_gradients_PD])
+            return gradients_TD
+
+        backward_cached(self.trainee, chunks, kept, gradients, calls + idle_calls, last)
+        return Scored(batch, found[0], sum(int(kind.lengths().sum()) for kind in tokens))
+
+    def _tokens(self, batch: Batch) -> tuple[Tokens, ...]:
+        train, encoder = self.train, self.encoder
+        queries = encoder.tokenize(batch.queries, "query", train.query_max_length)
+        return queries, encoder.tokenize(batch.passages, "passage", train.passage_max_length)
+
+    def _chunks(self, tokens: Sequence[Tokens]) -> tuple[list[Features], int, Tensor]:
         """All texts in chunks of one kind and of similar length, and for each text its row among them.
 
-        The rows [T] are in the order queries, passages.
+        The rows [T] are in the order queries, passages. The second value is how many of the last chunks together stay
+        within the limits of one: those with the longest texts, whose second forward pass would cost most.
         """
-        chunks: list[Features] = []
+        cuts: list[tuple[Tokens, np.ndarray]] = []
         places: list[np.ndarray] = []
-        kinds: tuple[tuple[Kind, list[str], int], ...] = (
-            ("query", batch.queries, self.train.query_max_length),
-            ("passage", batch.passages, self.train.passage_max_length),
-        )
-        for kind, texts, max_length in kinds:
-            tokens = self.encoder.tokenize(texts, kind, max_length)
-            order = np.argsort(-tokens.lengths(), kind="stable")
-            chunks += [self.encoder.pad(tokens, order[start : start + size]) for start in range(0, len(order), size)]
+        for kind in tokens:
+            order = np.argsort(kind.lengths(), kind="stable")
+            cuts += [(kind, rows) for rows in self._cut(order, kind.lengths()[order])]
             places.append(np.argsort(order) + sum(map(len, places)))
-        return chunks, torch.from_numpy(np.concatenate(places))
+        kept, texts, cells = 0, 0, 0
+        for kind, rows in reversed(cuts):
+            texts, cells = texts + len(rows), cells + len(rows) * int(kind.lengths()[rows].max())
+            if kept and (texts > self.train.chunk_size or cells > self._token_limit):
+                break
+            kept += 1
+        chunks = [self.encoder.pad(kind, rows) for kind, rows in cuts]
+        return chunks, kept, torch.from_numpy(np.concatenate(places))
 
-    def _loss(self, batch: Batch, contrast: Contrast, order_T: Tensor, weight: float, scored: list[Scored]) -> Loss:
-        """The weighted sum of the batch's losses; what it computed on the way is added to `scored`."""
+    def _cut(self, order: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        """`order`, shortest text first, in pieces within `chunk_size` texts and `chunk_tokens` tokens with padding.
 
-        def loss(vectors_TD: Tensor) -> Tensor:
-            texts_TD = vectors_TD.float()[order_T.to(vectors_TD.device)]
-            losses_Q, scores_QK = contrast(*texts_TD.split([len(batch.queries), len(batch.passages)]))
-            _check_finite(batch, losses_Q)
-            scored.append(Scored(batch, losses_Q.detach(), scores_QK.detach()))
-            return losses_Q.sum() * weight
+        The longest texts fill their chunk; what is left over is the first one, of the shortest.
+        """
+        pieces, end = [], len(order)
+        while end:
+            fitting = max(1, min(self.train.chunk_size, self._token_limit // int(lengths[end - 1])))
+            pieces.append(order[max(0, end - fitting) : end])
+            end = max(0, end - fitting)
+        return pieces[::-1]
 
-        return loss
+    @property
+    def _passages_at_once(self) -> int:
+        """Of passages as long as they may be, within the limits of one chunk."""
+        return min(self.train.chunk_size, self._token_limit // self.train.passage_max_length)
 
-    def _own_passages(self, batch: Batch) -> Contrast:
-        """The paper's: a query against its own passages."""
+    @property
+    def _token_limit(self) -> int:
+        return self.train.chunk_tokens or 1 << 62
 
-        def contrast(queries_QD: Tensor, passages_PD: Tensor) -> tuple[Tensor, Tensor]:
-            candidates_QK = batch.candidates_QK.to(queries_QD.device)
-            scores_QK = own_scores(queries_QD, passages_PD, candidates_QK)
-            positive_Q = torch.zeros_like(candidates_QK[:, 0])
-            return info_nce(scores_QK, positive_Q, candidates_QK >= 0, self.train.temperature), scores_QK
-
-        return contrast
-
-    def _all_passages(self, batches: Sequence[Batch]) -> Contrast:
-        """A query against the passages of its worker's instances, or of all workers'."""
-        batch = batches[self.place.rank]
-        together = batches if self.train.cross_device_negatives else [batch]
-        counts = [len(each.passages) for each in together]
-        first = sum(counts[: self.place.rank]) if self.train.cross_device_negatives else 0
-        passages = [passage for each in together for passage in each.passages]
-        allowed_QP = allowed_in_batch(batch, passages, first, self.positives)
-
-        def contrast(queries_QD: Tensor, passages_PD: Tensor) -> tuple[Tensor, Tensor]:
-            if len(counts) > 1:
-                passages_PD = gather_rows(passages_PD, counts)
-            scores_QP = queries_QD @ passages_PD.T
-            candidates_QK = batch.candidates_QK.to(scores_QP.device)
-            allowed = allowed_QP.to(scores_QP.device)
-            losses_Q = info_nce(scores_QP, candidates_QK[:, 0] + first, allowed, self.train.temperature)
-            return losses_Q, scores_QP.gather(1, candidates_QK.clamp(min=0) + first)
-
-        return contrast
-
-
-def _check_finite(batch: Batch, losses_Q: Tensor) -> None:
-    broken = [batch.instances[row] for row in (~losses_Q.isfinite()).nonzero().flatten().tolist()]
-    if broken:
-        rows = ", ".join(f"({instance['query_id']}, {instance['positive_id']})" for instance in broken)
-        raise StageFailed(
-            f"The loss is not a finite number for {len(broken)} of {len(losses_Q)} instances, (query, positive): "
-            f"{rows}. Lower train.learning_rate, or raise train.temperature."
-        )
+    def _contrast(self, batch: Batch, queries_QD: Tensor, passages_PD: Tensor, weight: float) -> Contrasted:
+        if not self.train.in_batch_negatives:
+            return own_passages(self.train, batch, queries_QD, passages_PD, weight)
+        peers = self.peers if self.train.cross_device_negatives else Peers()
+        return whole_batch(self.train, batch, queries_QD, passages_PD, weight, peers, self.known)

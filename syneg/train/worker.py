@@ -1,125 +1,236 @@
 """The loop that every Ray Train worker runs."""
 
-import resource
-import sys
+import math
+import tempfile
 import time
-from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import ray
 import ray.train
 import ray.train.torch
 import torch
-import torch.distributed
+import torch.distributed as dist
 
-from syneg import schemas
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
-from syneg.errors import StageFailed
-from syneg.train.batches import Instances, Order, known_positives
-from syneg.train.checkpoint import report_model
-from syneg.train.engine import Engine, adamw
+from syneg.errors import BadInput, StageFailed
+from syneg.store import files
+from syneg.train import card, trainable
+from syneg.train.batches import Order
+from syneg.train.checkpoint import Checkpoint, Checkpoints, put_whole
+from syneg.train.dev import DevSplit
+from syneg.train.engine import Engine
+from syneg.train.instances import Instances
 from syneg.train.job import Job
+from syneg.train.measure import WINDOW, Record, Summed, not_finite, operations_per_token, peak_of, step_sums
+from syneg.train.node import data_folder, forget_copy, peak_memory
+from syneg.train.peers import Peers
 from syneg.train.schedule import learning_rate
-from syneg.train.step import Place, Scored, Step
+from syneg.train.selection import Selection
+from syneg.train.similarities import similarities
+from syneg.train.step import Prepared, Step
+from syneg.train.watch import WISHES, Watch
 
 
 def train(job: Job) -> dict[str, Any]:
-    """Trains over all epochs and reports the model. Returns facts for the manifest.
+    """Trains over all epochs, puts the model into the store and returns facts for the manifest and its address.
 
-    Raises:
-        StageFailed: a loss is not a finite number.
+    What another attempt would only run into again is written in the journal and not raised, so that Ray Train does not
+    try again; all workers come to it at the same step.
     """
-    torch.set_num_threads(job.threads)
-    config, workers = job.train, ray.train.get_context()
-    place = Place(workers.get_world_rank(), workers.get_world_size())
-    device = ray.train.torch.get_device()
-    table = ray.get(job.instances)
-    encoder = Encoder.load(job.folder, Recipe.of(job.encoder), str(device), job.encoder.trust_remote_code)
-    engine = Engine.start(encoder, adamw(encoder, config), config)
-    encoder.train()
-    positives = known_positives(table) if config.in_batch_negatives else {}
-    step = Step(encoder, engine, Instances(table), config, place, positives)
-    order = Order(len(step.instances), config.batch_size, config.seed)
-    steps = order.steps_per_epoch * config.epochs
-    began = time.monotonic()
-    for number in range(steps):
-        _seed(config.seed, number, place.rank)
-        step_began = time.monotonic()
-        rows = order.rows(number)
-        try:
-            scored = step.backward(rows)
-        except StageFailed as error:
-            raise StageFailed(f"Step {number + 1} of {steps}: {error}") from error
-        loss = _mean_loss(scored, len(rows), device)
-        rate = learning_rate(number, steps, config.learning_rate, config.warmup_ratio)
-        norm = engine.step(rate)
-        if place.rank == 0:
-            metrics = {
-                "step": number,
-                "epoch": (number + 1) / order.steps_per_epoch,
-                "loss": loss,
-                "learning_rate": rate,
-                "gradient_norm": norm,
-                "queries_per_second": len(rows) / (time.monotonic() - step_began),
-            }
-            job.journal.metrics.remote(metrics, f"step {number + 1}/{steps}  loss {loss:.3f}")
-        if order.epoch_of(number) in (0, config.epochs - 1):
-            job.journal.similarities.remote(number, place.rank, _similarities(number, scored))
-    seconds = time.monotonic() - began
-    ray.get(job.journal.line.remote())  # calls are answered in order, so all rows have arrived
-    report_model(encoder, job.encoder, config, len(step.instances), place.rank)
-    return {
-        "steps": steps,
-        "workers": place.workers,
-        "device": device.type,
-        "seconds": round(seconds, 3),
-        "queries_per_second": round(len(step.instances) * config.epochs / seconds, 2),
-        "peak_memory_bytes": _peak_memory(device),
-    }
+    try:
+        return _Training.start(job).run()
+    except (StageFailed, BadInput) as failure:
+        ray.get(job.journal.fail.remote(failure))
+        return {}
+
+
+@dataclass
+class _Training:
+    job: Job
+    peers: Peers
+    encoder: Encoder
+    engine: Engine
+    step: Step
+    order: Order
+    record: Record
+    selection: Selection
+    checkpoints: Checkpoints
+    first: int  # step
+    watch: Watch
+    _helpers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
+    _saving: "Future[None] | None" = None
+
+    @classmethod
+    def start(cls, job: Job) -> "_Training":
+        """From the base model, or from the newest checkpoint that an earlier attempt left."""
+        torch.set_num_threads(job.threads)
+        config, context = job.train, ray.train.get_context()
+        peers = Peers(context.get_world_rank(), context.get_world_size())
+        device = ray.train.torch.get_device()
+        data = data_folder(job, context.get_local_rank())
+        checkpoints = Checkpoints(files.join(job.attempt, "checkpoints"))
+        address = _told_by_first(checkpoints.newest() if peers.rank == 0 else None)
+        found = checkpoints.load(address) if address else None
+
+        encoder = Encoder.load(job.folder, Recipe.of(job.encoder), str(device), job.encoder.trust_remote_code)
+        trainable.prepare(encoder, config)
+        instances = Instances.open(data)
+        dev = DevSplit.open(data) if config.dev.every else None
+        selection = Selection(dev, config.dev, peers)
+        if found is None:
+            selection.begin(encoder)
+        else:
+            trainable.restore(encoder, found.weights)
+            selection.progress, selection.best = found.progress, found.best
+        engine = Engine.start(encoder, trainable.adamw(encoder, config), config)
+        record = _record(job, peers, encoder, device)
+        if found is not None:
+            engine.restore_moments(found.moments, found.progress.step)
+        recorded = checkpoints.recorded(selection.progress.step)
+        record.norms.extend(recorded["metrics"]["gradient_norm"].to_pylist()[-WINDOW:])
+        if peers.rank == 0:
+            ray.get(job.journal.rewind.remote(recorded))
+        dist.barrier()  # the journal forgets before anybody writes to it
+        forget_copy(data, job, context.get_local_rank())
+        encoder.train()
+        known = instances.known_positives()
+        step = Step(encoder, engine, instances, config, peers, known)
+        order = Order(len(instances), config.batch_size, config.seed)
+        first = selection.progress.step
+        return cls(job, peers, encoder, engine, step, order, record, selection, checkpoints, first, Watch(job.pool))
+
+    def run(self) -> dict[str, Any]:
+        job, config = self.job, self.job.train
+        steps, began = self.order.steps_per_epoch * config.epochs, time.monotonic()
+        number, trained = self.first, 0
+        upcoming = self._prepare(number, steps)
+        while number < steps and not self.selection.exhausted:
+            _seed(config.seed, number, self.peers.rank)
+            step_began = time.monotonic()
+            prepared, upcoming = upcoming.result(), self._prepare(number + 1, steps)
+            rate = learning_rate(number, steps, config.learning_rate, config.warmup_ratio)
+            row, wishes = self._train_on(prepared, number, steps, rate, step_began)
+            number, trained = number + 1, trained + prepared.instances
+            self.selection.progress = replace(self.selection.progress, step=number)
+            if self.selection.is_due(number, steps):
+                wait([upcoming])  # a tokeniser serves one thread at a time
+                row["dev_ndcg"] = self.selection.look(self.encoder, number)
+            if self.peers.rank == 0:
+                job.journal.metrics.remote(row, self._line(row, number, steps))
+            if self.watch.agreed_to_save(wishes) and number < steps:
+                self._save()
+        seconds = time.monotonic() - began
+        if self._saving is not None:
+            self._saving.result()
+        ray.get(job.journal.line.remote())  # calls are answered in order, so all rows have arrived
+        self.selection.finish(self.encoder, job.folder, adapters=config.lora is not None)
+        facts = self._facts(number, trained, seconds) | self.selection.facts()
+        return facts | self._put_model(facts)
+
+    def _prepare(self, number: int, steps: int) -> "Future[Prepared]":
+        """What a step needs and no model, by a thread of its own while the step before it computes."""
+        return self._helpers.submit(self.step.prepare, self.order.rows(min(number, steps - 1)))
+
+    def _train_on(
+        self, prepared: Prepared, number: int, steps: int, rate: float, began: float
+    ) -> tuple[dict[str, Any], list[bool]]:
+        """One step. Its row of the metrics, and what the workers wish.
+
+        Raises:
+            StageFailed: a loss or the gradient is not a finite number; on all workers.
+        """
+        config = self.job.train
+        scored = self.step.backward(prepared)
+        sums = step_sums(scored, self.job.sources, self.watch.wishes(number, self.peers.rank))
+        summed = Summed.of(self.peers.total(sums.to(self.encoder.device)), len(WISHES))
+        if not math.isfinite(summed.loss):
+            rows = [name for names in _told_by_all(not_finite(scored), self.peers) for name in names]
+            raise StageFailed(
+                f"Step {number + 1} of {steps}: the loss is not a finite number for {len(rows)} of "
+                f"{prepared.instances} instances, (query, positive): {', '.join(rows[:20])}. "
+                "Lower train.learning_rate, or raise train.temperature."
+            )
+        norm = self.engine.step(rate)
+        if not math.isfinite(norm):
+            raise StageFailed(
+                f"Step {number + 1} of {steps}: the gradient is not finite, though every loss is. "
+                "Lower train.learning_rate, or raise train.temperature."
+            )
+        if self.order.epoch_of(number) in (0, config.epochs - 1):
+            self.job.journal.similarities.remote(number, self.peers.rank, similarities(number, scored))
+        row = self.record.row(summed, prepared.instances, norm, time.monotonic() - began)
+        row |= {"step": number, "epoch": (number + 1) / self.order.steps_per_epoch, "learning_rate": rate}
+        return row, summed.wishes
+
+    def _line(self, row: dict[str, Any], number: int, steps: int) -> str:
+        dev = f"  dev nDCG@10 {row['dev_ndcg']:.4f}" if "dev_ndcg" in row else ""
+        return f"step {number}/{steps}  loss {row['loss']:.3f}  {row['queries_per_second']:.1f} queries/s{dev}"
+
+    def _save(self) -> None:
+        """A checkpoint: gathered by all, written by the first worker while the next steps compute."""
+        if self._saving is not None:
+            self._saving.result()
+        ray.get(self.job.journal.line.remote())  # what this worker recorded has arrived
+        is_first = self.peers.rank == 0
+        moments = {name: moment for name, moment in self.engine.moments() if is_first}
+        dist.barrier()
+        if is_first:
+            selection = self.selection
+            found = Checkpoint(selection.progress, trainable.snapshot(self.encoder), moments, selection.best)
+            since = self.watch.saved_until(self.first)
+            recorded = ray.get(self.job.journal.tables.remote(since))
+            self._saving = self._helpers.submit(self.checkpoints.save, found, recorded, since)
+            self.watch.saved(selection.progress.step)
+
+    def _facts(self, steps: int, trained: int, seconds: float) -> dict[str, Any]:
+        return {
+            "steps": steps,
+            "resumed_at_step": self.first or None,
+            "workers": self.peers.workers,
+            "device": self.encoder.device.type,
+            "seconds": round(seconds, 3),
+            "queries_per_second": round(trained / seconds, 2) if trained else 0.0,
+            "peak_memory_bytes": peak_memory(self.encoder.device),
+        }
+
+    def _put_model(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """The model's address in the store, known to the first worker, which puts it there."""
+        if self.peers.rank != 0:
+            return {}
+        job = self.job
+        with tempfile.TemporaryDirectory() as folder:
+            self.encoder.save(Path(folder))
+            text = card.render(
+                job.encoder.model_dump(), job.train.model_dump(), len(self.step.instances), job.sources, facts
+            )
+            (Path(folder) / "README.md").write_text(text, "utf-8")
+            return {"model": put_whole(Path(folder), files.join(job.attempt, f"model-{time.time_ns()}"))}
+
+
+def _record(job: Job, peers: Peers, encoder: Encoder, device: torch.device) -> Record:
+    peak = peak_of(device)
+    return Record(job.sources, operations_per_token(encoder), peak and peak * peers.workers)
+
+
+def _told_by_first(value: Any) -> Any:
+    """What the first worker brings, on every worker."""
+    told = [value]
+    dist.broadcast_object_list(told)
+    return told[0]
+
+
+def _told_by_all(value: Any, peers: Peers) -> list[Any]:
+    told: list[Any] = [None] * peers.workers
+    dist.all_gather_object(told, value)
+    return told
 
 
 def _seed(seed: int, step: int, rank: int) -> None:
     """Dropout follows from the step, so that a resumed run draws what an unbroken one would have drawn."""
     (state,) = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
     torch.manual_seed(int(state))
-
-
-def _mean_loss(scored: Sequence[Scored], instances: int, device: torch.device) -> float:
-    """Over the instances of all workers."""
-    total = torch.stack([part.losses_Q.sum() for part in scored]).sum().to(device)
-    torch.distributed.all_reduce(total)
-    return float(total) / instances
-
-
-def _similarities(step: int, scored: Sequence[Scored]) -> pa.Table:
-    """A row for every query and passage of its own instance."""
-    rows = []
-    for part in scored:
-        scores_QK = part.scores_QK.float().cpu().tolist()
-        for instance, candidates, scores in zip(
-            part.batch.instances, part.batch.candidates_QK.tolist(), scores_QK, strict=True
-        ):
-            rows += [
-                {
-                    "step": step,
-                    "query_id": instance["query_id"],
-                    "positive_id": instance["positive_id"],
-                    "text_id": part.batch.passage_ids[passage],
-                    "source": part.batch.sources[passage],
-                    "score": score,
-                }
-                for passage, score in zip(candidates, scores, strict=True)
-                if passage >= 0
-            ]
-    return pa.Table.from_pylist(rows, schemas.SIMILARITIES)
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Bytes: of the CUDA device where there is one, of this process otherwise."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

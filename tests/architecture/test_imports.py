@@ -50,19 +50,25 @@ HOMES = {
     "ir_measures": ("syneg/evaluate/metrics.py",),
 }
 WITHOUT_RAY = ("corpus", "search", "mine", "mix", "evaluate", "report", "export")
-TRAINING_CORE = ("encoder/encoder.py", "train/loss.py", "train/gradient_cache.py", "train/batches.py")
+TRAINING_CORE = (
+    "encoder/encoder.py",
+    *(f"train/{name}.py" for name in ("loss", "contrast", "gradient_cache", "batches", "peers", "step", "measure")),
+)
 
 
 @cache
-def imports(path: Path, runtime_only: bool = False) -> frozenset[str]:
-    """Modules that a file imports, anywhere in it. `runtime_only` leaves out `if TYPE_CHECKING`."""
+def imports(path: Path, runtime_only: bool = False, at_once: bool = False) -> frozenset[str]:
+    """Modules that a file imports, anywhere in it. `runtime_only` leaves out `if TYPE_CHECKING`.
+
+    `at_once`: only those that are loaded when the file is, which takes neither functions nor conditions.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     if runtime_only:
         for node in ast.walk(tree):
             if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
                 node.body = []
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -121,6 +127,20 @@ def test_ray_stays_out_of_the_pure_rooms_and_of_the_training_core() -> None:
     paths = [path for room in WITHOUT_RAY for path in (ROOT / "syneg" / room).rglob("*.py")]
     for path in [*paths, *(ROOT / "syneg" / name for name in TRAINING_CORE)]:
         assert not {module.split(".")[0] for module in imports(path)} & {"ray", "deepspeed"}, relative(path)
+
+
+def test_training_is_measured_with_torch_and_sentence_transformers_alone() -> None:
+    """What the benchmark for a bare GPU machine imports, and everything that this imports."""
+    modules = {relative(path)[:-3].replace("/", "."): path for path in PACKAGE}
+    waiting, seen = [ROOT / "benchmarks" / "train_cuda.py"], set[Path]()
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            used = imports(path, at_once=True)
+            assert not {module.split(".")[0] for module in used} & {"ray", "deepspeed", "pydantic", "pyarrow"}, path
+            waiting += [modules[module] for module in used if module in modules]
+    assert len(seen) > 8
 
 
 def test_no_circles() -> None:

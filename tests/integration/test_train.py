@@ -3,17 +3,22 @@
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pytest
+import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
+from torch.nn.functional import normalize
+from transformers import AutoModel, AutoTokenizer
 
 from syneg import schemas
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe, base_model
 from syneg.errors import StageFailed
 from syneg.settings.encoder import EncoderConfig
-from syneg.settings.resources import ResourcesConfig, WorkerResources
-from syneg.settings.train import TrainConfig
+from syneg.settings.resources import ResourcesConfig, TrainResources
+from syneg.settings.train import DevConfig, TrainConfig
 from syneg.stage import Context, Inputs
 from syneg.train.stage import run
 from tests.memory import MemoryTable
@@ -35,7 +40,7 @@ def _inputs(rows: int) -> Inputs:
 @pytest.mark.usefixtures("ray_session")
 def test_the_packaged_model_learns_and_loads_in_sentence_transformers(tmp_path: Path) -> None:
     shown: list[str] = []
-    resources = ResourcesConfig(train=WorkerResources(cpus=2))
+    resources = ResourcesConfig(train=TrainResources(cpus=2))
     context = Context(resources=resources, scratch=tmp_path, progress=shown.append)
     output = run(_inputs(7), context, encoder=ENCODER, train=TRAIN)
 
@@ -57,6 +62,18 @@ def test_the_packaged_model_learns_and_loads_in_sentence_transformers(tmp_path: 
     texts = ["red fox", "a text that is longer than the twelve tokens of a query, but not than forty"]
     np.testing.assert_allclose(model.encode_query(texts), tuned.encode(texts, "query"), atol=1e-5)
     np.testing.assert_allclose(model.encode_document(texts), tuned.encode(texts, "passage"), atol=1e-5)
+    transformer = AutoModel.from_pretrained(output.folders["model"])
+    tokens = AutoTokenizer.from_pretrained(output.folders["model"])(
+        [f"query: {text}" for text in texts], truncation=True, max_length=12, padding=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        states_NLD = transformer(**tokens).last_hidden_state
+    mask_NL1 = tokens["attention_mask"].unsqueeze(2)
+    pooled_ND = normalize((states_NLD * mask_NL1).sum(dim=1) / mask_NL1.sum(dim=1), dim=1)
+    np.testing.assert_allclose(pooled_ND.numpy(), tuned.encode(texts, "query"), atol=1e-5)
+    card = (output.folders["model"] / "README.md").read_text("utf-8")
+    assert "over 6 instances" in card
+    assert "| train.temperature | `0.05` |" in card
     base = Encoder.load(base_model(ENCODER), Recipe.of(ENCODER), device="cpu")
     assert np.abs(base.encode(texts, "query") - tuned.encode(texts, "query")).max() > 1e-3
 
@@ -77,6 +94,64 @@ def test_a_broken_model_stops_the_run_with_step_and_rows(tmp_path: Path) -> None
 
     with pytest.raises(StageFailed, match=r"Step 1 of 4: .*\(q\d, p\d\)"):
         run(_inputs(7), context, encoder=config, train=TRAIN)
+
+
+def _with_dev(rows: int) -> Inputs:
+    """As `_inputs`, and two dev queries, each answered by the positive of an instance."""
+    given = _inputs(rows)
+    table = given.tables["instances"].table()
+    passages = pa.table(
+        [table["positive_id"], pa.repeat(pa.scalar(""), table.num_rows), table["positive"]], schema=schemas.PASSAGES
+    )
+    queries = pa.table([["d0", "d1"], ["red fox 3", "whale day 5"], ["dev", "dev"]], schema=schemas.QUERIES)
+    qrels = pa.table([["d0", "d1"], ["p3", "p5"], pa.array([1, 1], pa.int32())], schema=schemas.QRELS)
+    corpus = {"passages": MemoryTable(passages), "queries": MemoryTable(queries), "qrels": MemoryTable(qrels)}
+    return Inputs({**given.tables, **corpus})
+
+
+def _kill_a_worker() -> None:
+    """Of this test's own Ray, and nobody else's."""
+    for process in psutil.Process().children(recursive=True):
+        if "RayTrainWorker" in " ".join(process.cmdline()):
+            process.kill()
+            return
+    raise AssertionError("no training worker is running")
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_worker_that_dies_leaves_no_trace_in_what_is_learnt(tmp_path: Path) -> None:
+    """Dropout on. All rows of an uninterrupted run, in value and number, and the same weights."""
+    model = EncoderConfig(model=str(tiny_bert(tmp_path / "tiny")), query_max_length=12, passage_max_length=16)
+    train = TRAIN.model_copy(update={"epochs": 40, "dev": DevConfig(every=60, passages="corpus")})
+    pool = TrainResources(cpus=1, checkpoint_steps=7, max_failures=1)
+    killed: list[str] = []
+
+    def kill_once(line: str) -> None:
+        step = int(line.split()[1].partition("/")[0]) if line.startswith("step ") else 0
+        if step > 7 and not killed:
+            killed.append(line)
+            _kill_a_worker()
+
+    outputs = []
+    for name, progress in ("uninterrupted", lambda line: None), ("killed", kill_once):
+        scratch = tmp_path / name
+        scratch.mkdir()
+        context = Context(ResourcesConfig(train=pool), scratch, str(tmp_path / f"{name}-attempt"), progress)
+        outputs.append(run(_with_dev(30), context, encoder=model, train=train))
+    whole, resumed = outputs
+    assert killed
+    assert resumed.facts()["resumed_at_step"] > 0
+    assert whole.facts()["resumed_at_step"] is None
+    assert resumed.facts()["dev"] == whole.facts()["dev"]
+    for table, columns in ("metrics", ("step", "loss", "gradient_norm", "dev_ndcg")), ("similarities", ("score",)):
+        found, expected = (_table(output.tables[table]) for output in (resumed, whole))
+        assert found.num_rows == expected.num_rows
+        for column in columns:
+            values = [np.array(rows[column].to_pylist(), float) for rows in (found, expected)]
+            np.testing.assert_allclose(*values, rtol=1e-5, atol=1e-5)
+    weights = [load_file(output.folders["model"] / "model.safetensors") for output in outputs]
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, rtol=1e-5, atol=1e-5)
 
 
 def test_nothing_to_train_on_is_said(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 import numpy as np
-import pyarrow as pa
 import pytest
-import torch
 
-from syneg.train.batches import Instances, Order, allowed_in_batch, collate, known_positives, shares
+from syneg.train.batches import KnownPositives, Order, collate, shares, text_key
+from syneg.train.instances import Instances
 from tests.unit.train.instances import instance_table
 
 
@@ -35,20 +34,8 @@ def test_workers_share_a_step_in_its_order(workers: int) -> None:
     assert len(parts[0]) - len(parts[-1]) <= 1
 
 
-def test_rows_come_from_every_block() -> None:
-    table = instance_table(20)
-    blocks = pa.concat_tables([table.slice(0, 3), table.slice(3, 0), table.slice(3, 10), table.slice(13)])
-    instances = Instances(blocks)
-
-    assert len(instances) == 20
-    assert instances.widest == 4
-    wanted = np.array([19, 0, 2, 3, 12, 13])
-    assert [row["query_id"] for row in instances.rows(wanted)] == [f"q{number}" for number in wanted]
-    assert len(Instances(table.slice(0, 0))) == 0
-
-
 def test_candidates_point_to_the_texts_of_their_instance() -> None:
-    batch = collate(Instances(instance_table(5)).rows(np.array([4, 1, 2])))
+    batch = collate(Instances.of(instance_table(5)).rows(np.array([4, 1, 2])))
 
     assert batch.candidates_QK.tolist() == [[0, 3, 4, 5], [1, -1, -1, -1], [2, 6, 7, -1]]
     assert batch.passage_ids == ["p4", "p1", "p2", "n4.0", "n4.1", "n4.2", "n2.0", "n2.1"]
@@ -57,45 +44,36 @@ def test_candidates_point_to_the_texts_of_their_instance() -> None:
 
 
 def test_no_negatives_at_all_is_a_batch_too() -> None:
-    assert collate(Instances(instance_table(2, negatives=(0,))).rows(np.array([0, 1]))).candidates_QK.tolist() == [
+    assert collate(Instances.of(instance_table(2, negatives=(0,))).rows(np.array([0, 1]))).candidates_QK.tolist() == [
         [0],
         [1],
     ]
 
 
-def _with(table: pa.Table, column: str, values: dict[int, str]) -> pa.Table:
-    texts = [values.get(row, text) for row, text in enumerate(table[column].to_pylist())]
-    place = table.schema.get_field_index(column)
-    return table.set_column(place, table.schema.field(column), pa.array(texts, pa.string()))
+def _pairs(known: KnownPositives, queries: list[int], passages: list[int]) -> set[tuple[int, int]]:
+    query, passage = known.among(np.array(queries, np.int64), np.array(passages, np.int64))
+    return set(zip(query.tolist(), passage.tolist(), strict=True))
 
 
-def test_false_negatives_of_the_batch_are_left_out() -> None:
-    table = instance_table(4, negatives=(1,))
-    # The queries 0 and 1 are the same; the positive of 2 is, but for case and space, that of 3.
-    table = _with(
-        _with(table, "query", {0: "Same query", 1: "same  QUERY"}), "positive", {2: "An Answer", 3: "an answer "}
-    )
-    batch = collate(Instances(table).rows(np.arange(4)))
-    allowed_QP = allowed_in_batch(batch, batch.passages, 0, known_positives(table))
-
-    expected_QP = torch.ones(4, 8, dtype=torch.bool)
-    expected_QP[0, 1] = expected_QP[1, 0] = expected_QP[2, 3] = expected_QP[3, 2] = False
-    torch.testing.assert_close(allowed_QP, expected_QP)
+def test_passages_that_answer_a_query_are_found_by_key() -> None:
+    # Query 5 is answered by 50 and 51, query 6 by 50, query 7 by 70; of query 8 nothing is known.
+    known = KnownPositives.of(np.array([7, 5, 6, 5]), np.array([70, 50, 50, 51]))
+    found = _pairs(known, [5, 8, 6], [51, 70, 50, 50])
+    assert found == {(0, 0), (0, 2), (0, 3), (2, 2), (2, 3)}
+    assert _pairs(known, [], [50]) == _pairs(known, [5], []) == set()
+    assert _pairs(KnownPositives.of(np.empty(0, np.int64), np.empty(0, np.int64)), [5], [50]) == set()
 
 
-def test_positives_that_are_not_in_the_batch_are_known() -> None:
-    table = instance_table(3, negatives=(1,))
-    negative = table["negatives"][2].as_py()[0]["text"]
-    table = _with(_with(table, "query", {0: "same", 1: "same"}), "positive", {1: negative})
-    batch = collate(Instances(table).rows(np.array([0, 2])))
-    allowed_QP = allowed_in_batch(batch, batch.passages, 0, known_positives(table))
+def test_found_pairs_are_those_of_a_loop() -> None:
+    draw = np.random.default_rng(0)
+    queries, positives = draw.integers(0, 20, 60), draw.integers(0, 30, 60)
+    asked, passages = draw.integers(0, 25, 15), draw.integers(0, 30, 40)
+    pairs = set(zip(queries.tolist(), positives.tolist(), strict=True))
+    expected = {(i, j) for i, query in enumerate(asked) for j, key in enumerate(passages) if (query, key) in pairs}
+    assert _pairs(KnownPositives.of(queries, positives), asked.tolist(), passages.tolist()) == expected
 
-    assert allowed_QP.tolist() == [[True, True, True, False], [True, True, True, True]]
 
-
-def test_the_own_passages_may_lie_among_those_of_other_workers() -> None:
-    table = instance_table(4, negatives=(1,))
-    first, second = (collate(Instances(table).rows(rows)) for rows in (np.array([0, 1]), np.array([2, 3])))
-    allowed_QP = allowed_in_batch(second, first.passages + second.passages, 4, known_positives(table))
-    assert allowed_QP.shape == (2, 8)
-    assert allowed_QP.all()
+def test_keys_see_through_case_and_space() -> None:
+    assert text_key("An Answer") == text_key("an  answer ")
+    assert text_key("an answer") != text_key("another")
+    assert -(2**63) <= text_key("") < 2**63

@@ -39,3 +39,24 @@ def test_an_empty_journal_has_empty_tables() -> None:
     tables = Journal().tables()
     assert tables["metrics"].schema == schemas.METRICS
     assert tables["similarities"].schema == schemas.SIMILARITIES
+
+
+def test_it_goes_back_to_what_was_recorded() -> None:
+    journal = Journal()
+    for step in range(4):
+        journal.metrics(_metrics(step, 0.1), "")
+        journal.similarities(step, 1, _similarity(step, "stale"))
+    recorded = {"metrics": _recorded(0, 1), "similarities": _similarity(1, "kept")}
+    journal.rewind(recorded)
+    journal.metrics(_metrics(2, 0.2), "")
+    journal.similarities(2, 0, _similarity(2, "new"))
+    tables = journal.tables()
+    assert tables["metrics"]["step"].to_pylist() == [0, 1, 2]
+    assert tables["similarities"]["query_id"].to_pylist() == ["kept", "new"]
+    since = journal.tables(2)
+    assert (since["metrics"]["step"].to_pylist(), since["similarities"]["query_id"].to_pylist()) == ([2], ["new"])
+    assert [row["step"] for row in journal.rows_since(1)] == [1, 2]
+
+
+def _recorded(*steps: int) -> pa.Table:
+    return pa.Table.from_pylist([_metrics(step, 0.5) for step in steps], schemas.METRICS)

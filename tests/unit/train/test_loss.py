@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from syneg.train.loss import info_nce, own_scores
+from syneg.train.loss import above_positive, info_nce, own_scores, truncated
 
 QUERIES_QD = normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(1)), dim=1)
 PASSAGES_PD = normalize(torch.randn(9, 8, generator=torch.Generator().manual_seed(2)), dim=1)
@@ -55,3 +55,13 @@ def test_what_is_not_allowed_has_no_gradient() -> None:
     assert passages_PD.grad[[0, 2, 3, 4, 5, 7, 8]].abs().sum() == 0
     assert queries_QD.grad[2].abs().sum() == 0  # no negative, nothing to learn
     assert queries_QD.grad[1].abs().sum() > 0
+
+
+def test_candidates_above_the_positive_by_the_margin() -> None:
+    scores_QC = torch.tensor([[0.5, 0.55, 0.7], [0.9, 0.95, 0.1]])
+    assert above_positive(scores_QC, torch.tensor([0, 1]), 0.1).tolist() == [[False, False, True], [False] * 3]
+
+
+def test_truncated_vectors_have_unit_length() -> None:
+    torch.testing.assert_close(truncated(QUERIES_QD, 3), normalize(QUERIES_QD[:, :3], dim=1))
+    assert truncated(QUERIES_QD, 8) is QUERIES_QD

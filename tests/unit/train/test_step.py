@@ -2,24 +2,50 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
 from syneg.errors import StageFailed
 from syneg.settings.train import TrainConfig
-from syneg.train.batches import Instances, known_positives
+from syneg.texts import normalized
 from syneg.train.gradient_cache import PlainTrainee, backward_cached
-from syneg.train.step import Place, Step
+from syneg.train.instances import Instances
+from syneg.train.measure import not_finite
+from syneg.train.peers import Peers
+from syneg.train.step import Scored, Step
 from tests.tiny_bert import tiny_bert
 from tests.unit.train.instances import instance_table
 
+torch.set_num_threads(1)  # the tensors are tiny: threads would only wait for each other
 RECIPE = Recipe("query ", "", 16, 32)
-TABLE = instance_table(10)
 ROWS = np.array([7, 2, 0, 9, 4, 1, 8])
+SETTINGS: dict[str, dict[str, Any]] = {
+    "own": {},
+    "batch": {"in_batch_negatives": True},
+    "both": {"in_batch_negatives": True, "both_directions": True},
+    "margin": {"in_batch_negatives": True, "false_negative_margin": 0.02},
+    "matryoshka": {"in_batch_negatives": True, "matryoshka_dimensions": [8, 16]},
+    "own_matryoshka": {"matryoshka_dimensions": [8]},
+}
+
+
+def _table() -> pa.Table:
+    """Ten instances; queries 7 and 2 are the same, and the positive of 9 is, but for case, that of 4."""
+    rows = instance_table(10).to_pylist()
+    rows[7]["query"] = rows[2]["query"].upper()
+    rows[9]["positive"] = rows[4]["positive"].upper()
+    return pa.Table.from_pylist(rows, instance_table(1).schema)
+
+
+TABLE = _table()
 
 
 @pytest.fixture(scope="module")
@@ -31,62 +57,93 @@ def _encoder(folder: Path) -> Encoder:
     return Encoder.load(folder, RECIPE, device="cpu").train()
 
 
-def _gradients(encoder: Encoder) -> dict[str, torch.Tensor]:
+def _config(mode: str, **others: Any) -> TrainConfig:
+    lengths = {"query_max_length": 16, "passage_max_length": 32, "temperature": 0.1}
+    return TrainConfig.model_validate(SETTINGS[mode] | lengths | others)
+
+
+def _gradients(encoder: Encoder) -> dict[str, Tensor]:
     return {name: weight.grad.clone() for name, weight in encoder.named_parameters() if weight.grad is not None}
 
 
-def _step(encoder: Encoder, train: TrainConfig) -> Step:
-    return Step(encoder, PlainTrainee(encoder), Instances(TABLE), train, Place(), known_positives(TABLE))
+def _run(encoder: Encoder, train: TrainConfig, rows: np.ndarray = ROWS, table: pa.Table = TABLE) -> list[Scored]:
+    instances = Instances.of(table)
+    step = Step(encoder, PlainTrainee(encoder), instances, train, Peers(), instances.known_positives())
+    return step.backward(step.prepare(rows))
 
 
-def _expected(encoder: Encoder, in_batch: bool, temperature: float) -> dict[str, torch.Tensor]:
+def _expected(encoder: Encoder, train: TrainConfig) -> dict[str, Tensor]:
     """A loop over queries, one text encoded at a time."""
     rows = [TABLE.slice(int(row), 1).to_pylist()[0] for row in ROWS]
-    pool = [text for row in rows for text in (row["positive"], *(negative["text"] for negative in row["negatives"]))]
+    vectors: dict[tuple[str, str], Tensor] = {}
+
+    def vector(text: str, kind: Any, size: int) -> Tensor:
+        if (text, kind) not in vectors:
+            vectors[text, kind] = encoder(encoder.features([text], kind))[0]
+        return normalize(vectors[text, kind][:size], dim=0)
+
+    def answered(query: str, text: str) -> bool:
+        answers = [row["positive"] for row in rows if normalized(row["query"]) == normalized(query)]
+        return normalized(text) in map(normalized, answers)
+
     losses = []
-    for row in rows:
-        others = [negative["text"] for negative in row["negatives"]]
-        if in_batch:
-            others = [text for text in pool if text != row["positive"]]
-        query_D = encoder(encoder.features([row["query"]], "query"))[0]
-        logits = [
-            query_D @ encoder(encoder.features([text], "passage"))[0] / temperature
-            for text in [row["positive"], *others]
-        ]
-        losses.append(-torch.stack(logits).log_softmax(dim=0)[0])
+    for size in (*train.matryoshka_dimensions, 32):
+        for row in rows:
+            own = [row["positive"], *(negative["text"] for negative in row["negatives"])]
+            others = []
+            if train.in_batch_negatives:
+                for other in rows:
+                    texts = [other["positive"], *(negative["text"] for negative in other["negatives"])]
+                    others += [text for text in texts if other is not row and not answered(row["query"], text)]
+            query = vector(row["query"], "query", size)
+            limit = query @ vector(row["positive"], "passage", size) + (train.false_negative_margin or math.inf)
+            others = [text for text in others if query @ vector(text, "passage", size) <= limit]
+            logits = [query @ vector(text, "passage", size) / train.temperature for text in (*own, *others)]
+            losses.append(-torch.stack(logits).log_softmax(dim=0)[0])
+            if train.both_directions:
+                positive = vector(row["positive"], "passage", size)
+                asking = [o["query"] for o in rows if o is not row and not answered(o["query"], row["positive"])]
+                logits = [positive @ vector(q, "query", size) / train.temperature for q in (row["query"], *asking)]
+                losses.append(-torch.stack(logits).log_softmax(dim=0)[0])
     torch.stack(losses).mean().backward()
     return _gradients(encoder)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 3, 8, 1000])
-@pytest.mark.parametrize("in_batch", [False, True])
-def test_gradients_are_those_of_the_plain_loss(folder: Path, chunk_size: int, in_batch: bool) -> None:
-    config = TrainConfig(
-        chunk_size=chunk_size, in_batch_negatives=in_batch, temperature=0.1, query_max_length=16, passage_max_length=32
-    )
-    expected = _expected(_encoder(folder).eval(), in_batch, config.temperature)
-    encoder = _encoder(folder).eval()  # without dropout, which depends on how texts are put together
-    scored = _step(encoder, config).backward(ROWS)
-    found = _gradients(encoder)
-
+def _assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], size: Any = 1e-5) -> None:
     assert found.keys() == expected.keys()
-    for name in expected:
+    for name, gradient in expected.items():
         torch.testing.assert_close(
-            found[name], expected[name], rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+            found[name], gradient, rtol=1e-4, atol=size, msg=lambda text, name=name: f"{name}: {text}"
         )
-    assert sum(len(part.losses_Q) for part in scored) == len(ROWS)
-    seen = [instance["query_id"] for part in scored for instance in part.batch.instances]
-    assert seen == [f"q{row}" for row in ROWS]
 
 
+@pytest.mark.parametrize("mode", SETTINGS)
+def test_gradients_are_those_of_the_plain_loss(folder: Path, mode: str) -> None:
+    expected = _expected(_encoder(folder).eval(), _config(mode))
+    for limits in ({"chunk_size": 1}, {"chunk_size": 3}, {"chunk_size": 8}, {"chunk_size": 1000}, {"chunk_tokens": 40}):
+        encoder = _encoder(folder).eval()  # without dropout, which depends on how texts are put together
+        scored = _run(encoder, _config(mode, **limits))
+
+        _assert_same(_gradients(encoder), expected)
+        assert sum(len(part.contrasted.losses_Q) for part in scored) == len(ROWS)
+        seen = [instance["query_id"] for part in scored for instance in part.batch.instances]
+        assert seen == [f"q{row}" for row in ROWS]
+
+
+@pytest.mark.parametrize("kept", [1, 2])
 @pytest.mark.parametrize("chunk_size", [1, 3, 8, 1000])
-def test_dropout_is_replayed(folder: Path, chunk_size: int) -> None:
+def test_dropout_is_replayed(folder: Path, chunk_size: int, kept: int) -> None:
     """With dropout on, the cached gradients are those of one graph over the very same chunks."""
     texts = [f"text {row} of some length" for row in range(9)]
     target_TD = torch.randn(len(texts), 32, generator=torch.Generator().manual_seed(0))
 
-    def loss(vectors_TD: torch.Tensor) -> torch.Tensor:
+    def loss(vectors_TD: Tensor) -> Tensor:
         return (vectors_TD @ target_TD.T).softmax(dim=1).diagonal().log().sum()
+
+    def gradients(vectors_TD: Tensor) -> Tensor:
+        leaf = vectors_TD.detach().requires_grad_()
+        (found,) = torch.autograd.grad(loss(leaf), leaf)
+        return found
 
     starts = range(0, len(texts), chunk_size)
     one_graph, cached = _encoder(folder), _encoder(folder)
@@ -95,50 +152,53 @@ def test_dropout_is_replayed(folder: Path, chunk_size: int) -> None:
     loss(torch.cat([one_graph(chunk) for chunk in chunks])).backward()
     drawn_after = torch.rand(3)
     torch.manual_seed(5)
-    backward_cached(PlainTrainee(cached), chunks, loss, calls=len(chunks) + 2)
+    backward_cached(PlainTrainee(cached), chunks, min(kept, len(chunks)), gradients, calls=len(chunks) + 2)
 
     torch.testing.assert_close(torch.rand(3), drawn_after)  # the next step draws as if nothing was replayed
-    expected = _gradients(one_graph)
-    for name, gradient in _gradients(cached).items():
-        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-5)
+    _assert_same(_gradients(cached), _gradients(one_graph))
 
 
-def test_scores_are_those_of_the_own_passages(folder: Path) -> None:
-    for in_batch in (False, True):
-        encoder = _encoder(folder).eval()
-        train = TrainConfig(in_batch_negatives=in_batch, chunk_size=4, query_max_length=16, passage_max_length=32)
-        for part in _step(encoder, train).backward(ROWS):
-            queries_QD = encoder.encode(part.batch.queries, "query")
-            passages_PD = encoder.encode(part.batch.passages, "passage")
-            for row, candidates in enumerate(part.batch.candidates_QK.tolist()):
-                for place, passage in enumerate(candidates):
-                    if passage >= 0:
-                        score = float(queries_QD[row] @ passages_PD[passage])
-                        assert math.isclose(part.scores_QK[row, place], score, abs_tol=1e-5)
+@pytest.mark.parametrize("mode", ["own", "batch", "both"])
+def test_scores_and_masses_are_those_of_the_own_passages(folder: Path, mode: str) -> None:
+    encoder = _encoder(folder).eval()
+    for part in _run(encoder, _config(mode, chunk_size=4)):
+        queries_QD = encoder.encode(part.batch.queries, "query")
+        passages_PD = encoder.encode(part.batch.passages, "passage")
+        for row, candidates in enumerate(part.batch.candidates_QK.tolist()):
+            own = [passage for passage in candidates if passage >= 0]
+            scores = queries_QD[row] @ passages_PD[own].T
+            np.testing.assert_allclose(part.contrasted.scores_QK[row, : len(own)], scores, atol=1e-5)
+            masses = part.contrasted.masses_QK[row, : len(own)].numpy()
+            np.testing.assert_allclose(masses / masses[0], np.exp((scores - scores[0]) / 0.1), rtol=1e-3)
+            assert math.isclose(masses.sum(), 1, abs_tol=1e-5) if mode == "own" else masses.sum() < 1
 
 
-def test_a_loss_that_is_not_finite_names_its_instances(folder: Path) -> None:
-    encoder = _encoder(folder)
-    with torch.no_grad():
-        next(encoder.parameters()).fill_(torch.nan)
-    with pytest.raises(StageFailed, match=r"not a finite number for 2 of 2 instances.*\(q7, p7\), \(q2, p2\)"):
-        _step(encoder, TrainConfig(in_batch_negatives=True, query_max_length=16, passage_max_length=32)).backward(
-            ROWS[:2]
-        )
-
-
-def test_fewer_instances_than_workers_are_refused(folder: Path) -> None:
-    encoder = _encoder(folder)
-    step = Step(encoder, PlainTrainee(encoder), Instances(TABLE), TrainConfig(), Place(0, 3), {})
-    with pytest.raises(StageFailed, match="2 instances for 3 workers"):
-        step.backward(ROWS[:2])
+def test_one_negative_and_none(folder: Path) -> None:
+    for negatives, is_zero in ((1,), False), ((0,), True):
+        encoder, table = _encoder(folder), instance_table(1, negatives=negatives)
+        for mode in ("own", "batch"):
+            (scored,) = _run(encoder, _config(mode), np.array([0]), table)
+            assert (float(scored.contrasted.losses_Q) == 0) == is_zero
+        assert all(gradient.isfinite().all() for gradient in _gradients(encoder).values())
 
 
 def test_instances_without_negatives_train_on_the_batch(folder: Path) -> None:
     table = instance_table(6, negatives=(0,))
+    (scored,) = _run(_encoder(folder), _config("batch", chunk_size=4), np.arange(6), table)
+    assert scored.contrasted.scores_QK.shape == (6, 1)
+    assert bool((scored.contrasted.losses_Q > 0).all())
+
+
+@pytest.mark.parametrize("mode", ["own", "batch"])
+def test_losses_that_are_not_finite_name_their_instances(folder: Path, mode: str) -> None:
     encoder = _encoder(folder)
-    train = TrainConfig(in_batch_negatives=True, chunk_size=4, temperature=0.1)
-    step = Step(encoder, PlainTrainee(encoder), Instances(table), train, Place(), known_positives(table))
-    (scored,) = step.backward(np.arange(6))
-    assert scored.scores_QK.shape == (6, 1)
-    assert bool((scored.losses_Q > 0).all())
+    with torch.no_grad():
+        next(encoder.parameters()).fill_(torch.nan)
+    assert not_finite(_run(encoder, _config(mode), np.array([7, 1, 2]))) == ["(q7, p7)", "(q1, p1)", "(q2, p2)"]
+
+
+def test_fewer_instances_than_workers_are_refused(folder: Path) -> None:
+    encoder, instances = _encoder(folder), Instances.of(TABLE)
+    step = Step(encoder, PlainTrainee(encoder), instances, TrainConfig(), Peers(0, 3), instances.known_positives())
+    with pytest.raises(StageFailed, match="2 instances for 3 workers"):
+        step.prepare(ROWS[:2])

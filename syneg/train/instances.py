@@ -1,0 +1,101 @@
+"""Instances on a node's disk: written once from the store's blocks, then mapped into memory, never held there."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syneg.train.batches import Instance, KnownPositives, text_key
+
+FILE = "instances.arrow"
+_TEXTS = ("query_id", "query", "positive_id", "positive", "negatives")
+_KEYS = ("query_key", "positive_key", "negative_keys")
+_BATCH_ROWS = 1_024  # a row is read by slicing its record batch, which costs the same whatever the batch's size
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a file of instances holds."""
+
+    rows: int
+    sources: tuple[str, ...]  # of its negatives, in the order of names
+
+
+def write(blocks: Iterable[pa.Table], folder: Path) -> Written:
+    """Writes the accepted rows of `blocks` (`schemas.INSTANCES`) to `folder`. Memory is bounded by one block.
+
+    The key of every text is written beside it: which passages answer which query is then a matter of integers.
+    """
+    rows, sources = 0, set[str]()
+    sink: pa.OSFile | None = None
+    writer: pa.RecordBatchFileWriter | None = None
+    for block in blocks:
+        accepted = with_keys(block.filter(pc.field("reject_reason").is_null())).combine_chunks()
+        if writer is None:
+            sink = pa.OSFile(str(folder / FILE), "wb")
+            writer = pa.ipc.new_file(sink, accepted.schema)
+        writer.write_table(accepted, max_chunksize=_BATCH_ROWS)
+        rows += accepted.num_rows
+        for chunk in accepted["negatives"].chunks:
+            sources.update(chunk.flatten().field("source").unique().to_pylist())
+    if writer is not None and sink is not None:
+        writer.close()
+        sink.close()
+    return Written(rows, tuple(sorted(sources)))
+
+
+def with_keys(table: pa.Table) -> pa.Table:
+    """The columns that training reads, and the keys of the texts of query, positive and negatives (`text_key`)."""
+    negatives = table["negatives"].combine_chunks()
+    texts = negatives.flatten().field("text") if table.num_rows else pa.array([], pa.string())
+    offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(negatives).to_numpy(zero_copy_only=False))])
+    keys = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _keys(texts))
+    columns = [*(table[name] for name in _TEXTS), _keys(table["query"]), _keys(table["positive"]), keys]
+    return pa.table(columns, names=[*_TEXTS, *_KEYS])
+
+
+def _keys(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return pa.array([text_key(text) for text in texts.to_pylist()], pa.int64())
+
+
+class Instances:
+    """Random access to the rows of a table `with_keys`, which stays where it is: in a mapped file, or in memory."""
+
+    def __init__(self, blocks: Sequence[pa.RecordBatch]) -> None:
+        self._blocks = blocks
+        self._ends = np.cumsum([block.num_rows for block in self._blocks], dtype=np.int64)
+        counts = [pc.list_value_length(block["negatives"]) for block in self._blocks if block.num_rows]
+        self.widest = 1 + max((pc.max(negatives).as_py() for negatives in counts), default=0)
+        """The largest number of passages of one instance, the positive included."""
+
+    @classmethod
+    def open(cls, folder: Path) -> "Instances":
+        """What `write` left in `folder`."""
+        reader = pa.ipc.open_file(pa.memory_map(str(folder / FILE)))
+        return cls([reader.get_batch(number) for number in range(reader.num_record_batches)])
+
+    @classmethod
+    def of(cls, table: pa.Table) -> "Instances":
+        """Of a table of `schemas.INSTANCES` in memory."""
+        return cls(with_keys(table).to_batches())
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def rows(self, numbers: np.ndarray) -> list[Instance]:
+        blocks = np.searchsorted(self._ends, numbers, side="right")
+        return [self._row(int(block), int(number)) for block, number in zip(blocks, numbers, strict=True)]
+
+    def _row(self, block: int, number: int) -> Instance:
+        start = int(self._ends[block - 1]) if block else 0
+        return self._blocks[block].slice(number - start, 1).to_pylist()[0]
+
+    def known_positives(self) -> KnownPositives:
+        """All pairs of a query and a positive: 16 bytes an instance."""
+        pairs = [[block[name].to_numpy() for block in self._blocks] for name in ("query_key", "positive_key")]
+        empty = np.empty(0, np.int64)
+        queries, positives = (np.concatenate([empty, *keys]) for keys in pairs)
+        return KnownPositives.of(queries, positives)

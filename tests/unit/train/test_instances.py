@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from syneg import schemas
+from syneg.train import instances
+from syneg.train.batches import text_key
+from syneg.train.instances import Instances
+from tests.unit.train.instances import instance_table
+
+
+def test_rows_come_from_every_block() -> None:
+    table = instances.with_keys(instance_table(20))
+    blocks = pa.concat_tables([table.slice(0, 3), table.slice(3, 0), table.slice(3, 10), table.slice(13)])
+    found = Instances(blocks.to_batches())
+
+    assert len(found) == 20
+    assert found.widest == 4
+    wanted = np.array([19, 0, 2, 3, 12, 13])
+    assert [row["query_id"] for row in found.rows(wanted)] == [f"q{number}" for number in wanted]
+    assert len(Instances.of(instance_table(20).slice(0, 0))) == 0
+
+
+def test_what_is_written_is_mapped_again_without_rejected_rows(tmp_path: Path) -> None:
+    table = instance_table(2_500)
+    reasons = pa.array(["empty_positive" if row in (0, 1_700) else None for row in range(2_500)], pa.string())
+    rejecting = table.set_column(5, schemas.INSTANCES.field("reject_reason"), reasons)
+    written = instances.write([rejecting.slice(0, 900), rejecting.slice(900, 0), rejecting.slice(900)], tmp_path)
+    found = Instances.open(tmp_path)
+
+    assert (written.rows, written.sources) == (2_498, ("bm25", "synthetic"))
+    assert len(found) == 2_498
+    first, last = found.rows(np.array([0, 2_497]))
+    assert (first["query_id"], last["query_id"]) == ("q1", "q2499")
+    assert first["query_key"] == text_key(first["query"])
+    assert last["negative_keys"] == [text_key(negative["text"]) for negative in last["negatives"]]
+    known = found.known_positives()
+    assert len(known.queries) == 2_498
+    assert (np.diff(known.queries) >= 0).all()
+
+
+def test_nothing_is_written_of_nothing(tmp_path: Path) -> None:
+    assert instances.write([instance_table(1).slice(0, 0)], tmp_path).rows == 0
+    assert len(Instances.open(tmp_path)) == 0

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from syneg.errors import BadInput
+from syneg.settings.resources import TrainResources
+from syneg.settings.train import TrainConfig
+from syneg.train.trackers import scalars, trackers
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"zero_stage": 3}, "stage 3 shares out the weights"),
+        ({"cross_device_negatives": True}, "in_batch_negatives, which is off"),
+        ({"both_directions": True}, "in_batch_negatives, which is off"),
+        ({"false_negative_margin": 0.0}, "in_batch_negatives, which is off"),
+        ({"lora": {}, "trained_layers": 2}, "leave out trained_layers"),
+        ({"dev": {"patience": 2}}, "give dev.every"),
+    ],
+)
+def test_settings_that_contradict_each_other(given: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TrainConfig.model_validate(given)
+
+
+def test_a_tracker_that_is_not_installed_is_refused() -> None:
+    with pytest.raises(BadInput, match="package wandb is not installed"):
+        trackers(TrainResources(trackers=("wandb",)))
+
+
+def test_trackers_are_told_numbers() -> None:
+    row = {"step": 3, "loss": 0.5, "peak_share": None, "masses": [{"source": "bm25", "mass": 0.2, "negatives": 1.0}]}
+    row |= {"positive_scores": [0.1, 0.2, 0.3], "negative_scores": None}
+    assert scalars(row) == {
+        "train/step": 3,
+        "train/loss": 0.5,
+        "train/mass/bm25": 0.2,
+        "train/positive_scores/median": 0.2,
+    }
+
+
+def test_tensorboard_writes_its_file(tmp_path: Path) -> None:
+    (tracker,) = trackers(TrainResources(trackers=("tensorboard",), tensorboard_folder=str(tmp_path)))
+    tracker.log({"step": 0, "loss": 0.5})
+    tracker.close()
+    assert list(tmp_path.glob("events.out.tfevents.*"))
