@@ -1,6 +1,7 @@
 """What every training worker is told."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from syneg.settings.encoder import EncoderConfig

@@ -39,6 +39,7 @@ HOMES = {
     "sentence_transformers": ("syneg/encoder/", "syneg/train/"),
     "transformers": ("syneg/encoder/", "syneg/generate/engines/vllm.py", "syneg/store/models.py"),
     "deepspeed": ("syneg/train/engine.py",),
+    "peft": ("syneg/train/trainable.py",),
     "faiss": ("syneg/search/dense.py",),
     "sklearn": ("syneg/mix/shortcut.py",),
     "bm25s": ("syneg/search/bm25.py",),
