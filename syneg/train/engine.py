@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -81,13 +81,14 @@ class Engine:
         """
         from deepspeed.utils import safe_get_full_optimizer_state
 
+        self._link_state()
         for name, weight in learning(self.encoder).items():
             for key in _MOMENTS:
                 if self._without_zero:
                     state = self.engine.optimizer.state[weight]
                     moment = state.get(key, torch.zeros_like(weight))  # a weight that no loss reaches has none
                 else:
-                    moment = safe_get_full_optimizer_state(weight, key)
+                    moment = cast(Tensor, safe_get_full_optimizer_state(weight, key))
                 yield f"{key}/{name}", moment.detach().float().cpu()
 
     def restore_moments(self, moments: Mapping[str, Tensor], steps: int) -> None:
@@ -116,7 +117,16 @@ class Engine:
         for group in optimizer.param_groups:
             for weight in group["params"]:
                 weight.grad = None
+        self._link_state()
+
+    def _link_state(self) -> None:
+        """Tells every weight where its part of the state lies.
+
+        DeepSpeed 0.19.8 does so by itself after the first group of weights has taken its first step, when those of the
+        other groups do not have any yet.
+        """
         if not self._without_zero:
+            self.engine.optimizer._hp_optimizer_states_linked = False
             self.engine.optimizer._lazy_init_hp_params_optimizer_state()
 
     @property

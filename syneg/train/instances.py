@@ -51,7 +51,7 @@ def with_keys(table: pa.Table) -> pa.Table:
     """The columns that training reads, and the keys of the texts of query, positive and negatives (`text_key`)."""
     negatives = table["negatives"].combine_chunks()
     texts = negatives.flatten().field("text") if table.num_rows else pa.array([], pa.string())
-    offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(negatives).to_numpy(zero_copy_only=False))])
+    offsets = np.concatenate([[0], np.cumsum(negatives.value_lengths().to_numpy(zero_copy_only=False))])
     keys = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _keys(texts))
     columns = [*(table[name] for name in _TEXTS), _keys(table["query"]), _keys(table["positive"]), keys]
     return pa.table(columns, names=[*_TEXTS, *_KEYS])
@@ -67,8 +67,8 @@ class Instances:
     def __init__(self, blocks: Sequence[pa.RecordBatch]) -> None:
         self._blocks = blocks
         self._ends = np.cumsum([block.num_rows for block in self._blocks], dtype=np.int64)
-        counts = [pc.list_value_length(block["negatives"]) for block in self._blocks if block.num_rows]
-        self.widest = 1 + max((pc.max(negatives).as_py() for negatives in counts), default=0)
+        counts = [block["negatives"].value_lengths().to_numpy() for block in self._blocks if block.num_rows]
+        self.widest = 1 + max((int(negatives.max()) for negatives in counts), default=0)
         """The largest number of passages of one instance, the positive included."""
 
     @classmethod

@@ -103,7 +103,7 @@ def _fit(trainer: TorchTrainer, journal: Any) -> dict[str, Any]:
         raise StageFailed(f"Training failed: {error}") from error
     except TrainingFailedError as error:
         raise StageFailed(f"Training failed: {error}") from error
-    failure: SynegError | None = ray.get(journal.failure.remote())
+    failure: Any = ray.get(journal.failure.remote())
     if failure is not None:
         raise failure
     return dict(result.return_value or {})

@@ -183,7 +183,7 @@ class _Training:
             selection = self.selection
             found = Checkpoint(selection.progress, trainable.snapshot(self.encoder), moments, selection.best)
             since = self.watch.saved_until(self.first)
-            recorded = ray.get(self.job.journal.tables.remote(since))
+            recorded: Any = ray.get(self.job.journal.tables.remote(since))
             self._saving = self._helpers.submit(self.checkpoints.save, found, recorded, since)
             self.watch.saved(selection.progress.step)
 
@@ -206,7 +206,7 @@ class _Training:
         with tempfile.TemporaryDirectory() as folder:
             self.encoder.save(Path(folder))
             text = card.render(
-                job.encoder.model_dump(), job.train.model_dump(), len(self.step.instances), job.sources, facts
+                job.encoder.model_dump(), job.train.model_dump(), self.order.instances, job.sources, facts
             )
             (Path(folder) / "README.md").write_text(text, "utf-8")
             return {"model": put_whole(Path(folder), files.join(job.attempt, f"model-{time.time_ns()}"))}
