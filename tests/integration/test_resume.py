@@ -91,7 +91,7 @@ def data(tmp_path: Path) -> Path:
 
 def _job(tmp_path: Path, data: Path, name: str, dies_after: int | None = None, **changes: Any) -> Job:
     return Job(
-        folder=tiny_bert(tmp_path / "tiny"),
+        folder=str(tiny_bert(tmp_path / "tiny")),
         encoder=EncoderConfig(query_max_length=12, passage_max_length=16),
         train=TrainConfig.model_validate(TRAIN | changes),
         pool=TrainResources(checkpoint_steps=2),
