@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     shared = Path(__file__).parents[2] / "shared" / "data" / "scifact"
     parser.add_argument("--collection", type=Path, default=shared)
     parser.add_argument("--steps", type=int, default=4)
@@ -191,7 +191,7 @@ def _ours(arguments: argparse.Namespace) -> None:
     )
     encoder = Encoder.load(_model_folder(), Recipe("", "", arguments.length, arguments.length), "cpu").train()
     optimizer = trainable.adamw(encoder, train)
-    trainee = _Timed(PlainTrainee(encoder))
+    trainee: Any = _Timed(PlainTrainee(encoder))
     positives = [(text_key(row["query"]), text_key(row["positive"])) for row in rows]
     known = KnownPositives.of(*(np.array(keys, np.int64) for keys in zip(*positives, strict=True)))
     step = Step(encoder, trainee, _Rows(rows, text_key), train, Peers(), known)

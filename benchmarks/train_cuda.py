@@ -43,7 +43,7 @@ _WORDS = [f"{left}{right}" for left in "bcdfghklmnprstvw" for right in ("a", "e"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--batches", type=int, nargs="+", default=[512, 4096, 32768])
     parser.add_argument("--chunk", type=int, default=1024, help="texts encoded at once")
     parser.add_argument("--queries", type=int, default=32, help="tokens a query")

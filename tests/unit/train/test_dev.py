@@ -86,7 +86,7 @@ def test_a_mined_part_holds_what_is_judged_and_what_the_base_model_ranks_first(t
     assert split.query_ids == ["q0"]  # of the others no passage is known to be relevant
     assert [passage for block in split.passages for passage in block["id"].to_pylist()] == ["p0", "p1", "p8"]
 
-    unanswered = Inputs(given.tables | {"qrels": MemoryTable(schemas.QRELS.empty_table())})
+    unanswered = Inputs({**given.tables, "qrels": MemoryTable(schemas.QRELS.empty_table())})
     with pytest.raises(BadInput, match=r"corpus\.dev_split"):
         data._bring_dev(unanswered, DevConfig(every=1), tmp_path)
 
