@@ -89,7 +89,10 @@ class Engine:
                     moment = state.get(key, torch.zeros_like(weight))  # a weight that no loss reaches has none
                 else:
                     moment = cast(Tensor, safe_get_full_optimizer_state(weight, key))
-                yield f"{key}/{name}", moment.detach().float().cpu()
+                yield (
+                    f"{key}/{name}",
+                    moment.detach().to("cpu", torch.float32, copy=True),
+                )  # without ZeRO it is the live one
 
     def restore_moments(self, moments: Mapping[str, Tensor], steps: int) -> None:
         """Puts back what `moments` gave after `steps` steps. The weights must be in the encoder already at `start`."""
