@@ -7,7 +7,7 @@ from types import TracebackType
 import typer
 
 from syneg import redaction, termination
-from syneg.commands import cluster, compare, corpus, experiment, export, run, show, store
+from syneg.commands import cluster, compare, corpus, experiment, export, generate, run, show, store
 from syneg.errors import SynegError
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ for command in (
     run.plan,
     experiment.experiment,
     corpus.corpus,
+    generate.generate,
+    generate.attributes,
     export.export,
     compare.compare,
     show.show,

@@ -13,7 +13,7 @@ from pydantic import model_validator as _check
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.evaluate import EvaluateConfig
-from syneg.settings.generate import GateConfig, GenerateConfig
+from syneg.settings.generate import GateConfig, GenerateConfig, JudgeConfig
 from syneg.settings.mine import Bm25Config, MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.settings.probe import ProbeConfig
@@ -32,6 +32,7 @@ class RunConfig(Section):
     corpus: CorpusConfig
     encoder: EncoderConfig = EncoderConfig()
     generate: GenerateConfig = GenerateConfig()
+    judge: JudgeConfig = JudgeConfig()
     gate: GateConfig = GateConfig()
     bm25: Bm25Config = Bm25Config()
     mine: MineConfig = MineConfig()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from syneg.corpus import sources
 from syneg.errors import BadInput
@@ -44,10 +44,10 @@ def _plain(value: Any, key: str) -> Any:
     return value
 
 
-def _content(content: Content, address: str | None, section: Section, key: str) -> str | None:
+def _content(content: Content, address: str | Literal[False] | None, section: Section, key: str) -> str | None:
     if isinstance(section, CorpusConfig):
         return _corpus_digest(section)
-    if address is None:
+    if not address:
         return None
     if content.kind == "model":
         return models.digest(address, key)

@@ -21,7 +21,7 @@ _ONE_ROUND = (
     Stage(
         "generate",
         "syneg.generate.stage:run",
-        version=1,
+        version=2,
         reads=_CORPUS,
         writes=("answers",),
         sections=("generate",),
@@ -29,12 +29,21 @@ _ONE_ROUND = (
         key_is_content=True,
     ),
     Stage(
-        "gate",
-        "syneg.generate.stage:check",
+        "judge",
+        "syneg.generate.judge:run",
         version=1,
         reads={"answers": "generate.answers"},
+        writes=("judgements",),
+        sections=("generate", "judge"),
+        resumes_by_row=True,
+    ),
+    Stage(
+        "gate",
+        "syneg.generate.stage:check",
+        version=2,
+        reads=_CORPUS | {"answers": "generate.answers", "judgements": "judge.judgements"},
         writes=("synthetic",),
-        sections=("generate", "gate"),
+        sections=("generate", "gate", "encoder"),
     ),
     Stage(
         "embed",

@@ -40,6 +40,10 @@ class KeySet:
         """The keys whose `digests` are not in `found`."""
         return KeySet(np.setdiff1d(self._sorted, found))
 
+    def including(self, keys: Iterable[str]) -> "KeySet":
+        """These and `keys`."""
+        return KeySet(np.concatenate([self._sorted, digests(keys)]))
+
     def _holds(self, asked: np.ndarray) -> np.ndarray:
         if not len(self._sorted):
             return np.zeros(len(asked), bool)

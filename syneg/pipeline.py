@@ -174,6 +174,9 @@ def _run_stage(config: RunConfig, step: Step, manifests: Mapping[str, Manifest],
             earlier={table: recovery.Earlier(root, stage.name, step.fingerprint, table) for table in others},
             keep=tables.Keeper(folder),
             part_rows=config.store.part_rows,
+            kept={
+                table: tables.StoredTable(files.join(folder, table), tuple(parts)) for table, (parts, _) in kept.items()
+            },
         )
         output = _function(stage)(_inputs(config, stage, manifests), context, **_sections(config, stage))
         parts = {table: kept[table][0] if table in kept else [] for table in stage.writes}

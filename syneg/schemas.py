@@ -37,13 +37,15 @@ ANSWERS = _schema(
     ("model", _TEXT),
     ("seed", pa.int64()),
     ("answer", _TEXT),
-    ("finish_reason", _TEXT),  # "stop", "length" (cut at a limit), "refusal", "error" or "no_answer"
+    ("finish_reason", _TEXT),  # "stop", "length" (cut at a limit), "refusal", "error", "no_answer", "over_budget"
     ("error", _TEXT),
     ("input_tokens", pa.int32()),
     ("output_tokens", pa.int32()),
-    ("asked_at", pa.float64()),  # Unix seconds; null where nothing was asked
+    ("cached_tokens", pa.int32()),  # of the input, those that the engine had read before; null where it does not tell
+    ("attempts", pa.int32()),  # times that it was asked; tokens are those of all of them
+    ("asked_at", pa.float64()),  # Unix seconds, of the last time; null where nothing was asked
     ("seconds", pa.float32()),
-    nullable=("error", "asked_at", "seconds"),
+    nullable=("error", "cached_tokens", "asked_at", "seconds"),
 )
 SYNTHETIC = _schema(
     ("negative_id", _TEXT),
@@ -57,10 +59,21 @@ SYNTHETIC = _schema(
     ("prompt_version", _TEXT),
     ("model", _TEXT),
     ("seed", pa.int64()),
+    ("input_tokens", pa.int32()),  # of the whole answer, told with the first of its negatives
+    ("output_tokens", pa.int32()),
+    ("query_similarity", pa.float32()),  # by the encoder that will be trained, where the gate asks it
+    ("positive_similarity", pa.float32()),  # the positive's to the query
+    ("answer_probability", pa.float32()),  # that it answers the query, by the judge
+    ("reject_reason", _TEXT),
+    nullable=("query_similarity", "positive_similarity", "answer_probability", "reject_reason"),
+)
+# What the judge said, one row a text that it was asked of; null where it could not be asked.
+JUDGEMENTS = _schema(
+    ("id", _TEXT),
+    ("answer_probability", pa.float32()),
     ("input_tokens", pa.int32()),
     ("output_tokens", pa.int32()),
-    ("reject_reason", _TEXT),
-    nullable=("reject_reason",),
+    nullable=("answer_probability",),
 )
 CANDIDATES = _schema(
     ("query_id", _TEXT),
@@ -161,6 +174,7 @@ KEYS = {
     "query_vectors": ("id",),
     "answers": ("negative_id",),
     "synthetic": ("negative_id",),
+    "judgements": ("id",),
     "candidates": ("query_id", "sampler", "passage_id"),
     "instances": ("query_id", "positive_id"),
     "runs": ("system", "query_id", "passage_id"),
@@ -184,15 +198,23 @@ CORPUS_REASONS = (
 SYNTHETIC_REASONS = (
     "engine_error",
     "no_answer",
+    "over_budget",
     "refused",
     "truncated",
     "malformed",
     "empty",
     "too_short",
+    "repetitive",
     "too_long",
     "meta_text",
     "copies_query",
     "copies_positive",
+    "other_language",
+    "off_topic",
+    "too_close",
+    "answers_query",
+    "copies_relevant",
+    "copies_held_out",
     "duplicate",
 )
 CANDIDATE_REASONS = (

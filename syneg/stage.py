@@ -100,6 +100,7 @@ class Context:
     attempt: str = ""  # a folder in the store for `store.folders`, shared by all attempts, removed after the stage
     progress: Callable[[str], None] = _silent  # shows one short line, e.g. "128/256 rows"
     done: Mapping[str, KeySet] = field(default_factory=dict)  # by table, the keys that a killed attempt stored
+    kept: Mapping[str, Source] = field(default_factory=dict)  # the rows of those keys
     earlier: Mapping[str, Earlier] = field(default_factory=dict)  # by table, if the stage's `key_is_content`
     keep: Callable[[str, pa.Table], pa.Table] | None = None  # stores rows of a table from any worker; see Output.kept
     part_rows: int = 256  # what is dear is given back in pieces of at most so many rows

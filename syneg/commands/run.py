@@ -28,7 +28,7 @@ def run(
     last: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="Stop after this stage.")] = None,
     log: Annotated[Log, typer.Option("--log", help="Lines for people, or one JSON object a line.")] = Log.text,
 ) -> None:
-    """Run what is not done yet: corpus, generate, gate, embed, mine, mix, probe, train, embed_tuned, ..., report."""
+    """Run what is not done yet, of all stages from the corpus to the report."""
     resolved = overrides.load(config, settings or ())
     console = Console()
     with watched(resolved, console, log, last) as listener:
@@ -67,7 +67,13 @@ def watched(config: RunConfig, console: Console, log: Log, last: str | None = No
         yield listeners.Everyone([shown, recorder, metrics.RayMetrics(config.name)])
 
 
-def plan(config: ConfigFile, settings: Overrides = None) -> None:
+def plan(
+    config: ConfigFile,
+    settings: Overrides = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Count the tokens of a sample of prompts; the corpus must be done.")
+    ] = False,
+) -> None:
     """Show what is done and what would run, without starting anything."""
     resolved = overrides.load(config, settings or ())
     steps = pipeline.plan(resolved, allow_unreachable=True)
@@ -76,3 +82,7 @@ def plan(config: ConfigFile, settings: Overrides = None) -> None:
     sizes = cost.sizes(resolved, _sizes(corpus) if corpus else None)
     if estimates := cost.estimate(resolved, sizes, graph.names(resolved)):
         Console().print(terminal.cost_table(estimates))
+    if sample:
+        from syneg.commands.generate import sampled_cost
+
+        Console().print(sampled_cost(resolved))

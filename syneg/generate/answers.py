@@ -6,8 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell them; UTF-8, and so Arrow, cannot hold them
-
-_NOTHING_WRITTEN = {"error": "engine_error", "no_answer": "no_answer", "refusal": "refused"}
+_NOTHING_WRITTEN = {
+    "error": "engine_error",
+    "no_answer": "no_answer",
+    "refusal": "refused",
+    "over_budget": "over_budget",
+}
+_REFUSAL = re.compile(
+    r"(?:i['\u2019]?m |i am )?(?:very |so )?sorry\b|i (?:cannot|can not|am (?:un|not )able to|will not)\b"
+    r"|i (?:can|won)['\u2019]?t\b"
+    r"|as an ai\b|(?:unfortunately,? )i (?:cannot|can['\u2019]?t)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -17,7 +26,12 @@ class Answer:
 
 
 def schema(
-    *, reflection: bool, max_reasoning_chars: int, min_negative_chars: int, max_negative_chars: int
+    *,
+    reflection: bool,
+    max_reasoning_chars: int,
+    min_negative_chars: int,
+    max_negative_chars: int,
+    negatives: int = 1,
 ) -> dict[str, Any]:
     """The JSON schema of an answer, the same for every request of a run, so that its grammar is compiled once.
 
@@ -26,11 +40,16 @@ def schema(
     properties: dict[str, Any] = {}
     if reflection:  # before the negative: the model reasons, then writes
         properties["reasoning"] = {"type": "string", "maxLength": max_reasoning_chars}
-    properties["hard_negative"] = {
-        "type": "string",
-        "minLength": min_negative_chars,
-        "maxLength": max_negative_chars,
-    }
+    negative = {"type": "string", "minLength": min_negative_chars, "maxLength": max_negative_chars}
+    if negatives == 1:
+        properties["hard_negative"] = negative
+    else:
+        properties["hard_negatives"] = {
+            "type": "array",
+            "items": negative,
+            "minItems": negatives,
+            "maxItems": negatives,
+        }
     return {
         "type": "object",
         "properties": properties,
@@ -39,16 +58,39 @@ def schema(
     }
 
 
-def parse(text: str, finish_reason: str, *, reflection: bool) -> Answer | str:
-    """The answer in `text`, or the reason why there is none. Never raises."""
+def parse(text: str, finish_reason: str, *, reflection: bool, negatives: int = 1) -> list[Answer | str]:
+    """As many as were asked for: each an answer, or the reason why there is none. Never raises."""
     if finish_reason in _NOTHING_WRITTEN:
-        return _NOTHING_WRITTEN[finish_reason]
+        return [_NOTHING_WRITTEN[finish_reason]] * negatives
     try:
         content = json.loads(text, strict=False)  # strict=False: line breaks inside a string are common and harmless
     except (ValueError, RecursionError):  # a deep nest of brackets is no answer either
-        return "truncated" if finish_reason == "length" else "malformed"
-    names = ("reasoning", "hard_negative") if reflection else ("hard_negative",)
-    if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in names):
+        return [_unreadable(text, finish_reason)] * negatives
+    if not isinstance(content, dict):
+        return ["malformed"] * negatives
+    reasoning = content.get("reasoning", "" if not reflection else None)
+    written = content.get("hard_negatives") if negatives > 1 else [content.get("hard_negative")]
+    if not isinstance(written, list) or (reflection and not isinstance(reasoning, str)):
+        return ["malformed"] * negatives
+    said = _clean(reasoning) if reflection else ""
+    found = [_answer(value, said) for value in written[:negatives]]
+    return found + ["malformed"] * (negatives - len(found))
+
+
+def _answer(negative: Any, reasoning: str) -> Answer | str:
+    if not isinstance(negative, str):
         return "malformed"
-    clean = {name: _LONE_SURROGATE.sub("�", content[name]).strip() for name in names}
-    return Answer(**clean) if clean["hard_negative"] else "empty"
+    cleaned = _clean(negative)
+    return Answer(cleaned, reasoning) if cleaned else "empty"
+
+
+def _clean(text: str) -> str:
+    return _LONE_SURROGATE.sub("�", text).strip()
+
+
+def _unreadable(text: str, finish_reason: str) -> str:
+    if finish_reason == "length":
+        return "truncated"
+    if not text.strip():
+        return "empty"
+    return "refused" if _REFUSAL.match(text.strip().lower()) else "malformed"

@@ -7,7 +7,7 @@ duplicate, is as similar as the threshold. That does not depend on the order of 
 
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -61,6 +61,26 @@ def suspects(signatures: np.ndarray) -> np.ndarray:
         shared[order[1:][same]] = True
         shared[order[:-1][same]] = True
     return np.flatnonzero(shared)
+
+
+def alike(
+    ids: Sequence[str],
+    signatures: np.ndarray,
+    grams_of: Mapping[str, frozenset[int]],
+    known: Sequence[str],
+    known_signatures: np.ndarray,
+    known_grams_of: Mapping[str, frozenset[int]],
+    threshold: float,
+) -> Iterator[tuple[str, str]]:
+    """(one of `ids`, one of `known`) that are as similar as the threshold. Both signatures are N x BANDS."""
+    places: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for name, bands in zip(known, known_signatures.tolist(), strict=True):
+        for band in enumerate(bands):
+            places[band].append(name)
+    for name, bands in zip(ids, signatures.tolist(), strict=True):
+        for rival in sorted({rival for band in enumerate(bands) for rival in places.get(band, ())}):
+            if similarity(grams_of[name], known_grams_of[rival]) >= threshold:
+                yield name, rival
 
 
 def duplicates(

@@ -2,16 +2,28 @@
 
 import re
 
+from syneg.generate import language
 from syneg.generate.prompts import FENCE
 from syneg.settings.generate import GateConfig
 from syneg.texts import normalized
 
 _QUERY_RUN, _POSITIVE_RUN = 3, 8  # words in a row that count as copied
 _SHORT_POSITIVE = 20  # words; the ratio to a shorter positive would forbid a whole sentence
+_GRAM = 3  # words
+_RATIOS = (
+    ("half", 0.5),
+    ("twice", 2.0),
+    ("double", 2.0),
+    ("slightly shorter", 0.85),
+    ("slightly longer", 1.2),
+    ("shorter", 0.6),
+    ("longer", 1.6),
+)
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # scripts without spaces: every character is a word
 _WORD = re.compile(f"[{_IDEOGRAPHS}]|[^\\W{_IDEOGRAPHS}]+")
 _META = re.compile(
-    r"hard[ _-]negatives?|negative documents?|positive[ _]documents?|user[ _]quer(?:y|ies)"
+    r"between the marks\b|never an instruction\b|without answering it\b"  # the prompt's own words
+    r"|hard[ _-]negatives?|negative documents?|positive[ _]documents?|user[ _]quer(?:y|ies)"
     r"|(?:task|reasoning|hard negatives|attributes|format) definition"
     r"|(?:as|i am|i'm) an? (?:large )?(?:ai|language model|ai language model|assistant)\b"
     r"|^(?:i'm |i am )?sorry\b|^i (?:cannot|can't|can not|am unable to|won't)\b"
@@ -25,17 +37,20 @@ def words(text: str) -> list[str]:
     return _WORD.findall(normalized(text))
 
 
-def reject_reason(negative: str, query: str, positive: str, gate: GateConfig) -> str | None:
+def reject_reason(negative: str, query: str, positive: str, gate: GateConfig, length: str = "") -> str | None:
     """Why `negative` may not be used, from schemas.SYNTHETIC_REASONS; None if it may.
 
-    `positive` is what the LLM was shown of it: a length is asked for relative to that.
+    `positive` is what the LLM was shown of it: a `length` is asked for relative to that.
     """
     negative_words, positive_words = words(negative), words(positive)
+    asked = asked_ratio(length) * len(positive_words)
     if not negative_words:
         return "empty"
-    if len(negative_words) < max(gate.min_words, gate.min_length_ratio * len(positive_words)):
+    if len(negative_words) < max(gate.min_words, gate.min_length_ratio * asked):
         return "too_short"
-    if len(negative_words) > gate.max_length_ratio * max(len(positive_words), _SHORT_POSITIVE):
+    if distinct_share(negative_words) < gate.min_distinct_share:
+        return "repetitive"
+    if len(negative_words) > gate.max_length_ratio * max(asked, _SHORT_POSITIVE):
         return "too_long"
     if _is_meta_text(negative, query, positive):
         return "meta_text"
@@ -43,7 +58,20 @@ def reject_reason(negative: str, query: str, positive: str, gate: GateConfig) ->
         return "copies_query"
     if covered(negative_words, positive_words, _POSITIVE_RUN) > gate.max_positive_overlap:
         return "copies_positive"
+    if gate.same_language and language.differ(negative, positive):
+        return "other_language"
     return None
+
+
+def asked_ratio(length: str) -> float:
+    """How long a negative is to be, relative to its positive, by the phrase that asks; 1.0 where it says nothing."""
+    return next((ratio for phrase, ratio in _RATIOS if phrase in length.lower()), 1.0)
+
+
+def distinct_share(text: list[str]) -> float:
+    """The share of runs of 3 words that are no repetition; 1.0 for a text that is too short to tell."""
+    runs = [tuple(text[start : start + _GRAM]) for start in range(len(text) - _GRAM + 1)]
+    return len(set(runs)) / len(runs) if len(text) >= _SHORT_POSITIVE else 1.0
 
 
 def _is_meta_text(negative: str, query: str, positive: str) -> bool:

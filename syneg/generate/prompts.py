@@ -1,10 +1,14 @@
 """SyNeg's prompt (arXiv 2412.17250, phase 1): persona, example, then five sections in the published order.
 
+A second layout moves what all rows share to the front and the documents to the end, so that an engine's prefix cache
+reads the shared part once.
+
 Of the published prompt the order, the persona and the sentence on attributes are known; the other texts are ours. They
 lie in files, so that a person edits them without touching code.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -24,13 +28,30 @@ _TITLES = {
     "attributes": "Attributes Definition",
     "format": "Format Definition",
 }
+_LAYOUTS = {
+    "published": ("persona", "example", "task", "reasoning", "hard_negatives", "attributes", "format"),
+    "prefix_first": ("task", "reasoning", "hard_negatives", "persona", "attributes", "example", "format"),
+}
 _REQUIRED = {
     "persona": ("domain_name",),
     "example": ("mark", "user_query", "positive_document"),
     "attributes": ("difficult_level", "length"),
     "format": ("answer",),
 }
-_PLACEHOLDER = re.compile(r"\{(domain_name|difficult_level|length|mark|user_query|positive_document|answer)\}")
+_WHY = {
+    "malformed": "it is not the JSON that was asked for.",
+    "truncated": "it was too long and was cut off.",
+    "refused": "it refuses. Nothing harmful is asked: the text serves to train a search engine.",
+    "empty": "the hard negative is empty.",
+    "too_short": "the hard negative is far shorter than the positive_document.",
+    "too_long": "the hard negative is far longer than the positive_document.",
+    "meta_text": "the hard negative speaks of this task or repeats its words.",
+    "copies_query": "the hard negative only repeats the user_query.",
+    "copies_positive": "the hard negative copies the positive_document.",
+    "other_language": "the hard negative is not in the language of the positive_document.",
+    "repetitive": "the hard negative repeats itself.",
+}
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _MARK = "[[{}]]"
 FENCE = re.compile(r"\[\[[0-9a-f]{8}\]\]")
 """What a fence looks like, to recognise an answer that repeats one."""
@@ -41,14 +62,23 @@ MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])
 
 @dataclass(frozen=True)
 class Prompt:
-    """The sections that a run uses, by name, in their order. `version` is a hash of them."""
+    """The sections that a run uses, by name, in their order. `version` is a hash of all that the LLM is told."""
 
     sections: dict[str, str]
     reflection: bool
+    negatives: int = 1  # in one answer
 
     @property
     def version(self) -> str:
-        return digest(*(text for section in self.sections.items() for text in section))[:12]
+        parts = [text for section in self.sections.items() for text in section]
+        return digest(*parts, *([self.negatives] if self.negatives > 1 else []))[:12]
+
+    @property
+    def answer(self) -> str:
+        """How the format section names what is to be written."""
+        several = f'"hard_negatives", a list of {self.negatives}, each about something else'
+        negative = '"hard_negative"' if self.negatives == 1 else several
+        return f'"reasoning" and {negative}' if self.reflection else negative
 
     def messages(self, query: str, positive: str, attributes: Attributes, mark: str) -> list[Message]:
         """The chat for one request. Query and positive are fenced by `mark`; nothing inside them is a placeholder."""
@@ -59,38 +89,55 @@ class Prompt:
             "mark": mark,
             "user_query": query,
             "positive_document": positive,
-            "answer": '"reasoning" and "hard_negative"' if self.reflection else '"hard_negative"',
+            "answer": self.answer,
         }
-        # One pass over the templates: what is filled in is never looked at again.
-        filled = [_PLACEHOLDER.sub(lambda found: values[found[1]], text) for text in self.sections.values()]
-        return [{"role": "user", "content": "\n\n".join(filled)}]
+        return [{"role": "user", "content": "\n\n".join(filled(text, values) for text in self.sections.values())}]
 
 
-def load(folder: str, *, reflection: bool, use_attributes: bool) -> Prompt:
+def load(
+    folder: str, *, reflection: bool = True, attributes: bool = True, layout: str = "published", negatives: int = 1
+) -> Prompt:
     """The sections in `folder`. Without reflection or attributes the sections that speak of them are left out.
 
     Raises:
         BadInput: a file is missing or empty, or lacks a placeholder without which its section says nothing.
     """
-    left_out = ({"reasoning"} if not reflection else set()) | (
-        {"persona", "attributes"} if not use_attributes else set()
+    left_out = ({"reasoning"} if not reflection else set()) | ({"persona", "attributes"} if not attributes else set())
+    names = [name for name in _LAYOUTS[layout] if name not in left_out]
+    return Prompt({name: _section(folder, name) for name in names}, reflection, negatives)
+
+
+def again(reason: str) -> str:
+    """What is said to the LLM about an answer of its own that was rejected."""
+    return (
+        f"This answer cannot be used: {_WHY.get(reason, reason)} Write it anew, as JSON of the same form, for the same "
+        "user_query and positive_document."
     )
-    names = [name for name in _TITLES if name not in left_out]
-    return Prompt({name: _section(folder, name) for name in names}, reflection)
 
 
-def _section(folder: str, name: str) -> str:
-    path = files.join(folder, f"{name}.txt")
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """`text` with its placeholders filled in, in one pass: what is filled in is never looked at again."""
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def template(path: str, required: Sequence[str], key: str) -> str:
+    """The text in a file. `key` is the config's, for the message.
+
+    Raises:
+        BadInput: the file is missing or empty, or lacks one of the `required` placeholders.
+    """
     try:
         body = files.read(path).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
-        expected = ", ".join(f"{known}.txt" for known in _TITLES)
-        raise BadInput(
-            f"generate.prompt: {path} cannot be read ({error}). Expected UTF-8 files: {expected}."
-        ) from error
-    missing = [f"{{{value}}}" for value in _REQUIRED.get(name, ()) if f"{{{value}}}" not in body]
+        raise BadInput(f"{key}: {path} cannot be read ({error}). Expected a text in UTF-8.") from error
+    missing = [f"{{{value}}}" for value in required if f"{{{value}}}" not in body]
     if missing or not body:
-        raise BadInput(f"generate.prompt: {path} is empty or lacks {', '.join(missing) or 'text'}. Put it in.")
+        raise BadInput(f"{key}: {path} is empty or lacks {', '.join(missing) or 'text'}. Put it in.")
+    return body
+
+
+def _section(folder: str, name: str) -> str:
+    body = template(files.join(folder, f"{name}.txt"), _REQUIRED.get(name, ()), "generate.prompt")
     title = _TITLES[name]
     return f"[{title}]\n{body}" if title else body
 

@@ -3,18 +3,23 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import ray
+import ray.data
 
 from syneg.generate.attributes import AttributeLists, Attributes
+from syneg.generate.engines.asked import LIGHT
 from syneg.generate.keys import digest, request_key, sampling_seed
 from syneg.generate.prompts import first_words
+from syneg.keyset import KeySet
 from syneg.schemas import ANSWERS
 from syneg.settings.generate import GenerateConfig
+from syneg.stage import Source
 from syneg.texts import passage_text
 
 _SAMPLING = {
@@ -26,8 +31,23 @@ _SAMPLING = {
     "max_reasoning_chars",
     "min_negative_chars",
     "max_negative_chars",
+    "retries",
     "seed",
 }
+
+_PAIRS_AT_ONCE = 16_384  # whose positives a task fetches, in one pass over the corpus
+_SORTED_AT_ONCE = 1_024  # pairs; few enough that a run which ends early has seen every attribute
+
+EARLIER = pa.struct(
+    [
+        ("answer", pa.string()),  # the last one
+        ("reason", pa.string()),  # for which it was rejected
+        ("attempts", pa.int32()),
+        ("input_tokens", pa.int32()),  # of all attempts
+        ("output_tokens", pa.int32()),
+    ]
+)
+"""What a request was answered before, where it is asked again."""
 
 REQUEST = pa.schema(
     [
@@ -44,47 +64,64 @@ REQUEST = pa.schema(
             "seed",
         )
     ]
-    + [pa.field("sample", pa.int32(), nullable=False)]
+    + [pa.field("sample", pa.int32(), nullable=False), pa.field("before", EARLIER)]
 )
 """What is known of a row before it is answered."""
 
 
-def training_pairs(queries: pa.Table, qrels: pa.Table) -> pa.Table:
-    """query_id, query, positive_id of the training queries' relevant passages, in the order of a hash of their ids."""
+def training_pairs(
+    queries: pa.Table, qrels: pa.Table, passages: Callable[[], Iterable[pa.Table]], max_pairs: int | None
+) -> pa.Table:
+    """query_id, query, positive_id of the training queries' relevant passages that have a text.
+
+    They come in the order of a hash of their ids, so that more pairs include those of fewer. One pass over the corpus,
+    of which a block is held at a time.
+    """
     training = queries.filter(pc.field("split") == "train")
     relevant = qrels.filter(pc.field("relevance") > 0)
     pairs = relevant.join(training, keys="query_id", join_type="inner")
     pairs = pa.table({"query_id": pairs["query_id"], "query": pairs["text"], "positive_id": pairs["passage_id"]})
+    filled = pa.array(_with_text(passages(), pairs["positive_id"].unique()), pa.string())
+    pairs = pairs.filter(pc.field("positive_id").isin(filled))
     ids = zip(pairs["query_id"].to_pylist(), pairs["positive_id"].to_pylist(), strict=True)
-    return pairs.take(np.argsort(np.array([digest("pair", *pair) for pair in ids], dtype="U64")))
+    order = np.fromiter((int(digest("pair", *pair)[:16], 16) for pair in ids), np.uint64, pairs.num_rows)
+    return pairs.take(np.argsort(order, kind="stable")[:max_pairs])
 
 
-def with_positives(
-    pairs: pa.Table, passages: Callable[[], Iterable[pa.Table]], max_pairs: int | None
-) -> Iterator[Mapping[str, str]]:
-    """The first `max_pairs` of `pairs` whose positive has a text, with that text. More pairs include those of fewer.
-
-    Each call of `passages` is one pass over the corpus, of which one block is held at a time. There is a second pass
-    only if some of the pairs had an empty positive and others take their places.
-    """
-    left = pairs.num_rows if max_pairs is None else max_pairs
-    while left and pairs.num_rows:
-        tried, pairs = pairs.slice(0, left), pairs.slice(left)
-        for pair in _joined(tried, passages()):
-            left -= 1
-            yield pair
-
-
-def _joined(pairs: pa.Table, passages: Iterable[pa.Table]) -> Iterator[Mapping[str, str]]:
-    wanted = pc.field("passage_id").isin(pairs["positive_id"].unique())
+def _with_text(passages: Iterable[pa.Table], ids: pa.Array) -> Iterator[str]:
     for block in passages:
-        found = block.filter(wanted).to_pylist()
-        positives = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found}
-        filled = [passage_id for passage_id, text in positives.items() if text]
-        if filled:
-            here = pc.field("positive_id").isin(pa.array(filled, pa.string()))
-            for pair in pairs.filter(here).to_pylist():
-                yield pair | {"positive": positives[pair["positive_id"]]}
+        for row in block.filter(pc.field("passage_id").isin(ids)).to_pylist():
+            if passage_text(row["title"], row["text"]):
+                yield row["passage_id"]
+
+
+def dataset(pairs: pa.Table, passages: Source, asking: "Asking", done: KeySet, batch_rows: int) -> ray.data.Dataset:
+    """The requests of `pairs` that are not `done`, rows of `REQUEST` in blocks of `batch_rows`; lazy.
+
+    The texts of the positives are fetched in tasks, so the driver never holds them.
+    """
+    slices: list[Any] = [
+        ray.put(pairs.slice(start, _PAIRS_AT_ONCE)) for start in range(0, pairs.num_rows, _PAIRS_AT_ONCE)
+    ]
+    make = partial(_requests, passages=passages, asking=asking, done=ray.put(done))
+    rows = ray.data.from_arrow_refs(slices).map_batches(make, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+    return rows.repartition(target_num_rows_per_block=batch_rows)
+
+
+def _requests(pairs: pa.Table, passages: Source, asking: "Asking", done: "ray.ObjectRef[KeySet]") -> Iterator[pa.Table]:
+    """Those that share the front of their prompt stand together, so that the engine's cache still holds it."""
+    answered = ray.get(done)
+    found = passages.where("passage_id", pairs["positive_id"].unique().to_pylist(), ["passage_id", "title", "text"])
+    positives = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found.to_pylist()}
+    for start in range(0, pairs.num_rows, _SORTED_AT_ONCE):
+        rows = [
+            request
+            for pair in pairs.slice(start, _SORTED_AT_ONCE).to_pylist()
+            for request in asking.requests(pair | {"positive": positives[pair["positive_id"]]})
+            if request["negative_id"] not in answered
+        ]
+        if rows:
+            yield pa.Table.from_pylist(sorted(rows, key=asking.shared), REQUEST)
 
 
 @dataclass(frozen=True)
@@ -95,6 +132,12 @@ class Asking:
     lists: AttributeLists | None  # None: no attributes are drawn
     prompt_version: str
     model: str
+
+    def shared(self, request: Mapping[str, Any]) -> tuple[str, ...]:
+        """What a prompt begins with, as a key to sort by."""
+        drawn = (request["domain"], request["difficulty"], request["length"])
+        pair = (request["query_id"], request["positive_id"])
+        return (*drawn, *pair) if self.generate.layout == "prefix_first" else (drawn[0], *pair)
 
     @cached_property
     def settings(self) -> str:
@@ -133,4 +176,5 @@ class Asking:
             "length": drawn.length,
             "seed": sampling_seed(seed, key),
             "sample": sample,
+            "before": None,
         }

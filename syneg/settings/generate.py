@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Tag
 from pydantic import model_validator as _check
 
-from syneg.settings.section import ModelAddress, Section, Share, TextPath
+from syneg.settings.section import Content, ModelAddress, Section, Share, TextPath
 
 _SECTIONS = str(Path(__file__).parents[1] / "generate" / "sections")
 
@@ -50,21 +50,61 @@ class OpenaiEngine(Section):
 
 
 class RecordedEngine(Section):
-    """Answers written before: JSON Lines with query_id, positive_id, reasoning, hard_negative."""
+    """Answers written before, as JSON Lines or Parquet: see `syneg.generate.engines.recorded` for what a row holds."""
 
     kind: Literal["recorded"]
     path: TextPath
+
+
+class Budget(Section):
+    """Where to stop spending, over all attempts. What waits for its answer when the cap is reached is still paid for.
+
+    `stop` ends the run there; with a higher cap the same command goes on where it stopped. `finish` rejects what was
+    not asked for as over_budget and goes on with what is there; a higher cap then starts anew.
+    """
+
+    tokens: PositiveInt | None = None  # read and written
+    money: PositiveFloat | None = None  # in the currency of the prices
+    input_price_per_million: NonNegativeFloat = 0.0  # tokens
+    output_price_per_million: NonNegativeFloat = 0.0
+    on_reached: Literal["stop", "finish"] = "stop"
+
+    def decides_rows(self) -> bool:
+        return self.on_reached == "finish"
+
+    def price(self, input_tokens: float, output_tokens: float) -> float:
+        return (input_tokens * self.input_price_per_million + output_tokens * self.output_price_per_million) / 1e6
+
+    def reached(self, input_tokens: int, output_tokens: int) -> bool:
+        return (self.tokens is not None and input_tokens + output_tokens >= self.tokens) or (
+            self.money is not None and self.price(input_tokens, output_tokens) >= self.money
+        )
+
+    @_check(mode="after")
+    def _has_a_price(self) -> "Budget":
+        if self.money is not None and not self.input_price_per_million + self.output_price_per_million:
+            raise ValueError("money is capped, but input_price_per_million and output_price_per_million are both 0")
+        return self
 
 
 class GateConfig(Section):
     """What a written negative must pass. Lengths are counted in words; ratios are to the positive as it was shown."""
 
     min_words: PositiveInt = 5
-    min_length_ratio: NonNegativeFloat = 0.2
+    min_length_ratio: NonNegativeFloat = 0.2  # to the length asked for, see gate.asked_ratio
     max_length_ratio: PositiveFloat = 3.0
+    same_language: bool = True  # as the positive, where both are known for certain
+    min_distinct_share: Share = 0.4  # of a text's runs of 3 words; a model that circles falls below
     max_positive_overlap: Share = 0.6  # share of the negative's words in runs of 8 that stand in the positive
     max_query_overlap: Share = 0.9  # share of the negative's words in runs of 3 that stand in the query
-    max_duplicate_similarity: Share = 0.8  # Jaccard of word 3-grams with another accepted negative
+    # Jaccard of word 3-grams with another accepted negative, a passage judged relevant to the query, or one that a dev
+    # or test query is evaluated on.
+    max_duplicate_similarity: Share = 0.8
+    # By the encoder that will be trained, which is started only if one of them is set: too easy below the first; closer
+    # to the query than the positive is, times the second (1.0: as close as the positive), may be an answer.
+    min_query_similarity: float | None = None
+    max_similarity_ratio: PositiveFloat | None = None
+    max_answer_probability: Share = 0.5  # the judge's, where `judge.enabled`
 
 
 def _engine_kind(engine: Any) -> str:
@@ -80,16 +120,27 @@ Engine = Annotated[
 ]
 
 
+JudgeEngine = Annotated[
+    Annotated[VllmEngine, Tag("vllm")] | Annotated[OpenaiEngine, Tag("openai")], Discriminator(_engine_kind)
+]
+
+
 class GenerateConfig(Section):
     """Synthetic hard negatives by multi-attribute self-reflection prompting (arXiv 2412.17250, phase 1)."""
 
     engine: Engine = VllmEngine()
-    attributes: TextPath = "configs/attributes/generic.yaml"
+    # The lists to draw from; false: none, and no section speaks of attributes.
+    attributes: Annotated[Literal[False] | str, Content("text")] = "configs/attributes/generic.yaml"
     prompt: TextPath = _SECTIONS  # files named as the package's own, which stand beside the code
+    # Sections as published (example before task), or those that all rows share first, for the engine's prefix cache.
+    layout: Literal["published", "prefix_first"] = "published"
     reflection: bool = True
-    use_attributes: bool = True
     max_pairs: PositiveInt | None = None  # (query, positive) pairs to write for, in the order of a hash; None: all
-    samples_per_pair: PositiveInt = 1
+    samples_per_pair: PositiveInt = 1  # requests for a pair, each with attributes of its own
+    negatives_per_answer: PositiveInt = 1
+    # Times that an answer which breaks a rule of the gate, at the gate's default limits, is asked for again, with the
+    # reason told.
+    retries: NonNegativeInt = 0
     temperature: NonNegativeFloat = 0.8
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
     repetition_penalty: PositiveFloat = 1.0  # above 1 keeps a small model from circling and from echoing its prompt
@@ -100,6 +151,7 @@ class GenerateConfig(Section):
     min_negative_chars: PositiveInt = 1  # the grammar does not let the LLM stop before
     max_negative_chars: PositiveInt = 2000
     max_error_rate: Share = 0.1  # share of requests that the engine may fail before the job does
+    budget: Budget = Budget()
     seed: int = 0
 
     @_check(mode="after")
@@ -109,3 +161,14 @@ class GenerateConfig(Section):
         if self.max_tokens >= self.max_model_len:
             raise ValueError(f"max_tokens {self.max_tokens} leaves no room for the prompt in max_model_len")
         return self
+
+
+class JudgeConfig(Section):
+    """Asks an LLM of each written negative whether it answers the query; `gate.max_answer_probability` decides."""
+
+    enabled: bool = False
+    engine: JudgeEngine | None = None  # None: the one that wrote
+    prompt: TextPath = str(Path(_SECTIONS).with_name("judge.txt"))
+    max_passage_words: PositiveInt = 260
+    max_model_len: PositiveInt = 2048
+    max_error_rate: Share = 0.1

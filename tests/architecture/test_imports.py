@@ -45,6 +45,7 @@ HOMES = {
     "bm25s": ("syneg/search/bm25.py",),
     "vllm": (),
     "openai": ("syneg/generate/engines/endpoint.py",),
+    "py3langid": ("syneg/generate/language.py",),
     "s3fs": ("syneg/store/s3.py",),
     "botocore": ("syneg/store/retries.py",),
     "matplotlib": ("syneg/report/plots.py", "syneg/report/plots_of_arms.py"),

@@ -8,10 +8,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from syneg import schemas
 from syneg.errors import BadInput, StageFailed
-from syneg.generate import stage
-from syneg.settings.generate import EndpointLimits, GenerateConfig, OpenaiEngine
+from syneg.generate import judge, stage
+from syneg.keyset import KeySet
+from syneg.settings.generate import Budget, EndpointLimits, GateConfig, GenerateConfig, JudgeConfig, OpenaiEngine
+from syneg.settings.resources import ResourcesConfig
+from syneg.stage import Context, Inputs
 from tests.integration.test_generate import ATTRIBUTES, answers, checked, context, corpus
+from tests.memory import MemoryTable
 from tests.standin_server import KEY, Faults, StandIn
 
 REQUESTS = 120
@@ -20,7 +25,7 @@ FAULTS = Faults(*[RATE] * 9)
 REASONS = {
     "malformed": "malformed",
     "wrong_schema": "malformed",
-    "empty": "malformed",
+    "empty": "empty",
     "refusal": "refused",
     "truncation": "truncated",
     "repetition": "truncated",
@@ -87,8 +92,7 @@ def test_death_in_the_middle_keeps_what_was_answered(tmp_path: Path) -> None:
         kept = pa.concat_tables(stored)
         assert 8 <= kept.num_rows < 48
         before = server.requests
-        done = frozenset(kept["negative_id"].to_pylist())
-        rest = answers(stage.run(corpus(), context(tmp_path, done), generate=generate))
+        rest = answers(stage.run(corpus(), context(tmp_path, kept), generate=generate))
         assert rest.num_rows == server.requests - before == 48 - kept.num_rows
 
 
@@ -108,3 +112,70 @@ def test_the_key_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.
         rows = answers(stage.run(corpus(), context(tmp_path), generate=generate))
     assert rows.num_rows == 4
     assert KEY not in json.dumps(rows.to_pylist()) + generate.model_dump_json()
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_the_budget_stops_and_a_higher_one_goes_on(tmp_path: Path) -> None:
+    with StandIn() as server:
+        limits = EndpointLimits(max_in_flight=4)
+        generate = settings(server, limits, budget=Budget(tokens=2000), samples_per_pair=4)
+        stored: list[pa.Table] = []
+        blocks: Any = stage.run(corpus(), context(tmp_path), generate=generate).tables["answers"]
+        with pytest.raises(StageFailed, match=r"budget is spent after \d+ of 48 answers: [\d,]+ tokens read"):
+            stored.extend(blocks)
+        kept = pa.concat_tables(stored)
+        assert 0 < kept.num_rows < 48
+        spent = sum(kept["input_tokens"].to_pylist()) + sum(kept["output_tokens"].to_pylist())
+        assert 2000 <= spent < 2000 + 4 * 400  # a block of four above it at most
+        with pytest.raises(StageFailed, match=f"budget is spent after [1-4] of {48 - kept.num_rows}"):
+            answers(stage.run(corpus(), context(tmp_path, kept), generate=generate))  # what was kept counts
+        finish = settings(server, limits, budget=Budget(tokens=2000, on_reached="finish"), samples_per_pair=4)
+        rows = answers(stage.run(corpus(), context(tmp_path), generate=finish))
+    assert rows.num_rows == 48
+    met = Counter(rows["finish_reason"].to_pylist())
+    assert met["over_budget"] == 48 - met["stop"] > 0
+    synthetic, _ = checked(rows, finish, tmp_path)
+    assert sum(row["reject_reason"] == "over_budget" for row in synthetic) == met["over_budget"]
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_rejected_answer_is_asked_for_again_with_its_reason(tmp_path: Path) -> None:
+    with StandIn(Faults(malformed=0.3, truncation=0.2)) as server:
+        generate = settings(server, retries=2, negatives_per_answer=2, layout="prefix_first")
+        rows = answers(stage.run(corpus(), context(tmp_path), generate=generate))
+        asked = sum(row["attempts"] for row in rows.to_pylist())
+        assert asked == server.requests > rows.num_rows == 12
+    again = [body["messages"] for body in server.bodies if len(body["messages"]) == 3]
+    assert {messages[1]["role"] for messages in again} == {"assistant"}
+    assert any("not the JSON" in messages[2]["content"] for messages in again)
+    synthetic, facts = checked(rows, generate, tmp_path)
+    assert len(synthetic) == len({row["negative_id"] for row in synthetic}) == 24
+    assert facts["requests"] == 24
+    assert facts["output_tokens"] == sum(rows["output_tokens"].to_pylist())  # told once for both of an answer
+    assert facts["prefix_cache_hit_rate"] == pytest.approx(0.5, abs=0.01)
+    assert sum(row["reject_reason"] is None for row in synthetic) >= 20
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_the_judge_decides_at_the_gate(tmp_path: Path) -> None:
+    with StandIn(yes=0.75) as server:
+        generate = settings(server, max_pairs=6)
+        rows = answers(stage.run(corpus(), context(tmp_path), generate=generate))
+        inputs = Inputs({"answers": MemoryTable(rows)})
+        output = judge.run(inputs, context(tmp_path), generate=generate, judge=JudgeConfig(enabled=True))
+        judged: Any = output.tables["judgements"]
+        said = pa.concat_tables(schemas.conform(block, schemas.JUDGEMENTS) for block in judged)
+        assert output.rows_in == said.num_rows == 6
+        assert server.bodies[-1]["max_tokens"] == 1
+        done = Context(ResourcesConfig(), tmp_path, done={"judgements": KeySet.of(said["id"].to_pylist())})
+        again = judge.run(inputs, done, generate=generate, judge=JudgeConfig(enabled=True))
+        nothing: Any = again.tables["judgements"]
+        assert (again.rows_in, list(nothing)) == (6, [])
+    assert said["answer_probability"].to_pylist() == pytest.approx([0.75] * 6)
+    synthetic, _ = checked(rows, generate, tmp_path, judgements=said)
+    assert {row["reject_reason"] for row in synthetic} == {"answers_query"}
+    lenient, _ = checked(rows, generate, tmp_path, GateConfig(max_answer_probability=0.8), said)
+    assert {row["reject_reason"] for row in lenient} == {None}
+    assert {round(row["answer_probability"], 2) for row in lenient} == {0.75}
+    off = judge.run(inputs, context(tmp_path), generate=generate, judge=JudgeConfig())
+    assert off.rows_in == 0

@@ -3,18 +3,22 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import ray.data
 from ray.data import Dataset
 
 from syneg import schemas
 from syneg.errors import BadInput, StageFailed
-from syneg.generate import engine, stage
+from syneg.generate import engine, judge, stage
+from syneg.generate.engines.asked import ANSWERED
 from syneg.keyset import KeySet
-from syneg.settings.generate import GateConfig, GenerateConfig, RecordedEngine, VllmEngine
+from syneg.settings.encoder import EncoderConfig
+from syneg.settings.generate import GateConfig, GenerateConfig, JudgeConfig, RecordedEngine, VllmEngine
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.stage import Context, Inputs, Output
 from tests.memory import MemoryTable
@@ -46,10 +50,13 @@ def corpus(pairs: int = PAIRS) -> Inputs:
     return Inputs(made)
 
 
-def context(folder: Path, done: frozenset[str] = frozenset(), lines: list[str] | None = None) -> Context:
+def context(folder: Path, kept: pa.Table | None = None, lines: list[str] | None = None) -> Context:
+    """`kept`: the answers that a killed attempt stored."""
     resources = ResourcesConfig(generate=WorkerResources(batch_rows=4))
     progress = (lambda line: None) if lines is None else lines.append
-    return Context(resources, folder, progress=progress, done={"answers": KeySet.of(done)})
+    rows = schemas.ANSWERS.empty_table() if kept is None else kept
+    done = {"answers": KeySet.of(rows["negative_id"].to_pylist())}
+    return Context(resources, folder, progress=progress, done=done, kept={"answers": MemoryTable(rows)})
 
 
 def answers(output: Output) -> pa.Table:
@@ -57,11 +64,21 @@ def answers(output: Output) -> pa.Table:
     return pa.concat_tables(blocks) if blocks else schemas.ANSWERS.empty_table()
 
 
-def checked(rows: pa.Table, generate: GenerateConfig, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def checked(
+    rows: pa.Table,
+    generate: GenerateConfig,
+    folder: Path,
+    gate: GateConfig | None = None,
+    judgements: pa.Table | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The gate's rows by query, and its facts."""
-    output = stage.check(Inputs({"answers": MemoryTable(rows)}), context(folder), generate=generate, gate=GateConfig())
+    said = schemas.JUDGEMENTS.empty_table() if judgements is None else judgements
+    tables = {**corpus().tables, "answers": MemoryTable(rows), "judgements": MemoryTable(said)}
+    output = stage.check(
+        Inputs(tables), context(folder), generate=generate, gate=gate or GateConfig(), encoder=EncoderConfig()
+    )
     blocks = [schemas.conform(block, schemas.SYNTHETIC) for block in output.tables["synthetic"]]  # type: ignore[arg-type]
-    assert output.rows_in == sum(block.num_rows for block in blocks) == rows.num_rows
+    assert output.rows_in == sum(block.num_rows for block in blocks) == rows.num_rows * generate.negatives_per_answer
     gated = [row for block in blocks for row in block.to_pylist()]
     return sorted(gated, key=lambda row: (row["query_id"], row["negative_id"])), dict(output.facts())
 
@@ -109,6 +126,7 @@ def test_every_request_is_one_row_with_its_reason(tmp_path: Path) -> None:
     assert synthetic[1]["text"] == '{"reasoning": "because", "hard_negative": null}'  # kept to be read
     assert synthetic[8]["text"] == same
     assert synthetic[0]["model"].startswith("recorded@")
+    assert {row["answer_probability"] for row in synthetic} == {None}
     assert (facts["requests"], facts["accepted"]) == (PAIRS, 2)
     assert facts["yield"]["domain"]["Virology of bats"] == {"requests": 1, "accepted": 1}
     assert sum(count["requests"] for count in facts["yield"]["difficulty"].values()) == PAIRS
@@ -123,7 +141,7 @@ def test_an_attempt_after_a_killed_one_asks_only_for_the_rest(tmp_path: Path) ->
     whole = answers(stage.run(corpus(), context(tmp_path), generate=generate))
     for share in (whole.slice(0, 5), whole):
         done = frozenset(share["negative_id"].to_pylist())
-        output = stage.run(corpus(), context(tmp_path, done), generate=generate)
+        output = stage.run(corpus(), context(tmp_path, share), generate=generate)
         rest = answers(output)
         assert output.rows_in == PAIRS
         assert rest.num_rows == PAIRS - share.num_rows
@@ -135,9 +153,9 @@ def test_an_attempt_after_a_killed_one_asks_only_for_the_rest(tmp_path: Path) ->
 def failing(every: int) -> Callable[..., Dataset]:
     """An engine that fails each `every`-th request of a piece, and answers the others with a text of their own."""
 
-    def batch_answers(batch: pa.Table) -> pa.Table:
+    def batch_answers(batch: pa.Table, columns: list[str]) -> pa.Table:
         rows = [
-            {name: row[name] for name in row if name not in ("messages", "sample")}
+            {name: row[name] for name in columns}
             | {"input_tokens": 9, "output_tokens": 7, "asked_at": 5.0, "seconds": 2.0}
             | (
                 {"answer": "", "finish_reason": "error", "error": "ValueError: too hot"}
@@ -145,16 +163,16 @@ def failing(every: int) -> Callable[..., Dataset]:
                 else {
                     "answer": json.dumps({"reasoning": "", "hard_negative": sentence(row["negative_id"])}),
                     "finish_reason": "stop",
-                    "error": None,
                 }
             )
             for index, row in enumerate(batch.to_pylist())
         ]
-        names = [name for name in schemas.ANSWERS.names if name not in ("prompt_version", "model")]
-        return pa.Table.from_pylist(rows, pa.schema([schemas.ANSWERS.field(name) for name in names]))
+        schema = pa.schema([*(batch.schema.field(name) for name in columns), *ANSWERED])
+        return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
 
-    def answer(requests: Dataset, *_: object) -> Dataset:
-        return requests.map_batches(batch_answers, batch_size=None, batch_format="pyarrow")
+    def answer(requests: Dataset, columns: list[str], *_: object) -> Dataset:
+        look = partial(batch_answers, columns=columns)
+        return requests.map_batches(look, batch_size=None, batch_format="pyarrow")
 
     return answer
 
@@ -235,3 +253,23 @@ def test_vllm_answers_under_the_grammar(tmp_path: Path) -> None:
     assert all(60 <= len(row["text"]) <= 200 for row in synthetic if row["reject_reason"] != "truncated")
     assert facts["output_tokens"] == sum(rows["output_tokens"].to_pylist())
     assert facts["output_tokens_per_second"] > 0
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("ray_session")
+def test_vllm_judges_in_one_token(tmp_path: Path) -> None:
+    texts = [
+        {"id": "0", "query": "What is the capital of France?", "passage": "Paris is the capital of France."},
+        {"id": "1", "query": "What is the capital of France?", "passage": "Whales are mammals that live in the sea."},
+    ]
+    settings = JudgeConfig(enabled=True, max_model_len=512)
+    found = judge.judgements(
+        ray.data.from_arrow(pa.Table.from_pylist(texts, judge.TEXTS)),
+        settings,
+        VllmEngine(),
+        context(tmp_path).resources,
+    )
+    rows = found.take_all()
+    assert len(rows) == 2
+    assert all(0 < row["answer_probability"] < 1 for row in rows)
+    assert all(row["output_tokens"] == 1 for row in rows)

@@ -49,14 +49,14 @@ NAMES = set(names(resolved()))
 @pytest.mark.parametrize(
     ("setting", "value", "same"),
     [
-        ("train__learning_rate", 1.0e-3, {"corpus", "generate", "gate", "embed", "mine", "mix", "probe"}),
+        ("train__learning_rate", 1.0e-3, {"corpus", "generate", "judge", "gate", "embed", "mine", "mix", "probe"}),
         ("generate__seed", 1, {"corpus", "embed", "mine"}),
-        ("gate__min_words", 1, {"corpus", "generate", "embed", "mine"}),
-        ("encoder__query_max_length", 7, {"corpus", "generate", "gate"}),
-        ("bm25__k1", 1.2, {"corpus", "generate", "gate", "embed"}),
+        ("gate__min_words", 1, {"corpus", "generate", "judge", "embed", "mine"}),
+        ("encoder__query_max_length", 7, {"corpus", "generate", "judge"}),
+        ("bm25__k1", 1.2, {"corpus", "generate", "judge", "gate", "embed"}),
         ("evaluate__depth", 500, NAMES - {"evaluate", "report"}),
         ("probe__sample", 50, NAMES - {"probe"}),
-        ("mix__retrieved_per_instance", 5, {"corpus", "generate", "gate", "embed", "mine"}),
+        ("mix__retrieved_per_instance", 5, {"corpus", "generate", "judge", "gate", "embed", "mine"}),
         ("corpus__max_queries", 5, set()),
     ],
 )

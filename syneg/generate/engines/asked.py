@@ -1,5 +1,6 @@
 """What every engine is told, and the columns that every engine answers with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ class Asked:
     top_p: float = 1.0
     repetition_penalty: float = 1.0
     schema: dict[str, Any] | None = None  # the JSON that an answer has to be
+    choices: tuple[str, str] | None = None  # one of two words; told is the probability of the first against the second
 
 
 ANSWERED = pa.schema(
@@ -28,7 +30,18 @@ ANSWERED = pa.schema(
         ("error", pa.string()),
         ("input_tokens", pa.int32()),
         ("output_tokens", pa.int32()),
+        ("cached_tokens", pa.int32()),
+        ("probability", pa.float32()),  # null where no choice was asked for
         ("asked_at", pa.float64()),
         ("seconds", pa.float32()),
     ]
 )
+
+
+def share(probabilities: Mapping[str, float], choices: tuple[str, str]) -> float | None:
+    """How likely the first choice is against the second, from the probabilities of tokens, in whatever spelling."""
+    first, second = (
+        sum(value for token, value in probabilities.items() if token.strip().lower() == choice.lower())
+        for choice in choices
+    )
+    return first / (first + second) if first + second else None

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput, StageFailed
-from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked
+from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked, share
 from syneg.placement import node_group
 from syneg.settings.generate import OpenaiEngine
 from syneg.settings.resources import ResourcesConfig
@@ -81,7 +81,7 @@ class Endpoint:
         )
         self._create: Any = client.chat.completions.create  # its overloads know no plain dicts
         self._engine, self._columns = engine, columns
-        self._sampling = sampling(engine, asked)
+        self._sampling, self._choices = sampling(engine, asked), asked.choices
         self._room = asyncio.Semaphore(limits.max_in_flight)
         self._pace = Pace(limits.requests_per_minute)
 
@@ -100,7 +100,7 @@ class Endpoint:
             began, clock = time.time(), time.perf_counter()
             try:
                 reply = await self._create(messages=messages, seed=seed, **self._sampling)
-                row = of_reply(reply.model_dump())
+                row = of_reply(reply.model_dump(), self._choices)
             except (APIError, ValueError) as error:  # ValueError: a body that is no JSON
                 if isinstance(error, APIStatusError) and error.status_code in _PERMANENT:
                     raise StageFailed(f"{self._engine.base_url} refuses {self._engine.model}: {error}") from None
@@ -117,6 +117,8 @@ def sampling(engine: OpenaiEngine, asked: Asked) -> dict[str, Any]:
         engine.max_tokens_name: asked.max_tokens,
         "extra_body": dict(engine.extra_body),
     }
+    if asked.choices:
+        settings |= {"logprobs": True, "top_logprobs": 20}
     if asked.repetition_penalty != 1.0:  # no part of OpenAI's interface, but of most others'
         settings["extra_body"]["repetition_penalty"] = asked.repetition_penalty
     if asked.schema and engine.response_format == "json_schema":
@@ -134,7 +136,7 @@ def _without_bounds(schema: Any) -> Any:
     return schema
 
 
-def of_reply(reply: dict[str, Any]) -> dict[str, Any]:
+def of_reply(reply: dict[str, Any], choices: tuple[str, str] | None = None) -> dict[str, Any]:
     """A chat completion, as the interface gives it, as columns of `ANSWERED`; whatever is missing in it."""
     choice = (reply.get("choices") or [{}])[0]
     message, usage = choice.get("message") or {}, reply.get("usage") or {}
@@ -145,7 +147,15 @@ def of_reply(reply: dict[str, Any]) -> dict[str, Any]:
         "error": None,
         "input_tokens": usage.get("prompt_tokens") or 0,
         "output_tokens": usage.get("completion_tokens") or 0,
+        "probability": share(_first_token(choice), choices) if choices else None,
+        "cached_tokens": (usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
     }
+
+
+def _first_token(choice: dict[str, Any]) -> dict[str, float]:
+    """The probabilities of what may stand first in the answer."""
+    tokens = (choice.get("logprobs") or {}).get("content") or [{}]
+    return {token["token"]: math.exp(token["logprob"]) for token in tokens[0].get("top_logprobs") or ()}
 
 
 def failed(error: str) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """vLLM through ray.data.llm. Its settings here are those without which it fails or loses rows; each says why."""
 
 import json
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset
 
-from syneg.generate.engines.asked import LIGHT, Asked
+from syneg.errors import BadInput
+from syneg.generate.engines.asked import LIGHT, Asked, share
 from syneg.placement import claimed_cpus, node_group, threads
 from syneg.settings.generate import VllmEngine
 from syneg.settings.resources import ResourcesConfig
@@ -49,7 +51,7 @@ def answer(
     workers = resources.generate
     tokenized = requests.map_batches(
         ChatTokenizer,
-        fn_constructor_args=(engine, columns),
+        fn_constructor_args=(engine, asked, columns),
         compute=ActorPoolStrategy(min_size=1, max_size=workers.max_workers),
         num_cpus=LIGHT,
         memory=_TOKENIZER_BYTES,
@@ -126,7 +128,7 @@ class ChatTokenizer:
     vLLM would take the rendered text too, but then puts a second begin-of-text before the one that many templates hold.
     """
 
-    def __init__(self, engine: VllmEngine, columns: list[str]) -> None:
+    def __init__(self, engine: VllmEngine, asked: Asked, columns: list[str]) -> None:
         from transformers import AutoTokenizer
 
         self._tokenizer = AutoTokenizer.from_pretrained(
@@ -134,6 +136,11 @@ class ChatTokenizer:
         )
         self._template_kwargs = engine.chat_template_kwargs
         self._columns = columns
+        spellings = [form for word in asked.choices or () for form in (word, word.lower(), word.upper())]
+        tokens = [self._tokenizer.encode(form, add_special_tokens=False) for form in spellings]
+        self._choices = sorted({ids[0] for ids in tokens if len(ids) == 1})
+        if asked.choices and len(self._choices) < 2:
+            raise BadInput(f"{engine.model} has no single token for each of {asked.choices}, so it cannot judge.")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         tokens = self._tokenizer.apply_chat_template(
@@ -144,11 +151,18 @@ class ChatTokenizer:
             **self._template_kwargs,
         )
         # Of the other columns only these: ray.data.llm takes one named "model" for the name of a LoRA adapter.
-        return batch.select(self._columns).append_column("tokenized_prompt", pa.array(tokens, pa.list_(pa.int32())))
+        ids = pa.list_(pa.int32())
+        return (
+            batch.select(list(dict.fromkeys([*self._columns, "seed"])))
+            .append_column("tokenized_prompt", pa.array(tokens, ids))
+            .append_column("choices", pa.array([self._choices] * batch.num_rows, ids))
+        )
 
 
 def _with_sampling(row: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]:
-    return {"sampling_params": sampling | {"seed": row["seed"]}}
+    ids = [int(token) for token in row["choices"]]
+    choices = {"allowed_token_ids": ids, "logprob_token_ids": ids} if ids else {}
+    return {"sampling_params": sampling | {"seed": row["seed"]} | choices}
 
 
 def _answers(batch: pa.Table, asked: Asked, columns: list[str]) -> pa.Table:
@@ -176,7 +190,20 @@ def _answers(batch: pa.Table, asked: Asked, columns: list[str]) -> pa.Table:
             "error": pa.array(errors, pa.string()),
             "input_tokens": inputs.cast(pa.int32()),
             "output_tokens": outputs.cast(pa.int32()),
+            "cached_tokens": pa.nulls(batch.num_rows, pa.int32()),  # ray.data.llm 2.60 drops what vLLM says of them
+            "probability": pa.array(_probabilities(batch, asked), pa.float32()),
             "asked_at": pa.array(asked_at, pa.float64()),
             "seconds": pa.array(seconds, pa.float32()),
         }
     )
+
+
+def _probabilities(batch: pa.Table, asked: Asked) -> list[float | None]:
+    """Of the first choice, from the log-probabilities of the only token: {token id: {logprob, decoded_token}}."""
+    if asked.choices is None:
+        return [None] * batch.num_rows
+    found = []
+    for positions in batch["logprobs"].to_pylist():
+        tokens = dict(positions[0]).values() if positions else ()
+        found.append(share({token["decoded_token"]: math.exp(token["logprob"]) for token in tokens}, asked.choices))
+    return found

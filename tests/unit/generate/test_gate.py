@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syneg.generate.gate import covered, reject_reason, words
+from syneg.generate.gate import asked_ratio, covered, reject_reason, words
+from syneg.generate.gating import distance_reason
 from syneg.generate.prompts import fence
 from syneg.schemas import SYNTHETIC_REASONS
 from syneg.settings.generate import GateConfig
@@ -16,6 +17,12 @@ NEGATIVE = (
     "Two strings are glued together here with a separator between them, which is left out where either is empty. "
     "White space at the ends is stripped first, and the result is never longer than the given limit."
 )
+
+GERMAN = (
+    "Zwei Zeichenketten werden hier mit einem Trennzeichen verbunden, das entfällt, wenn eine von beiden leer ist. "
+    "Leerraum an den Enden wird vorher entfernt, und das Ergebnis ist nie länger als die Grenze."
+)
+CHINESE = "这里用分隔符把两个字符串连接起来如果其中一个为空则省略分隔符先去掉两端的空白结果永远不会超过给定的长度限制"
 
 
 def reason(negative: str, query: str = QUERY, positive: str = POSITIVE, gate: GateConfig | None = None) -> str | None:
@@ -43,6 +50,11 @@ def test_a_good_negative_passes() -> None:
         ("meta_text", f"Here is a new document: {NEGATIVE}"),
         ("meta_text", f"[Task Definition] {NEGATIVE}"),
         ("meta_text", f"{fence(0, 'key')} {NEGATIVE}"),
+        ("meta_text", f"Text between the marks. {NEGATIVE}"),
+        ("repetitive", " ".join(["and so on and on"] * 12)),
+        ("repetitive", f"{NEGATIVE} {'the end of it all is near ' * 20}"),
+        ("other_language", GERMAN),
+        ("other_language", CHINESE),
         ("copies_query", QUERY),
         ("copies_query", f"{QUERY} {QUERY.upper()}"),
         ("copies_positive", POSITIVE),
@@ -65,6 +77,10 @@ def test_a_bad_negative_is_rejected_for_its_reason(expected: str, negative: str)
         ("meta_text", f"Two sorry strings met an assistant. {NEGATIVE}"),
         ("meta_text", f"Surely this holds. {NEGATIVE}"),
         ("meta_text", f"Here is the pattern that all strings follow. {NEGATIVE}"),
+        ("repetitive", f"{NEGATIVE} {NEGATIVE}"),
+        ("repetitive", "One two three. One two three. One two three."),
+        ("other_language", "def f(first, second): return [a for a, b in zip(first, second) if a == b]"),
+        ("other_language", f"Wie man sagt: {NEGATIVE}"),
         ("copies_query", f"{QUERY} {NEGATIVE}"),
         ("copies_query", " ".join(reversed(QUERY.split()))),
         ("copies_positive", f"{' '.join(POSITIVE.split()[:14])} {NEGATIVE}"),
@@ -110,3 +126,34 @@ def test_covered_against_its_definition(text: list[str], source: list[str], run:
 @given(st.text(), st.text(), st.text())
 def test_any_text_gets_a_verdict(negative: str, query: str, positive: str) -> None:
     assert reason(negative, query, positive) in (None, *SYNTHETIC_REASONS)
+
+
+@pytest.mark.parametrize(
+    ("length", "ratio"),
+    [("approximately the same as", 1.0), ("", 1.0), ("slightly longer than", 1.2), ("half as long as", 0.5)],
+)
+def test_the_length_asked_for_is_read_from_its_phrase(length: str, ratio: float) -> None:
+    assert asked_ratio(length) == ratio
+
+
+def test_a_negative_of_half_the_length_may_be_shorter() -> None:
+    short = " ".join(NEGATIVE.split()[:6])
+    assert reject_reason(short, QUERY, POSITIVE, GateConfig()) == "too_short"
+    assert reject_reason(short, QUERY, POSITIVE, GateConfig(), "half as long as") is None
+
+
+@pytest.mark.parametrize(
+    ("negative", "positive", "expected"),
+    [(0.1, 0.8, "off_topic"), (0.2, 0.8, None), (0.9, 0.8, "too_close"), (0.75, 0.8, None), (0.77, 0.8, "too_close")],
+)
+def test_neither_too_far_nor_too_close(negative: float, positive: float, expected: str | None) -> None:
+    assert (
+        distance_reason(negative, positive, GateConfig(min_query_similarity=0.15, max_similarity_ratio=0.95))
+        == expected
+    )
+    assert distance_reason(negative, positive, GateConfig()) is None
+
+
+def test_a_ratio_is_a_margin_below_a_negative_cosine_too() -> None:
+    assert distance_reason(-0.205, -0.2, GateConfig(max_similarity_ratio=0.95)) == "too_close"
+    assert distance_reason(-0.215, -0.2, GateConfig(max_similarity_ratio=0.95)) is None

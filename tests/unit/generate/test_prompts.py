@@ -21,8 +21,8 @@ def text(
     return message["content"]
 
 
-def load(*, reflection: bool = True, use_attributes: bool = True, folder: str = SECTIONS) -> Prompt:
-    return prompts.load(folder, reflection=reflection, use_attributes=use_attributes)
+def load(*, reflection: bool = True, attributes: bool = True, folder: str = SECTIONS) -> Prompt:
+    return prompts.load(folder, reflection=reflection, attributes=attributes)
 
 
 def test_the_sections_stand_in_the_published_order() -> None:
@@ -56,7 +56,7 @@ def test_without_reflection_nothing_speaks_of_reasoning() -> None:
 
 
 def test_without_attributes_nothing_speaks_of_them() -> None:
-    seen = text(load(use_attributes=False))
+    seen = text(load(attributes=False))
     assert not any(value in seen for value in (DRAWN.domain, DRAWN.difficulty, DRAWN.length, "expert", "Attributes"))
     assert "[Reasoning Definition]" in seen
 
@@ -84,9 +84,7 @@ def test_the_version_follows_the_words_and_the_ablations(tmp_path: Path) -> None
     shutil.copytree(SECTIONS, own)
     assert load(folder=str(own)).version == load().version
     variants = {
-        load(reflection=reflection, use_attributes=drawn).version
-        for reflection in (False, True)
-        for drawn in (False, True)
+        load(reflection=reflection, attributes=drawn).version for reflection in (False, True) for drawn in (False, True)
     }
     assert len(variants) == 4
     (own / "task.txt").write_text("Write something else.")
@@ -117,3 +115,29 @@ def test_first_words_keeps_white_space() -> None:
     assert prompts.first_words(code, 4) == "def f(x):\n    return x"
     assert prompts.first_words(code, 5) == code
     assert prompts.first_words("", 5) == ""
+
+
+def test_the_shared_sections_stand_first_where_the_cache_is_to_hold_them() -> None:
+    first = prompts.load(SECTIONS, layout="prefix_first")
+    one = text(first, "a query", "a document", "[[00000001]]")
+    other = text(first, "another query", "another document", "[[00000002]]")
+    shared = next(place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1])
+    assert one.index("[Task Definition]") < one.index("Assume you are an expert") < shared
+    assert shared > one.index("Between the marks")
+    assert sorted(first.sections) == sorted(load().sections)
+    assert first.version != load().version
+
+
+def test_several_negatives_are_asked_for_as_a_list() -> None:
+    several = prompts.load(SECTIONS, negatives=3)
+    assert 'JSON with "reasoning" and "hard_negatives", a list of 3, each about something else.' in text(several)
+    assert several.version != load().version
+
+
+def test_a_rejected_answer_is_told_why() -> None:
+    assert "far shorter" in prompts.again("too_short")
+    assert "some_reason" in prompts.again("some_reason")
+
+
+def test_braces_that_are_no_placeholder_stay() -> None:
+    assert prompts.filled("a {mark} {other} {}", {"mark": "{other}"}) == "a {other} {other} {}"

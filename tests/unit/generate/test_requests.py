@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from syneg.generate.attributes import AttributeLists
-from syneg.generate.requests import REQUEST, Asking, training_pairs, with_positives
+from syneg.generate.requests import REQUEST, Asking, training_pairs
 from syneg.settings.generate import GenerateConfig, VllmEngine
 
 LISTS = AttributeLists(("a", "b", "c"), ("d", "e"), ("f", "g"))
@@ -28,12 +28,13 @@ def chosen(queries: pa.Table, qrels: pa.Table, max_pairs: int | None, blank: fro
     texts = ["" if name in blank else f"text of {name}" for name in ids]
     passages = pa.table({"passage_id": ids, "title": [""] * len(ids), "text": texts})
     blocks = [passages.slice(0, 50), passages.slice(50)]
-    pairs = with_positives(training_pairs(queries, qrels), lambda: blocks, max_pairs)
-    return {pair["query_id"] for pair in pairs}
+    return set(training_pairs(queries, qrels, lambda: blocks, max_pairs)["query_id"].to_pylist())
 
 
 def test_pairs_are_the_relevant_ones_of_training_queries() -> None:
-    pairs = training_pairs(*tables(24)).to_pylist()
+    queries, qrels = tables(24)
+    passages = pa.table({"passage_id": qrels["passage_id"], "title": ["t"] * 24, "text": [""] * 24})
+    pairs = training_pairs(queries, qrels, lambda: [passages], None).to_pylist()
     expected = {f"q{number}" for number in range(24) if number % 4 and number % 3}
     assert {pair["query_id"] for pair in pairs} == expected
     assert all(pair["query"] == f"query {pair['query_id']}" for pair in pairs)
@@ -57,14 +58,6 @@ def test_pairs_with_an_empty_positive_are_replaced() -> None:
     assert first & second == first - dropped
     assert chosen(queries, qrels, None, blank) == chosen(queries, qrels, None) - dropped
     assert chosen(queries, qrels, 10**6, blank) == chosen(queries, qrels, None) - dropped
-
-
-def test_a_positive_serves_every_query_that_it_answers() -> None:
-    pairs = pa.table({"query_id": ["q1", "q2", "q3"], "query": ["a"] * 3, "positive_id": ["p2", "p1", "p2"]})
-    block = pa.table({"passage_id": ["p0", "p2"], "title": ["", "title"], "text": ["x", "two"]})
-    other = pa.table({"passage_id": ["p1", "p3"], "title": ["", ""], "text": ["one", " \n"]})
-    found = {(pair["query_id"], pair["positive"]) for pair in with_positives(pairs, lambda: [block, other], None)}
-    assert found == {("q1", "title two"), ("q3", "title two"), ("q2", "one")}
 
 
 def test_a_request_fits_its_schema_and_is_reproducible() -> None:
@@ -101,3 +94,23 @@ def test_the_id_covers_the_pair(name: str) -> None:
 def test_the_id_does_not_cover_how_many_are_asked_for() -> None:
     more = asking(max_pairs=5, samples_per_pair=2, max_error_rate=0.5)
     assert more.requests(PAIR)[0] == asking().requests(PAIR)[0]
+
+
+def test_what_is_shared_stands_together() -> None:
+    pairs = [PAIR | {"query_id": f"q{number}"} for number in range(40)]
+
+    def order(layout: str) -> list[dict]:
+        made = asking(layout=layout)
+        return sorted((row for pair in pairs for row in made.requests(pair)), key=made.shared)
+
+    drawn = [(row["domain"], row["difficulty"], row["length"]) for row in order("prefix_first")]
+    assert drawn == sorted(drawn)
+    assert [row["domain"] for row in order("published")] == sorted(row["domain"] for row in order("published"))
+
+
+def test_limits_and_a_cap_that_stops_are_no_part_of_the_id() -> None:
+    base = {"kind": "openai", "model": "m", "base_url": "http://x/v1"}
+    quick = asking(engine=base | {"limits": {"max_in_flight": 9}}, budget={"tokens": 5})
+    assert quick.requests(PAIR)[0] == asking(engine=base).requests(PAIR)[0]
+    other = asking(engine=base | {"extra_body": {"reasoning_effort": "low"}})
+    assert other.requests(PAIR)[0]["negative_id"] != asking(engine=base).requests(PAIR)[0]["negative_id"]

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from syneg.generate import duplicates
 from syneg.generate.gate import words
+from syneg.generate.judged import JUDGED
 from syneg.generate.survey import busy_seconds, survey
+from syneg.settings.generate import Budget
 
 spans = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=12)
 
@@ -29,6 +31,8 @@ def block(rows: list[tuple[str, str, str | None, float | None]]) -> pa.Table:
     return pa.table(
         {
             "negative_id": [row[0] for row in rows],
+            "query_id": [f"q{row[0]}" for row in rows],
+            "cached_tokens": pa.array([5] * count, pa.int32()),
             "text": [row[1] for row in rows],
             "reject_reason": pa.array([row[2] for row in rows], pa.string()),
             "signature": pa.array(signatures, pa.binary()),
@@ -50,24 +54,65 @@ def test_duplicates_and_counts_over_all_blocks() -> None:
         block([("2", same.upper(), None, 500.0), ("5", "", "malformed", None)]),
         block([("7", "", "engine_error", None)]),
     ]
-    found = survey(lambda: iter(blocks), 0.8)
-    assert found.duplicates == {"4"}
+    found = survey(lambda: iter(blocks), lambda: iter(()), 0.8, Budget(output_price_per_million=1e6))
+    assert found.reasons == {"4": "duplicate"}
+    tokens = {"input_tokens": 20, "output_tokens": 8, "price": 8.0, "price_per_accepted": 8.0}
     assert found.facts == {
         "requests": 5,
         "accepted": 2,
         "input_tokens": 50,
         "output_tokens": 20,
+        "price": 20.0,
+        "price_per_accepted": 10.0,
         "output_tokens_per_second": pytest.approx(20 / 5),  # [100, 103] and [500, 502]; the pause does not count
+        "prefix_cache_hit_rate": 0.5,
         "yield": {
-            "domain": {"even": {"requests": 2, "accepted": 1}, "odd": {"requests": 3, "accepted": 1}},
-            "difficulty": {"easy": {"requests": 5, "accepted": 2}},
+            "domain": {
+                "even": {"requests": 2, "accepted": 1} | tokens,
+                "odd": {"requests": 3, "accepted": 1}
+                | {"input_tokens": 30, "output_tokens": 12, "price": 12.0, "price_per_accepted": 12.0},
+            },
+            "difficulty": {
+                "easy": {"requests": 5, "accepted": 2}
+                | {"input_tokens": 50, "output_tokens": 20, "price": 20.0, "price_per_accepted": 10.0}
+            },
             "length": {},
         },
     }
 
 
+def passages(rows: list[tuple[str, str, list[str], bool]]) -> pa.Table:
+    """Judged passages of (passage_id, text, relevant_to, held_out)."""
+    bands = duplicates.rows_per_band(0.8)
+    made = [
+        dict(zip(JUDGED.names, row, strict=False))
+        | {"signature": duplicates.signature(duplicates.grams(words(row[1])), bands).tobytes()}
+        for row in rows
+    ]
+    return pa.Table.from_pylist(made, JUDGED)
+
+
+def test_what_repeats_a_judged_passage_is_rejected_for_it() -> None:
+    texts = [" ".join(f"{name}{place}" for place in range(40)) for name in "abcd"]
+    rows = block([(str(number), text, None, None) for number, text in enumerate(texts)])
+    judged = [
+        passages([("p", texts[0], ["q0"], True), ("s", texts[1].replace("b7", "x"), ["q9"], True)]),
+        passages([("t", texts[2], ["q9"], False), ("u", "nothing like it", ["q3"], True)]),
+    ]
+    found = survey(lambda: iter([rows]), lambda: iter(judged), 0.8)
+    assert found.reasons == {"0": "copies_relevant", "1": "copies_held_out"}  # "t" answers another training query
+    assert found.facts["accepted"] == 2
+
+
+def test_what_was_rejected_for_a_passage_makes_no_other_a_duplicate() -> None:
+    same = " ".join(f"w{place}" for place in range(40))
+    rows = block([("1", same, None, None), ("2", same, None, None)])
+    found = survey(lambda: iter([rows]), lambda: iter([passages([("p", same, ["q1"], False)])]), 0.8)
+    assert found.reasons == {"1": "copies_relevant"}
+
+
 def test_a_run_without_any_accepted_row() -> None:
-    found = survey(lambda: iter([block([("1", "", "malformed", None)])]), 0.8)
-    assert (found.duplicates, found.facts["accepted"]) == (frozenset(), 0)
+    found = survey(lambda: iter([block([("1", "", "malformed", None)])]), lambda: iter(()), 0.8)
+    assert (found.reasons, found.facts["accepted"]) == ({}, 0)
     assert found.facts["output_tokens_per_second"] is None
-    assert survey(lambda: iter(()), 0.8).facts["requests"] == 0
+    assert survey(lambda: iter(()), lambda: iter(()), 0.8).facts["requests"] == 0

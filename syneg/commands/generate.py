@@ -1,0 +1,105 @@
+"""Looking at what the LLM is asked and what it writes, before anything is paid for."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+
+from syneg import overrides, pipeline, ray_session, terminal
+from syneg.commands.arguments import ConfigFile, Overrides
+from syneg.config import RunConfig
+from syneg.errors import BadInput
+from syneg.settings.store import StoreConfig
+from syneg.store import files
+
+
+def generate(
+    config: ConfigFile,
+    settings: Overrides = None,
+    preview: Annotated[int, typer.Option(min=1, metavar="N", help="Pairs to ask for.")] = 5,
+) -> None:
+    """Ask for a few negatives and print prompts, answers and the gate's verdicts. Nothing is stored."""
+    from syneg.generate import preview as shown
+
+    resolved = overrides.load(config, settings or ())
+    fewer = {"max_pairs": min(preview, resolved.generate.max_pairs or preview), "samples_per_pair": 1}
+    trial = resolved.model_copy(update={"generate": resolved.generate.model_copy(update=fewer)})
+    console = Console()
+    with _elsewhere(trial) as moved:
+        with terminal.Progress(console) as progress:
+            finished = pipeline.run(moved, progress, last="gate")
+        tables = finished.table("generate", "answers"), finished.table("gate", "synthetic")
+        found = list(shown.looks(*tables, moved.generate))
+    for look in found:
+        console.rule(escape(f"query {look.query_id}, positive {look.positive_id}"))
+        for message in look.messages:
+            console.print(Panel(escape(message["content"]), title=f"prompt: {message['role']}", title_align="left"))
+        drawn = ", ".join(f"{name} {value}" for name, value in look.attributes.items()) or "no attributes"
+        console.print(Panel(escape(look.answer), title=escape(f"answer ({drawn})"), title_align="left"))
+        for reason in look.verdicts:
+            console.print("[green]accepted[/]" if reason is None else f"[red]rejected[/]: {reason}")
+
+
+def attributes(
+    config: ConfigFile,
+    settings: Overrides = None,
+    passages: Annotated[int, typer.Option(min=1, metavar="N", help="Passages that the LLM is shown.")] = 20,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the lists there; it must not exist.")] = None,
+) -> None:
+    """Have the LLM propose lists of attributes from a sample of the corpus, for a person to review."""
+    from syneg.generate import proposal
+
+    if out is not None and out.exists():
+        raise BadInput(f"--out: {out} exists. Give the path of a new file.")
+    resolved = overrides.load(config, settings or ())
+    console = Console(stderr=True)
+    with _elsewhere(resolved) as moved:
+        with terminal.Progress(console) as progress:
+            finished = pipeline.run(moved, progress, last="corpus")
+        sample = proposal.sample(finished.table("corpus", "passages"), passages)
+    with ray_session.session(resolved.resources):
+        text = proposal.as_yaml(proposal.propose(sample, resolved.generate, resolved.resources), len(sample))
+    if out is None:
+        print(text, end="")
+    else:
+        out.write_text(text, encoding="utf-8")
+        console.print(f"Wrote {out}. Read it, then set generate.attributes={out}")
+
+
+def sampled_cost(config: RunConfig) -> str:
+    """What generation would ask for and cost, from a sample of its prompts. Raises BadInput without a corpus."""
+    from syneg.generate.estimate import estimate
+
+    corpus = next(step for step in pipeline.plan(config) if step.stage.name == "corpus")
+    if corpus.manifest is None:
+        raise BadInput("--sample reads the corpus, which is not done. `syneg run CONFIG --to corpus` makes it first.")
+    finished = pipeline.Finished(config, {"corpus": corpus.manifest})
+    passages, queries, qrels = (finished.table("corpus", name) for name in ("passages", "queries", "qrels"))
+    found = estimate(passages, queries, qrels, config.generate)
+    price, rates = found.price(config.generate), config.resources.estimate
+    workers = config.resources.generate
+    seconds = found.input_tokens / rates.prompt_tokens_per_second + found.output_tokens / rates.output_tokens_per_second
+    device, held = ("GPU", workers.gpus) if workers.gpus else ("CPU", workers.cpus)
+    return (
+        f"Generation: {found.requests:,} requests; about {found.input_tokens:,} tokens read and "
+        f"{found.output_tokens:,} written, {found.most_output_tokens:,} at most (counted by {found.counted_by}); "
+        f"{seconds / 3600 * held:,.2f} {device}-hours at the rates of resources.estimate"
+        + (f"; {price:,.2f} by the prices of generate.budget." if price else "; generate.budget has no prices.")
+    )
+
+
+@contextmanager
+def _elsewhere(config: RunConfig) -> Iterator[RunConfig]:
+    """`config` with a store that is removed afterwards. A corpus that is done already is not read again."""
+    with tempfile.TemporaryDirectory(prefix="syneg-look-") as root:
+        corpus = next(step for step in pipeline.plan(config) if step.stage.name == "corpus")
+        if corpus.done and not files.is_remote(config.store.root):
+            os.symlink(Path(config.store.root, "corpus").absolute(), Path(root, "corpus"))
+        yield config.model_copy(update={"store": StoreConfig(root=root)})

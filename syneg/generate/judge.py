@@ -1,0 +1,124 @@
+"""Whether a text answers a query, by an LLM: the probability of yes against no in one token.
+
+`judgements` knows nothing of negatives: whatever has a query and a passage can be judged, mined candidates as well.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pyarrow as pa
+import ray
+import ray.data
+import ray.exceptions
+from ray.data import Dataset
+
+from syneg import schemas
+from syneg.errors import BadInput, StageFailed
+from syneg.generate import engine, prompts
+from syneg.generate.answers import Answer
+from syneg.generate.engines.asked import LIGHT, Asked
+from syneg.generate.gating import negatives
+from syneg.generate.writing import blocks, root_cause
+from syneg.keyset import KeySet
+from syneg.settings.generate import Engine, GenerateConfig, JudgeConfig
+from syneg.settings.resources import ResourcesConfig
+from syneg.stage import Context, Inputs, Output
+
+TEXTS = pa.schema([("id", pa.string()), ("query", pa.string()), ("passage", pa.string())])
+"""What is to be judged."""
+
+
+def run(inputs: Inputs, context: Context, *, generate: GenerateConfig, judge: JudgeConfig) -> Output:
+    """Judges every negative that was written. Reads answers; writes judgements, none where `judge.enabled` is false.
+
+    Raises:
+        BadInput: the prompt or the model is not there, or the answers were recorded and no `judge.engine` is named.
+        StageFailed: the engine failed more than `judge.max_error_rate` of the texts. The others are kept.
+    """
+    if not judge.enabled:
+        return Output(0, {"judgements": schemas.JUDGEMENTS.empty_table()})
+    asked = judge.engine or generate.engine
+    if asked.kind == "recorded":
+        raise BadInput("judge.engine: the answers are recorded, so there is no LLM to ask. Give judge.engine.")
+    written = inputs.tables["answers"].dataset().map_batches(partial(_texts, generate=generate), **_LIGHTLY)
+    texts = ray.data.from_arrow_refs(written.materialize().to_arrow_refs())
+    total, done = texts.count(), context.done.get("judgements", KeySet())
+    left = texts.map_batches(partial(_without, done=ray.put(done)), **_LIGHTLY)
+    found = judgements(left, judge, asked, context.resources)
+    facts = {"judged": total, "model": engine.identity(asked)}
+    rows = _kept(found, total - len(done), judge.max_error_rate, context) if total > len(done) else iter(())
+    return Output(total, {"judgements": rows}, facts=lambda: facts)
+
+
+_LIGHTLY = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
+
+
+def judgements(texts: Dataset, judge: JudgeConfig, asked: Engine, resources: ResourcesConfig) -> Dataset:
+    """Rows of `TEXTS` as rows of schemas.JUDGEMENTS and the `error` of those that could not be judged; lazy."""
+    pieces = texts.repartition(target_num_rows_per_block=resources.generate.batch_rows)
+    rendered = pieces.map_batches(partial(_render, template=template(judge), judge=judge), **_LIGHTLY)
+    how = Asked(max_tokens=1, max_model_len=judge.max_model_len, choices=("Yes", "No"))
+    return engine.answer(rendered, ["id"], how, asked, resources).map_batches(_columns, **_LIGHTLY)
+
+
+def template(judge: JudgeConfig) -> str:
+    """Raises BadInput if the file is missing or lacks a placeholder."""
+    return prompts.template(judge.prompt, ("mark", "query", "document"), "judge.prompt")
+
+
+def _texts(batch: pa.Table, generate: GenerateConfig) -> pa.Table:
+    rows = [
+        {"id": name, "query": row["query"], "passage": negative.hard_negative}
+        for row in batch.to_pylist()
+        for name, negative in negatives(row, generate)
+        if isinstance(negative, Answer)
+    ]
+    return pa.Table.from_pylist(rows, TEXTS)
+
+
+def _without(batch: pa.Table, done: "ray.ObjectRef[KeySet]") -> pa.Table:
+    if not batch.num_rows:
+        return TEXTS.empty_table()
+    return batch.filter(pa.array(~ray.get(done).mask(batch["id"])))
+
+
+def _render(batch: pa.Table, template: str, judge: JudgeConfig) -> pa.Table:
+    rendered = []
+    for row in batch.to_pylist():
+        passage = prompts.first_words(row["passage"], judge.max_passage_words)
+        values = {
+            "mark": prompts.fence(0, row["id"], row["query"], passage),
+            "query": row["query"],
+            "document": passage,
+        }
+        rendered.append([{"role": "user", "content": prompts.filled(template, values)}])
+    seeds = pa.array([0] * batch.num_rows, pa.int64())
+    return batch.append_column("messages", pa.array(rendered, prompts.MESSAGES)).append_column("seed", seeds)
+
+
+def _columns(batch: pa.Table) -> pa.Table:
+    return batch.rename_columns(
+        ["answer_probability" if name == "probability" else name for name in batch.column_names]
+    ).select([*schemas.JUDGEMENTS.names, "error"])
+
+
+def _kept(found: Dataset, total: int, max_error_rate: float, context: Context) -> Iterator[pa.Table]:
+    judged = errors = 0
+    context.progress(f"0/{total} judged, the engine starts")
+    try:
+        for block in blocks(found):
+            failed = block["error"].drop_null().to_pylist()
+            errors += len(failed)
+            if errors > max_error_rate * total:
+                raise StageFailed(
+                    f"judge: the engine failed {errors} of {total} texts, more than judge.max_error_rate="
+                    f"{max_error_rate}. The last one said: {failed[-1]}\nThe others are kept; run the command again."
+                )
+            judged += block.num_rows
+            context.progress(f"{judged}/{total} judged")
+            yield block.select(schemas.JUDGEMENTS.names)
+    except ray.exceptions.RayError as error:
+        raise StageFailed(
+            f"judge: the engine stopped after {judged} of {total} texts: {root_cause(error)}\n"
+            "The judgements are kept. See to judge.engine and resources.generate, then run the same command again."
+        ) from error

@@ -1,0 +1,70 @@
+"""The passages that no negative may repeat: those judged relevant to its query, and those that evaluation asks for."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+from ray.data import Dataset
+
+from syneg.generate import duplicates
+from syneg.generate.gate import words
+from syneg.stage import Source
+from syneg.texts import passage_text
+
+JUDGED = pa.schema(
+    [
+        ("passage_id", pa.string()),
+        ("text", pa.string()),
+        ("relevant_to", pa.list_(pa.string())),  # training queries
+        ("held_out", pa.bool_()),  # relevant to a dev or test query
+        ("signature", pa.binary()),
+    ]
+)
+
+
+def judged(passages: Source, queries: pa.Table, qrels: pa.Table, threshold: float) -> Dataset:
+    """Rows of `JUDGED`: every passage judged relevant to any query, with its MinHash signature; lazy."""
+    relevant = qrels.filter(pc.field("relevance") > 0).join(
+        queries.select(["query_id", "split"]), "query_id", join_type="inner"
+    )
+    by_passage: dict[str, tuple[list[str], bool]] = {}
+    for row in relevant.select(["passage_id", "query_id", "split"]).to_pylist():
+        relevant_to, held_out = by_passage.get(row["passage_id"], ([], False))
+        training = row["split"] == "train"
+        by_passage[row["passage_id"]] = (
+            [*relevant_to, row["query_id"]] if training else relevant_to,
+            held_out or not training,
+        )
+    look = partial(_judged, by_passage=ray.put(by_passage), rows=duplicates.rows_per_band(threshold))
+    return passages.dataset().map_batches(look, batch_size=None, batch_format="pyarrow")
+
+
+def _judged(batch: pa.Table, by_passage: "ray.ObjectRef[dict[str, tuple[list[str], bool]]]", rows: int) -> pa.Table:
+    known = ray.get(by_passage)
+    ids = pa.array(list(known), pa.string())
+    found = [
+        {
+            "passage_id": row["passage_id"],
+            "text": text,
+            "relevant_to": known[row["passage_id"]][0],
+            "held_out": known[row["passage_id"]][1],
+            "signature": duplicates.signature(duplicates.grams(words(text)), rows).tobytes(),
+        }
+        for row in batch.filter(pc.field("passage_id").isin(ids)).to_pylist()
+        if (text := passage_text(row["title"], row["text"]))
+    ]
+    return pa.Table.from_pylist(found, JUDGED)
+
+
+def copies(near: Iterator[tuple[str, str]], query_of: dict[str, str], passages: dict[str, dict]) -> dict[str, str]:
+    """The reason of each negative that is like a judged passage. `near`: pairs of negative_id and passage_id."""
+    reasons: dict[str, str] = {}
+    for negative, passage_id in near:
+        row = passages[passage_id]
+        if query_of[negative] in row["relevant_to"]:
+            reasons[negative] = "copies_relevant"
+        elif row["held_out"]:
+            reasons.setdefault(negative, "copies_held_out")
+    return reasons

@@ -1,0 +1,93 @@
+"""Lists of attributes for a collection that nobody described, proposed by the LLM from a sample of its passages."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray.data
+import yaml
+
+from syneg.errors import BadInput, StageFailed
+from syneg.generate import engine, prompts
+from syneg.generate.attributes import AttributeLists
+from syneg.generate.engines.asked import Asked
+from syneg.generate.keys import digest
+from syneg.settings.generate import GenerateConfig
+from syneg.settings.resources import ResourcesConfig
+from syneg.stage import Source
+from syneg.texts import passage_text
+
+_TEMPLATE = Path(__file__).with_name("proposal.txt")
+_WORDS = 60  # of a passage that are shown
+_LENGTHS = ("approximately the same as", "slightly shorter than", "slightly longer than")
+_NAME = {"type": "string", "minLength": 3, "maxLength": 80}
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "domain_name": {"type": "array", "items": _NAME, "minItems": 5, "maxItems": 10},
+        "difficult_level": {"type": "array", "items": _NAME, "minItems": 2, "maxItems": 3},
+    },
+    "required": ["domain_name", "difficult_level"],
+    "additionalProperties": False,
+}
+
+
+def sample(passages: Source, count: int) -> list[str]:
+    """The texts of `count` passages, those whose ids have the smallest hashes."""
+    chosen: list[tuple[str, str]] = []
+    for block in passages.blocks(["passage_id", "title", "text"]):
+        rows = block.to_pylist()
+        own = [(digest("proposal", row["passage_id"]), passage_text(row["title"], row["text"])) for row in rows]
+        chosen = sorted([*chosen, *(pair for pair in own if pair[1])])[:count]
+    return [text for _, text in chosen]
+
+
+def propose(texts: list[str], generate: GenerateConfig, resources: ResourcesConfig) -> AttributeLists:
+    """Asks once.
+
+    Raises:
+        BadInput: the engine is one of recorded answers.
+        StageFailed: the engine failed, or its answer cannot be used.
+    """
+    if generate.engine.kind == "recorded":
+        raise BadInput("generate.engine: recorded answers cannot be asked anything. Give a vllm or an openai engine.")
+    mark = prompts.fence(generate.seed, "proposal", *texts)
+    shown = "\n".join(f"{mark}\n{prompts.first_words(text, _WORDS)}\n{mark}" for text in texts)
+    template = prompts.template(str(_TEMPLATE), ("mark", "documents"), "the package's proposal.txt")
+    message = {"role": "user", "content": prompts.filled(template, {"mark": mark, "documents": shown})}
+    request = pa.table(
+        {"id": ["proposal"], "messages": pa.array([[message]], prompts.MESSAGES), "seed": [generate.seed]}
+    )
+    asked = Asked(generate.max_tokens, generate.max_model_len, generate.temperature, generate.top_p, schema=_SCHEMA)
+    answered = engine.answer(ray.data.from_arrow(request), ["id"], asked, generate.engine, resources)
+    (row,) = answered.take_all()
+    return lists(row["answer"], row["error"])
+
+
+def lists(answer: str, error: str | None = None) -> AttributeLists:
+    """The lists in an answer, without repetitions. Raises StageFailed if there are none."""
+    try:
+        content = json.loads(answer)
+        found = {
+            name: tuple(dict.fromkeys(text.strip() for text in content[name] if text.strip()))
+            for name in ("domain_name", "difficult_level")
+        }
+    except (ValueError, TypeError, KeyError, AttributeError):
+        found = {}
+    if not found or not all(found.values()):
+        raise StageFailed(
+            f"attributes: the LLM gave no lists ({error or answer[:200]!r}). Ask again with another generate.seed, "
+            "more generate.max_tokens, fewer --passages, or a larger model."
+        )
+    return AttributeLists(**found, length=_LENGTHS)
+
+
+def as_yaml(found: AttributeLists, passages: int) -> str:
+    head = f"# Proposed by an LLM from {passages} passages. Review before use: these words go into every prompt.\n"
+    values = {
+        "domain_name": list(found.domain_name),
+        "difficult_level": list(found.difficult_level),
+        "length": list(found.length),
+    }
+    return head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
