@@ -45,6 +45,7 @@ EARLIER = pa.struct(
         ("attempts", pa.int32()),
         ("input_tokens", pa.int32()),  # of all attempts
         ("output_tokens", pa.int32()),
+        ("cached_tokens", pa.int32()),
     ]
 )
 """What a request was answered before, where it is asked again."""

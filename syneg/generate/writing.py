@@ -22,7 +22,7 @@ from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked
 from syneg.generate.gate import reject_reason
 from syneg.generate.keys import request_key
 from syneg.generate.prompts import Prompt
-from syneg.generate.requests import REQUEST, Asking
+from syneg.generate.requests import EARLIER, REQUEST, Asking
 from syneg.keyset import KeySet
 from syneg.settings.generate import GateConfig, GenerateConfig
 from syneg.stage import Context
@@ -139,13 +139,16 @@ def _looked_at(batch: pa.Table, generate: GenerateConfig) -> pa.Table:
     """Answers with the tokens of all their attempts, and with the `reason` to ask again, if there is one."""
     earlier = [before or {} for before in batch["before"].to_pylist()]
 
-    def total(name: str, own: list[int]) -> pa.Array:
-        return pa.array([value + before.get(name, 0) for value, before in zip(own, earlier, strict=True)], pa.int32())
+    def total(name: str, own: list[int | None]) -> pa.Array:
+        pairs = zip(own, earlier, strict=True)
+        sums = [None if value is None else value + (before.get(name) or 0) for value, before in pairs]
+        return pa.array(sums, pa.int32())
 
     reasons = [_reason(row, generate) if generate.retries else None for row in batch.to_pylist()]
     made = {
         "input_tokens": total("input_tokens", batch["input_tokens"].to_pylist()),
         "output_tokens": total("output_tokens", batch["output_tokens"].to_pylist()),
+        "cached_tokens": total("cached_tokens", batch["cached_tokens"].to_pylist()),
         "attempts": total("attempts", [1] * batch.num_rows),
         "reason": pa.array(reasons, pa.string()),
     }
@@ -169,7 +172,7 @@ def _reason(row: dict[str, Any], generate: GenerateConfig) -> str | None:
 def _asked_again(answered: pa.Table) -> pa.Table:
     """Requests that tell what came of them before. Each time another seed draws the tokens."""
     rows = answered.to_pylist()
-    told = ("answer", "reason", "attempts", "input_tokens", "output_tokens")
+    told = EARLIER.names
     for row in rows:
         row["seed"] += 1
         row["before"] = {name: row[name] for name in told}

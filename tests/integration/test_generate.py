@@ -128,7 +128,12 @@ def test_every_request_is_one_row_with_its_reason(tmp_path: Path) -> None:
     assert synthetic[0]["model"].startswith("recorded@")
     assert {row["answer_probability"] for row in synthetic} == {None}
     assert (facts["requests"], facts["accepted"]) == (PAIRS, 2)
-    assert facts["yield"]["domain"]["Virology of bats"] == {"requests": 1, "accepted": 1}
+    assert facts["yield"]["domain"]["Virology of bats"] == {
+        "requests": 1,
+        "accepted": 1,
+        "input_tokens": 0,
+        "output_tokens": 0,
+    }
     assert sum(count["requests"] for count in facts["yield"]["difficulty"].values()) == PAIRS
 
 
