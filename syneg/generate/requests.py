@@ -114,6 +114,7 @@ def _requests(pairs: pa.Table, passages: Source, asking: "Asking", done: "ray.Ob
     answered = ray.get(done)
     found = passages.where("passage_id", pairs["positive_id"].unique().to_pylist(), ["passage_id", "title", "text"])
     positives = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found.to_pylist()}
+    yield REQUEST.empty_table()  # a block has its columns also where nothing is left to ask
     for start in range(0, pairs.num_rows, _SORTED_AT_ONCE):
         rows = [
             request
