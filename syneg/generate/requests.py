@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -104,26 +104,36 @@ def dataset(pairs: pa.Table, passages: Source, asking: "Asking", done: KeySet, b
     slices: list[Any] = [
         ray.put(pairs.slice(start, _PAIRS_AT_ONCE)) for start in range(0, pairs.num_rows, _PAIRS_AT_ONCE)
     ]
-    make = partial(_requests, passages=passages, asking=asking, done=ray.put(done))
-    rows = ray.data.from_arrow_refs(slices).map_batches(make, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+    known = ray.put(done)
+    rows = ray.data.from_arrow_refs(slices).map_batches(
+        lambda batch: requests(batch, passages, asking, ray.get(known)),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=LIGHT,
+    )
     return rows.repartition(target_num_rows_per_block=batch_rows)
 
 
-def _requests(pairs: pa.Table, passages: Source, asking: "Asking", done: "ray.ObjectRef[KeySet]") -> Iterator[pa.Table]:
-    """Those that share the front of their prompt stand together, so that the engine's cache still holds it."""
-    answered = ray.get(done)
-    found = passages.where("passage_id", pairs["positive_id"].unique().to_pylist(), ["passage_id", "title", "text"])
-    positives = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found.to_pylist()}
+def requests(pairs: pa.Table, passages: Source, asking: "Asking", done: KeySet) -> Iterator[pa.Table]:
+    """Rows of `REQUEST` that are not `done`, in blocks; one pass over the corpus for every `_PAIRS_AT_ONCE` pairs.
+
+    Those that share the front of their prompt stand together, so that the engine's cache still holds it.
+    """
     yield REQUEST.empty_table()  # a block has its columns also where nothing is left to ask
-    for start in range(0, pairs.num_rows, _SORTED_AT_ONCE):
-        rows = [
-            request
-            for pair in pairs.slice(start, _SORTED_AT_ONCE).to_pylist()
-            for request in asking.requests(pair | {"positive": positives[pair["positive_id"]]})
-            if request["negative_id"] not in answered
-        ]
-        if rows:
-            yield pa.Table.from_pylist(sorted(rows, key=asking.shared), REQUEST)
+    for first in range(0, pairs.num_rows, _PAIRS_AT_ONCE):
+        piece = pairs.slice(first, _PAIRS_AT_ONCE)
+        ids = piece["positive_id"].unique().to_pylist()
+        found = passages.where("passage_id", ids, ["passage_id", "title", "text"])
+        positives = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found.to_pylist()}
+        for start in range(0, piece.num_rows, _SORTED_AT_ONCE):
+            rows = [
+                request
+                for pair in piece.slice(start, _SORTED_AT_ONCE).to_pylist()
+                for request in asking.requests(pair | {"positive": positives[pair["positive_id"]]})
+                if request["negative_id"] not in done
+            ]
+            if rows:
+                yield pa.Table.from_pylist(sorted(rows, key=asking.shared), REQUEST)
 
 
 @dataclass(frozen=True)

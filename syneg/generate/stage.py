@@ -19,7 +19,7 @@ from syneg.encoder.recipe import base_model
 from syneg.generate import attributes, engine, gating, judged, prompts, writing
 from syneg.generate.attributes import AttributeLists
 from syneg.generate.prompts import Prompt
-from syneg.generate.requests import Asking, dataset, training_pairs
+from syneg.generate.requests import Asking, dataset, requests, training_pairs
 from syneg.generate.survey import Survey, survey
 from syneg.generate.writing import Spent
 from syneg.keyset import KeySet
@@ -55,13 +55,11 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     rows = min(context.resources.generate.batch_rows, context.part_rows)
     made = partial(dataset, pairs, tables["passages"], asking, batch_rows=rows)
     spent, saved = Spent(), Counter[str](rows=0, input_tokens=0, output_tokens=0)
-    for block in context.kept["answers"].blocks(["input_tokens", "output_tokens"]) if len(done) else ():
+    for block in context.kept["answers"].blocks(["input_tokens", "output_tokens"]) if context.kept else ():
         spent.add(block)
     earlier, taken = context.earlier.get("answers"), list[str]()  # `taken`: ids of answers that stand in another output
-    if earlier:
-        taken = [
-            name for block in writing.blocks(made(done)) for name in block["negative_id"].to_pylist() if name in earlier
-        ]
+    for block in requests(pairs, tables["passages"], asking, done) if earlier else ():
+        taken += [name for name in block["negative_id"].to_pylist() if name in earlier]
     total = pairs.num_rows * generate.samples_per_pair
     open_requests = total - len(done) - len(taken)
     found = _counted(earlier.rows(taken), saved) if earlier else iter(())
