@@ -105,12 +105,11 @@ def dataset(pairs: pa.Table, passages: Source, asking: "Asking", done: KeySet, b
         ray.put(pairs.slice(start, _PAIRS_AT_ONCE)) for start in range(0, pairs.num_rows, _PAIRS_AT_ONCE)
     ]
     known = ray.put(done)
-    rows = ray.data.from_arrow_refs(slices).map_batches(
-        lambda batch: requests(batch, passages, asking, ray.get(known)),
-        batch_size=None,
-        batch_format="pyarrow",
-        num_cpus=LIGHT,
-    )
+
+    def make(batch: pa.Table) -> Iterator[pa.Table]:
+        yield from requests(batch, passages, asking, ray.get(known))
+
+    rows = ray.data.from_arrow_refs(slices).map_batches(make, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
     return rows.repartition(target_num_rows_per_block=batch_rows)
 
 
