@@ -33,7 +33,7 @@ from syneg.generate.stage import lists_of, prompt_of
 from syneg.generate.writing import Spent
 from syneg.settings.generate import GateConfig, GenerateConfig, VllmEngine
 from syneg.settings.resources import ResourcesConfig, WorkerResources
-from syneg.settings.store import StoreConfig
+from syneg.settings.store import StorageConfig
 from syneg.stage import Context
 from syneg.store import models
 
@@ -150,7 +150,7 @@ def staged(rows: pa.Table, generate: GenerateConfig) -> tuple[float, pa.Table]:
     workers = WorkerResources(cpus=2.0, gpus=1.0 if CUDA else 0.0, batch_rows=16)
     resources = ResourcesConfig(generate=workers, object_store_gib=0.5)
     asking = Asking(generate, lists_of(generate), "", "")
-    with ray_session.session(resources, StoreConfig()), tempfile.TemporaryDirectory() as scratch:
+    with ray_session.session(resources, StorageConfig()), tempfile.TemporaryDirectory() as scratch:
         made = ray.data.from_arrow(rows).repartition(target_num_rows_per_block=workers.batch_rows)
         found = writing.answers(
             lambda done: made,

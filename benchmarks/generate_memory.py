@@ -22,7 +22,7 @@ from syneg.generate import engine, stage
 from syneg.generate.engines.asked import ANSWERED
 from syneg.settings.generate import GenerateConfig
 from syneg.settings.resources import ResourcesConfig, WorkerResources
-from syneg.settings.store import StoreConfig
+from syneg.settings.store import StorageConfig
 from syneg.stage import Context, Inputs
 from syneg.store import tables
 
@@ -79,7 +79,7 @@ def main() -> None:
     engine.answer = stand_in
     generate = GenerateConfig.model_validate({"attributes": "configs/attributes/generic.yaml"})
     resources = ResourcesConfig(generate=WorkerResources(batch_rows=64), object_store_gib=0.5)
-    with tempfile.TemporaryDirectory() as folder, ray_session.session(resources, StoreConfig()):
+    with tempfile.TemporaryDirectory() as folder, ray_session.session(resources, StorageConfig()):
         inputs = corpus(pairs, folder)
         highest = Highest()
         threading.Thread(target=highest.watch, daemon=True).start()

@@ -64,7 +64,7 @@ def attributes(
         with terminal.Progress(console) as progress:
             finished = pipeline.run(moved, progress, last="corpus")
         sample = proposal.sample(finished.table("corpus", "passages"), passages)
-    with ray_session.session(resolved.resources, resolved.store):
+    with ray_session.session(resolved.resources, resolved.storage):
         text = proposal.as_yaml(proposal.propose(sample, resolved.generate, resolved.resources), len(sample))
     if out is None:
         print(text, end="")
