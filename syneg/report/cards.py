@@ -13,7 +13,7 @@ import yaml
 from syneg.report.publish import RunSummary
 
 _UNSTATED = "not stated"
-_SAMPLING = ("temperature", "top_p", "max_tokens", "reflection", "use_attributes", "attributes", "prompt", "seed")
+_SAMPLING = ("temperature", "top_p", "max_tokens", "reflection", "attributes", "prompt", "seed")
 _MIXING = ("strategy", "synthetic_per_instance", "retrieved_per_instance", "synthetic_share", "on_short", "seed")
 
 
