@@ -1,7 +1,6 @@
 """Answers to gated negatives, block by block: what can be said of a negative without looking at the others."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -38,7 +37,7 @@ def gated(
     generate: GenerateConfig,
     gate: GateConfig,
     encoder: EncoderConfig,
-    folder: Path,
+    model: str,
     resources: ResourcesConfig,
 ) -> Dataset:
     """Rows of schemas.SYNTHETIC but for what only all of them together show, with signatures and times beside."""
@@ -49,7 +48,7 @@ def gated(
     pool = resources.encode
     return rows.map_batches(
         Similarities,
-        fn_constructor_args=(encoder, folder, gate),
+        fn_constructor_args=(encoder, model, gate),
         batch_size=pool.batch_rows,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=pool.min_workers, max_size=pool.max_workers),
@@ -103,11 +102,11 @@ _GATED = pa.schema(
 class Similarities:
     """A worker: how close each negative that passed so far is to its query, and how close its positive is."""
 
-    def __init__(self, encoder: EncoderConfig, folder: Path, gate: GateConfig) -> None:
+    def __init__(self, encoder: EncoderConfig, model: str, gate: GateConfig) -> None:
         from syneg.encoder.encoder import Encoder
         from syneg.encoder.recipe import Recipe
 
-        self._encoder = Encoder.load(folder, Recipe.of(encoder), trust_remote_code=encoder.trust_remote_code)
+        self._encoder = Encoder.load(model, Recipe.of(encoder), trust_remote_code=encoder.trust_remote_code)
         self._gate = gate
 
     def __call__(self, batch: pa.Table) -> pa.Table:

@@ -107,9 +107,8 @@ def check(
     tables = inputs.tables
     judgements = tables["judgements"].table(["id", "answer_probability"]).drop_null()
     probabilities = dict(zip(*(judgements[name].to_pylist() for name in judgements.column_names), strict=True))
-    folder = base_model(encoder)
     rows = gating.gated(
-        tables["answers"].dataset(), probabilities, generate, gate, encoder, folder, context.resources
+        tables["answers"].dataset(), probabilities, generate, gate, encoder, base_model(encoder), context.resources
     ).materialize()
     threshold = gate.max_duplicate_similarity
     passages = judged.judged(tables["passages"], tables["queries"].table(), tables["qrels"].table(), threshold)
