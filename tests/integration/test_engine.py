@@ -147,5 +147,7 @@ def test_two_workers_become_one(folder: Path) -> None:
         for made, wanted in zip(found[zero, 2], expected[zero, 2], strict=True):
             assert made.keys() == wanted.keys()
             for name, values in wanted.items():
+                if name.endswith("key.bias"):  # its true gradient is 0: what Adam makes of rounding is noise
+                    continue
                 torch.testing.assert_close(made[name], values, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
     assert all(moment.abs().sum() > 0 for name, moment in found[1, 2][1].items() if "pooler" not in name)
