@@ -36,7 +36,7 @@ class Estimate:
 
 def held(stage: str, resources: ResourcesConfig) -> WorkerResources | None:
     """The workers that `stage` runs on at its widest; None for one that runs in the driver."""
-    if stage.startswith("generate"):
+    if stage.startswith(("generate", "judge")):
         return resources.generate
     if stage.startswith(("embed", "probe")):
         return resources.encode
@@ -94,6 +94,8 @@ def _estimated(
     rates = config.resources.estimate
     if stage == "generate":
         return _generated(written, config, rates)
+    if stage == "judge":
+        return _judged(written, config, rates)
     if stage in ("embed", "embed_tuned"):
         texts = passages + queries
         rate = rates.texts_encoded_per_second * config.resources.encode.max_workers
@@ -125,3 +127,11 @@ def _generated(written: int, config: RunConfig, rates: EstimateConfig) -> tuple[
 def vector_bytes(dimensions: int) -> int:
     """What a stored vector takes: float16, as Parquet's fixed-size binary, which does not compress."""
     return 2 * dimensions
+
+
+def _judged(written: int, config: RunConfig, rates: EstimateConfig) -> tuple[int, float, int, int]:
+    """The judge reads a prompt as long as the writer's, at most, and answers with one token."""
+    asked = written * config.generate.negatives_per_answer if config.judge.enabled else 0
+    each = rates.prompt_tokens / rates.prompt_tokens_per_second + 1 / rates.output_tokens_per_second
+    seconds = asked * each / config.resources.generate.max_workers
+    return asked, seconds, asked * (rates.prompt_tokens + 1), asked * 40

@@ -18,7 +18,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 def test_holds_what_is_promised(report: dict) -> None:
     assert report["run"] == "demo"
-    ledger = {"fingerprint", "seconds", "rows_in", "rows_out", "rejected", "reused"}
+    ledger = {"fingerprint", "seconds", "rows_in", "rows_out", "rejected", "reused", "finished"}
     assert all(set(stage) == ledger for stage in report["stages"].values())
     assert list(report["stages"])[:3] == ["corpus", "generate", "embed"]
     assert report["stages"]["mine"]["rejected"] == {"above_margin": 120, "positive": 120}

@@ -17,7 +17,7 @@ def answers(ids: list[str], tokens: int = 7, errors: tuple[str, ...] = ()) -> pa
         field.name: pa.nulls(len(ids), field.type) if field.nullable else pa.array([""] * len(ids)).cast(pa.string())
         for field in schemas.ANSWERS
     }
-    whole = {name: pa.array([tokens] * len(ids), pa.int32()) for name in ("input_tokens", "output_tokens")}
+    whole = {name: pa.array([tokens] * len(ids), pa.int32()) for name in ("input_tokens", "output_tokens", "attempts")}
     given = {
         "negative_id": pa.array(ids, pa.string()),
         "seed": pa.array([0] * len(ids), pa.int64()),

@@ -17,7 +17,9 @@ def silent(message: str) -> None:
 
 def synthetic(ids: list[str], reasons: list[str | None] | None = None) -> pa.Table:
     columns = {
-        field.name: pa.nulls(len(ids), field.type).fill_null(0 if pa.types.is_integer(field.type) else "")
+        field.name: pa.nulls(len(ids), field.type)
+        if field.nullable
+        else pa.nulls(len(ids), field.type).fill_null(0 if pa.types.is_integer(field.type) else "")
         for field in schemas.SYNTHETIC
     }
     columns |= {"negative_id": pa.array(ids), "reject_reason": pa.array(reasons or [None] * len(ids), pa.string())}
