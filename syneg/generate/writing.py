@@ -1,7 +1,8 @@
 """Having the LLM write: answers as they come, what is asked again, and what ends it early (errors, the budget)."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -85,19 +86,23 @@ def answers(
                 ray.data.from_arrow_refs(waiting).map_batches(_asked_again, **_LIGHTLY) if attempt else make(done)
             )
             waiting = []
-            for block in _answered(requests, prompt, asking, context):
-                spent.add(block)
-                _check_errors(block, spent, open_requests, generate)
-                final, again = _parted(block, last=attempt == generate.retries)
-                waiting += [ray.put(again)] if again.num_rows else []
-                spent.answered += final.num_rows
-                context.progress(f"{spent.answered}/{open_requests} answers")
-                if generate.budget.on_reached == "finish":
-                    finished.update(final["negative_id"].to_pylist())
-                yield _as_stored(final, asking)
-                if generate.budget.reached(spent.input_tokens, spent.output_tokens):
-                    yield from _beyond_budget(make, done.including(finished), waiting, asking, spent, open_requests)
-                    return
+            # Closed also where it is left early, so that the engine's workers end with it.
+            with closing(_answered(requests, prompt, asking, context)) as found:
+                for block in found:
+                    spent.add(block)
+                    _check_errors(block, spent, open_requests, generate)
+                    final, again = _parted(block, last=attempt == generate.retries)
+                    waiting += [ray.put(again)] if again.num_rows else []
+                    spent.answered += final.num_rows
+                    context.progress(f"{spent.answered}/{open_requests} answers")
+                    if generate.budget.on_reached == "finish":
+                        finished.update(final["negative_id"].to_pylist())
+                    yield _as_stored(final, asking)
+                    if generate.budget.reached(spent.input_tokens, spent.output_tokens):
+                        break
+            if generate.budget.reached(spent.input_tokens, spent.output_tokens):
+                yield from _beyond_budget(make, done.including(finished), waiting, asking, spent, open_requests)
+                return
             if not waiting:
                 return
     except ray.exceptions.RayError as error:
@@ -110,7 +115,7 @@ def answers(
 _LIGHTLY: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
 
 
-def _answered(requests: Dataset, prompt: Prompt, asking: Asking, context: Context) -> Iterator[pa.Table]:
+def _answered(requests: Dataset, prompt: Prompt, asking: Asking, context: Context) -> Generator[pa.Table, None, None]:
     generate = asking.generate
     rendered = requests.map_batches(partial(render, prompt=prompt, seed=generate.seed), **_LIGHTLY)
     answered = engine.answer(
@@ -236,7 +241,7 @@ def _as_stored(block: pa.Table, asking: Asking) -> pa.Table:
     return block.select(schemas.ANSWERS.names)
 
 
-def blocks(dataset: Dataset) -> Iterator[pa.Table]:
+def blocks(dataset: Dataset) -> Generator[pa.Table, None, None]:
     """The blocks of `dataset` that hold rows, as they are computed."""
     for block in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
         table = cast(pa.Table, block)
