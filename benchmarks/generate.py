@@ -28,7 +28,7 @@ import torch
 from syneg import ray_session
 from syneg.generate import writing
 from syneg.generate.gate import reject_reason
-from syneg.generate.requests import REQUEST, Asking
+from syneg.generate.requests import REQUEST, Asking, in_pieces
 from syneg.generate.stage import lists_of, prompt_of
 from syneg.generate.writing import Spent
 from syneg.settings.generate import GateConfig, GenerateConfig, VllmEngine
@@ -151,7 +151,7 @@ def staged(rows: pa.Table, generate: GenerateConfig) -> tuple[float, pa.Table]:
     resources = ResourcesConfig(generate=workers, object_store_gib=0.5)
     asking = Asking(generate, lists_of(generate), "", "")
     with ray_session.session(resources, StorageConfig()), tempfile.TemporaryDirectory() as scratch:
-        made = ray.data.from_arrow(rows).repartition(target_num_rows_per_block=workers.batch_rows)
+        made = in_pieces(ray.data.from_arrow(rows), workers.batch_rows)
         found = writing.answers(
             lambda done: made,
             frozenset(),

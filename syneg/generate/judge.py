@@ -18,6 +18,7 @@ from syneg.generate import engine, prompts
 from syneg.generate.answers import Answer
 from syneg.generate.engines.asked import LIGHT, Asked
 from syneg.generate.gating import negatives
+from syneg.generate.requests import in_pieces
 from syneg.generate.writing import blocks, root_cause
 from syneg.keyset import KeySet
 from syneg.settings.generate import Engine, GenerateConfig, JudgeConfig
@@ -54,8 +55,8 @@ _LIGHTLY = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
 
 
 def judgements(texts: Dataset, judge: JudgeConfig, asked: Engine, resources: ResourcesConfig) -> Dataset:
-    """Rows of `TEXTS` as rows of schemas.JUDGEMENTS and the `error` of those that could not be judged; lazy."""
-    pieces = texts.repartition(target_num_rows_per_block=resources.generate.batch_rows)
+    """Rows of `TEXTS` as rows of schemas.JUDGEMENTS and the `error` of those that could not be judged."""
+    pieces = in_pieces(texts, resources.generate.batch_rows)
     rendered = pieces.map_batches(partial(_render, template=template(judge), judge=judge), **_LIGHTLY)
     how = Asked(max_tokens=1, max_model_len=judge.max_model_len, choices=("Yes", "No"))
     return engine.answer(rendered, ["id"], how, asked, resources).map_batches(_columns, **_LIGHTLY)

@@ -97,9 +97,10 @@ def _with_text(passages: Iterable[pa.Table], ids: pa.Array) -> Iterator[str]:
 
 
 def dataset(pairs: pa.Table, passages: Source, asking: "Asking", done: KeySet, batch_rows: int) -> ray.data.Dataset:
-    """The requests of `pairs` that are not `done`, rows of `REQUEST` in blocks of `batch_rows`; lazy.
+    """The requests of `pairs` that are not `done`, rows of `REQUEST` in blocks of `batch_rows`.
 
-    The texts of the positives are fetched in tasks, so the driver never holds them.
+    The texts of the positives are fetched in tasks, so the driver never holds them. The rows wait in the object store,
+    which spills to disk: cutting blocks takes a whole CPU, and beside an engine on two there is none left.
     """
     slices: list[Any] = [
         ray.put(pairs.slice(start, _PAIRS_AT_ONCE)) for start in range(0, pairs.num_rows, _PAIRS_AT_ONCE)
@@ -110,7 +111,13 @@ def dataset(pairs: pa.Table, passages: Source, asking: "Asking", done: KeySet, b
         yield from requests(batch, passages, asking, ray.get(known))
 
     rows = ray.data.from_arrow_refs(slices).map_batches(make, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
-    return rows.repartition(target_num_rows_per_block=batch_rows)
+    return in_pieces(rows, batch_rows)
+
+
+def in_pieces(rows: ray.data.Dataset, batch_rows: int) -> ray.data.Dataset:
+    """`rows`, computed now, in blocks of `batch_rows`, each of which is asked for and stored by itself."""
+    pieces = rows.repartition(target_num_rows_per_block=batch_rows).materialize()
+    return ray.data.from_arrow_refs(pieces.to_arrow_refs())
 
 
 def requests(pairs: pa.Table, passages: Source, asking: "Asking", done: KeySet) -> Iterator[pa.Table]:
