@@ -131,7 +131,7 @@ def vector_bytes(dimensions: int) -> int:
 
 def _judged(written: int, config: RunConfig, rates: EstimateConfig) -> tuple[int, float, int, int]:
     """The judge reads a prompt as long as the writer's, at most, and answers with one token."""
-    asked = written * config.generate.negatives_per_answer if config.judge.enabled else 0
+    asked = written * config.generate.negatives_per_answer
     each = rates.prompt_tokens / rates.prompt_tokens_per_second + 1 / rates.output_tokens_per_second
     seconds = asked * each / config.resources.generate.max_workers
     return asked, seconds, asked * (rates.prompt_tokens + 1), asked * 40

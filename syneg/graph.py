@@ -149,7 +149,8 @@ def stages(config: RunConfig) -> tuple[Stage, ...]:
     (mine_1, ..., embed_tuned_1); those of the last are called as in a run of one round, so that whoever reads the model
     or its scores reads the last one's.
     """
-    return tuple(_unrolled(config.mine.rounds))
+    unrolled = _unrolled(config.mine.rounds)
+    return tuple(unrolled if config.judge.enabled else _unjudged(unrolled))
 
 
 def names(config: RunConfig) -> tuple[str, ...]:
@@ -164,6 +165,14 @@ def _unrolled(rounds: int) -> Iterator[Stage]:
                 yield from (_of_round(each, number, rounds) for each in repeated)
         elif stage not in repeated:
             yield stage
+
+
+def _unjudged(unrolled: Iterator[Stage]) -> Iterator[Stage]:
+    """The stages of a run in which nobody asks the judge."""
+    for stage in unrolled:
+        if stage.name != "judge":
+            reads = {name: address for name, address in stage.reads.items() if not address.startswith("judge.")}
+            yield replace(stage, reads=reads)
 
 
 def _of_round(stage: Stage, number: int, rounds: int) -> Stage:

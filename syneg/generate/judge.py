@@ -30,14 +30,12 @@ TEXTS = pa.schema([("id", pa.string()), ("query", pa.string()), ("passage", pa.s
 
 
 def run(inputs: Inputs, context: Context, *, generate: GenerateConfig, judge: JudgeConfig) -> Output:
-    """Judges every negative that was written. Reads answers; writes judgements, none where `judge.enabled` is false.
+    """Judges every negative that was written. Reads answers; writes judgements. In the graph where `judge.enabled`.
 
     Raises:
         BadInput: the prompt or the model is not there, or the answers were recorded and no `judge.engine` is named.
         StageFailed: the engine failed more than `judge.max_error_rate` of the texts. The others are kept.
     """
-    if not judge.enabled:
-        return Output(0, {"judgements": schemas.JUDGEMENTS.empty_table()})
     asked = judge.engine or generate.engine
     if asked.kind == "recorded":
         raise BadInput("judge.engine: the answers are recorded, so there is no LLM to ask. Give judge.engine.")

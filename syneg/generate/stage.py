@@ -100,13 +100,16 @@ def lists_of(generate: GenerateConfig) -> AttributeLists | None:
 def check(
     inputs: Inputs, context: Context, *, generate: GenerateConfig, gate: GateConfig, encoder: EncoderConfig
 ) -> Output:
-    """Parses and gates every answer. Reads answers, judgements and the corpus; writes synthetic, accepted and rejected.
+    """Parses and gates every answer. Reads answers, judgements where the judge was asked, and the corpus; writes
+    synthetic, accepted and rejected.
 
     rows_in counts the negatives that were asked for: `negatives_per_answer` of each answer.
     """
     tables = inputs.tables
-    judgements = tables["judgements"].table(["id", "answer_probability"]).drop_null()
-    probabilities = dict(zip(*(judgements[name].to_pylist() for name in judgements.column_names), strict=True))
+    probabilities = {}
+    if "judgements" in tables:  # only where the judge was asked
+        judgements = tables["judgements"].table(["id", "answer_probability"]).drop_null()
+        probabilities = dict(zip(*(judgements[name].to_pylist() for name in judgements.column_names), strict=True))
     rows = gating.gated(
         tables["answers"].dataset(), probabilities, generate, gate, encoder, base_model(encoder), context.resources
     ).materialize()

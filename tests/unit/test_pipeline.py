@@ -173,6 +173,14 @@ def test_a_round_mines_with_the_model_that_the_round_before_trained() -> None:
     assert stages["evaluate"].reads["tuned_passage_vectors"] == "embed_tuned.passage_vectors"
 
 
+def test_the_judge_is_in_the_graph_where_it_is_asked() -> None:
+    config = of_rounds(1)
+    judged = RunConfig.model_validate(config.model_dump() | {"judge": {"enabled": True}})
+    assert [name for name in graph.names(judged) if name not in graph.names(config)] == ["judge"]
+    gates = [next(stage for stage in graph.stages(each) if stage.name == "gate") for each in (judged, config)]
+    assert [gate.reads.get("judgements") for gate in gates] == ["judge.judgements", None]
+
+
 def of_rounds(rounds: int) -> RunConfig:
     samplers = {"dense": {}, "ance": {}} if rounds > 1 else {"dense": {}}
     mine = {"samplers": samplers, "rounds": rounds}
