@@ -85,7 +85,7 @@ def test_the_entry_point_is_the_thin_script_and_joins_the_cluster() -> None:
     [
         ([], "configs/demo.yaml", ROOT, "vanish"),
         ([S3], "configs/demo.yaml", ROOT / "configs", "holds no jobs/run.py"),
-        ([S3], "../main/configs/demo.yaml", ROOT, "lies outside"),
+        ([S3], "../elsewhere/demo.yaml", ROOT, "lies outside"),
     ],
 )
 def test_a_job_that_could_not_work_is_refused(settings: list[str], path: str, folder: Path, why: str) -> None:
