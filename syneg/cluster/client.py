@@ -16,7 +16,7 @@ _RECONNECTS = 30  # in a row without a line between them
 _FAILURES = (RuntimeError, OSError, aiohttp.ClientError, AuthenticationError)  # of the job client
 
 
-class Unreachable(SynegError):
+class HeadUnreachable(SynegError):
     """The head does not answer, or does not let us in."""
 
 
@@ -49,7 +49,7 @@ class Head:
         """The submission id, and whether this call started it: the same job is never started twice at a time.
 
         Raises:
-            Unreachable: the head does not answer or refuses the token.
+            HeadUnreachable: the head does not answer or refuses the token.
         """
         statuses: list[str] = []
         while (status := self._status(attempt_id(job.name, len(statuses) + 1))) is not None:
@@ -100,11 +100,11 @@ class Head:
                 return None
             raise self._explained(error) from error
 
-    def _explained(self, error: Exception) -> Unreachable:
+    def _explained(self, error: Exception) -> HeadUnreachable:
         said = str(error)
         if isinstance(error, AuthenticationError):
-            return Unreachable(
+            return HeadUnreachable(
                 f"{self._address} refuses the token. Set RAY_AUTH_TOKEN to the cluster's, e.g. on Kubernetes "
                 "kubectl -n syneg get secret syneg-auth -o jsonpath='{.data.auth_token}' | base64 -d."
             )
-        return Unreachable(f"{self._address}: {said}\nIs the tunnel to the head open, and is the head up?")
+        return HeadUnreachable(f"{self._address}: {said}\nIs the tunnel to the head open, and is the head up?")

@@ -10,6 +10,7 @@ from rich.console import Console
 from syneg import pipeline, terminal
 from syneg.commands.arguments import Overrides
 from syneg.commands.run import Log
+from syneg.commands.run import watched as run_watched
 
 ExperimentFile = Annotated[
     str,
@@ -32,8 +33,6 @@ def experiment(
 
     @contextmanager
     def watched(cell: grid.Cell, number: int, total: int) -> Iterator[pipeline.Listener]:
-        from syneg.commands.run import watched as run_watched
-
         console.print(f"[{number}/{total}] {cell.arm}, seed {cell.seed}", highlight=False, markup=False)
         with run_watched(cell.config, console, log) as listener:
             yield listener

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from syneg import schemas
 from syneg.evaluate import leaks, metrics, significance
+from syneg.evaluate.scores import values_of
 from syneg.search import dense
 from syneg.search.bm25 import Bm25Index
 from syneg.settings.evaluate import EvaluateConfig
@@ -85,7 +86,7 @@ def without_own_passage(ranking: pa.Table, depth: int) -> pa.Table:
 def summary(scores: pa.Table, measures: tuple[str, ...], seed: int) -> dict[str, Any]:
     """Means by system, and tuned against base by measure, from `schemas.SCORES`."""
     systems = scores["system"].unique().to_pylist()
-    values = {(system, measure): _values_of(scores, system, measure) for system in systems for measure in measures}
+    values = {(system, measure): values_of(scores, system, measure) for system in systems for measure in measures}
     return {
         "measures": list(measures),
         "scores": {
@@ -115,12 +116,6 @@ def _bm25_search(passages: Source, settings: Bm25Config) -> Callable[[pa.Table, 
         return index.top_k(queries["query_id"].to_pylist(), queries["text"].to_pylist(), k)
 
     return search
-
-
-def _values_of(scores: pa.Table, system: str, measure: str) -> np.ndarray:
-    """The scores [Q] of one system, in the order of query ids."""
-    own = scores.filter((pc.field("system") == system) & (pc.field("measure") == measure))
-    return own.sort_by("query_id")["value"].to_numpy()
 
 
 def _of_system(system: str, table: pa.Table) -> pa.Table:

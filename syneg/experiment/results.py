@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from syneg.errors import SynegError
+from syneg.evaluate import scores as scores_table
 from syneg.experiment.grid import Grid
 from syneg.pipeline import Finished
 
@@ -67,12 +67,7 @@ def gather(grid: Grid, bases: Mapping[str, str], finished: Mapping[tuple[str, in
 
 def values_of(runs: Sequence[pa.Table], system: str, measures: Sequence[str]) -> dict[str, np.ndarray]:
     """One system's scores [S, Q] by measure, from the `schemas.SCORES` of S runs; queries in the order of their ids."""
-
-    def row(scores: pa.Table, measure: str) -> np.ndarray:
-        own = scores.filter((pc.field("system") == system) & (pc.field("measure") == measure))
-        return own.sort_by("query_id")["value"].to_numpy()
-
-    return {measure: np.stack([row(scores, measure) for scores in runs]) for measure in measures}
+    return {measure: np.stack([scores_table.values_of(run, system, measure) for run in runs]) for measure in measures}
 
 
 def training_of(run: Finished) -> dict[str, Any]:

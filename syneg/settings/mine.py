@@ -36,7 +36,8 @@ class SamplerConfig(Section):
 
     @property
     def uses_scores(self) -> bool:
-        return not self.relative_margin is self.absolute_margin is self.min_score is None
+        limits = (self.relative_margin, self.absolute_margin, self.min_score)
+        return any(limit is not None for limit in limits)
 
 
 class SimansConfig(Section):

@@ -5,6 +5,7 @@ A put is atomic: a reader sees the whole object or none.
 
 import uuid
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from syneg.errors import BadInput, StoreError
@@ -46,6 +47,11 @@ def _storage(path: str) -> _Storage:
 
 def join(folder: str, *names: str) -> str:
     return "/".join([folder.rstrip("/"), *names])
+
+
+def absolute(path: str) -> str:
+    """`path` as every process of a run reads it: workers of Ray Train have a working directory of their own."""
+    return path if is_remote(path) else str(Path(path).expanduser().absolute())
 
 
 def exists(path: str) -> bool:

@@ -23,7 +23,7 @@ _MARKS = ("config.json", "modules.json")
 
 
 def check(address: str, key: str = "model") -> str:
-    """`address`, once it is seen that there is a model. `key` is the config's, for the message.
+    """`address` as every process reads it, once it is seen that there is a model. `key` is the config's, for messages.
 
     Raises:
         BadInput: there is no such package, folder or file, or what is there is no model.
@@ -36,7 +36,7 @@ def check(address: str, key: str = "model") -> str:
         )
     if _is_folder(path) and not any(files.exists(files.join(path, mark)) for mark in _MARKS):
         raise BadInput(f"{key}: {address} is a folder without {' or '.join(_MARKS)}, so it is no model.")
-    return address
+    return address if address.startswith(_PACKAGE) else files.absolute(address)
 
 
 def locate(address: str, key: str = "model") -> Path:

@@ -18,7 +18,7 @@ from syneg.store.manifest import Part
 
 BLOCK_ROWS = 65_536
 _NAME_DIGITS = 32
-_READERS = 8
+READERS = 8  # parts that are read at the same time
 _BYTES_AHEAD = 64 * 2**20
 
 
@@ -97,11 +97,11 @@ def _content(path: str) -> bytes:
 
 def read_all(folder: str, parts: Iterable[Part], columns: list[str] | None = None) -> Iterator[pa.Table]:
     """As `read`, of many parts in their order. Some are read ahead: a table may be thousands of small objects."""
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         ahead: deque[tuple[Part, Future[pa.Table]]] = deque()
         for part in parts:
             ahead.append((part, pool.submit(read, folder, part, columns)))
-            while len(ahead) > _READERS or sum(waiting.bytes for waiting, _ in ahead) > _BYTES_AHEAD:
+            while len(ahead) > READERS or sum(waiting.bytes for waiting, _ in ahead) > _BYTES_AHEAD:
                 yield ahead.popleft()[1].result()
         while ahead:
             yield ahead.popleft()[1].result()

@@ -14,7 +14,6 @@ from syneg.keyset import KeySet, digests
 from syneg.store import files, manifest, parts
 from syneg.store.manifest import Part
 
-_READERS = 8
 _OUTPUTS = 16  # of one stage that are looked through for rows to take over, the newest ones
 
 
@@ -27,7 +26,7 @@ def recover(folder: str, table: str) -> tuple[list[Part], KeySet]:
     (key,) = schemas.KEYS[table]
     names = [name for name, _ in files.files_below(files.join(folder, table))]
     found: list[tuple[Part, np.ndarray]] = []
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(parts.READERS) as pool:
         for part, keys in pool.map(partial(_keys_of, folder, table, key), names):
             found.append((part, keys))
     everything = np.concatenate([keys for _, keys in found]) if found else digests(())
@@ -67,7 +66,7 @@ class Earlier:
         (self._key,) = schemas.KEYS[table]
         self._table = table
         self._parts = list(_other_parts(root, stage, fingerprint, table))
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(parts.READERS) as pool:
             found = list(pool.map(lambda place: digests(self._usable(*place)[self._key].to_pylist()), self._parts))
         self._keys = KeySet(np.concatenate(found) if found else None)
 

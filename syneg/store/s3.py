@@ -8,6 +8,7 @@ knows which failures pass: botocore and s3fs try once.
 import io
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from functools import cache, partial
 from itertools import chain
 from typing import Any, BinaryIO, cast
@@ -149,15 +150,14 @@ def put_chunks(path: str, chunks: Iterable[bytes]) -> None:
         return
     upload = _request(path, "create_multipart_upload", Bucket=bucket, Key=key)["UploadId"]
     at = {"Bucket": bucket, "Key": key, "UploadId": upload}
-    try:
+    with ExitStack() as unfinished:
+        unfinished.callback(_request, path, "abort_multipart_upload", **at)
         parts = []
         for number, piece in enumerate(chain([first, second], pieces), 1):
             put = _request(path, "upload_part", PartNumber=number, Body=piece, **at)
             parts.append({"PartNumber": number, "ETag": put["ETag"]})
         _complete(path, at, parts)
-    except BaseException:
-        _request(path, "abort_multipart_upload", **at)
-        raise
+        unfinished.pop_all()  # nothing to abort any more
 
 
 def _complete(path: str, at: dict[str, str], parts: list[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import ray
 
-from syneg import overrides, pipeline, runs
+from syneg import execution, overrides, pipeline, runs
 from syneg.encoder import stage as stage_of_encoder
 from syneg.stage import Stage
 from syneg.store import disk, folders, manifest, parts
@@ -73,7 +73,7 @@ def _strike_at(stage: str, point: str, kill: Callable[[], None]) -> None:
             kill()
 
     if point == "before data":
-        _before(pipeline, "_function", strike)
+        _before(execution, "_function", strike)
     elif point == "during data":
         # Rows of Ray's tasks are put elsewhere and heard of; all others are put by the driver.
         _Listener.on_rows.append(strike)

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.dataset
 import pytest
 
-from syneg import graph, pipeline
+from syneg import graph, pipeline, schemas
 from syneg.config import RunConfig
+from syneg.settings.store import StoreConfig
 from syneg.store.manifest import output_folder
 from syneg.texts import normalized, passage_text
 
@@ -56,8 +57,10 @@ def syneg(*arguments: str) -> subprocess.CompletedProcess[str]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Path]:
     root = tmp_path_factory.mktemp("root")
     config = RunConfig.model_validate({"name": "tiny", "store": {"root": str(root)}, **SETTINGS})
+    # Relative, as a person gives it: not every worker has the driver's working directory.
+    given = config.model_copy(update={"store": StoreConfig(root=os.path.relpath(root, ROOT))})
     path = root / "config.yaml"
-    path.write_text(config.model_dump_json())  # JSON is YAML
+    path.write_text(given.model_dump_json())  # JSON is YAML
     done = syneg(str(path))
     assert done.returncode == 0, done.stdout + done.stderr
     return config, path
@@ -114,6 +117,16 @@ def test_no_negative_is_a_positive_or_reads_like_one(finished: tuple[RunConfig, 
         assert not set(chosen) & {texts[passage] for passage in gold}
         assert len(set(chosen)) == len(chosen) > 0
         assert all(chosen)
+
+
+def test_every_reason_is_on_its_list(finished: tuple[RunConfig, Path]) -> None:
+    for stage, name, reasons in (
+        ("gate", "synthetic", schemas.SYNTHETIC_REASONS),
+        ("mine", "candidates", schemas.CANDIDATE_REASONS),
+        ("mix", "instances", schemas.INSTANCE_REASONS),
+    ):
+        given = table(finished[0], stage, name)["reject_reason"].drop_null().to_pylist()
+        assert set(given) <= set(reasons)
 
 
 def test_every_request_is_accounted_for(finished: tuple[RunConfig, Path]) -> None:

@@ -51,3 +51,9 @@ def test_a_root_that_is_not_writable_is_named(tmp_path: Path) -> None:
 def test_a_scheme_that_nobody_knows_is_refused() -> None:
     with pytest.raises(BadInput, match="expected a path on this machine or s3://"):
         files.read("gs://bucket/name")
+
+
+def test_a_path_is_the_same_wherever_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert files.absolute("out") == str(tmp_path / "out")
+    assert files.absolute("s3://bucket/out") == "s3://bucket/out"
