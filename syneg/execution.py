@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from syneg.config import RunConfig
 from syneg.errors import StageFailed, Superseded
 from syneg.settings.section import Section
-from syneg.stage import Context, Inputs, Output, Stage
+from syneg.stage import Context, Inputs, Output, Stage, Stake
 from syneg.store import files, folders, manifest, tally
 from syneg.store.manifest import Manifest, Part
 
@@ -104,7 +104,7 @@ def _context(
         done={table: keys for table, (_, keys) in kept.items()},
         earlier={table: recovery.Earlier(root, stage.name, fingerprint, table) for table in others},
         keep=tables.Keeper(folder),
-        part_rows=config.store.part_rows,
+        stake=Stake(config.store.part_rows, config.store.part_seconds),
         kept={table: tables.StoredTable(files.join(folder, table), tuple(found)) for table, (found, _) in kept.items()},
     )
 

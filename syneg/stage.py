@@ -92,6 +92,18 @@ def _no_facts() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Stake:
+    """How much of what is dear a worker may be at before it is stored: what a death may cost to do again."""
+
+    rows: int = 256
+    seconds: float = 60.0
+
+    def at(self, rows_per_second: float) -> int:
+        """The rows that a worker of this speed may be at, at least one."""
+        return max(1, min(self.rows, int(self.seconds * rows_per_second)))
+
+
+@dataclass(frozen=True)
 class Context:
     """What surrounds a stage. Nothing in here may change a row."""
 
@@ -103,7 +115,7 @@ class Context:
     kept: Mapping[str, Source] = field(default_factory=dict)  # the rows of those keys
     earlier: Mapping[str, Earlier] = field(default_factory=dict)  # by table, if the stage's `key_is_content`
     keep: Callable[[str, pa.Table], pa.Table] | None = None  # stores rows of a table from any worker; see Output.kept
-    part_rows: int = 256  # what is dear is given back in pieces of at most so many rows
+    stake: Stake = Stake()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ A thin layer around `SentenceTransformer`, whose pooling is kept as it is. Impor
 runs and can be measured with torch and sentence-transformers alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,15 +124,24 @@ class Encoder(nn.Module):
         return self.encode_tokens(self.tokenize(texts, kind))
 
     def encode_tokens(self, tokens: Tokens) -> np.ndarray:
-        """As `encode`. Texts of one length are encoded together, so that little is spent on padding."""
+        """As `encode`, of texts that are tokens already."""
         vectors_ND = np.empty((len(tokens.ids), self.dimensions), dtype=np.float32)
-        was_training = self.training
-        self.eval()
-        with torch.inference_mode():
-            for rows in _batches(tokens.lengths(), _TOKENS_PER_BATCH.get(self.device.type, 4_096)):
-                vectors_ND[rows] = self(self.pad(tokens, rows)).float().cpu().numpy()
-        self.train(was_training)
+        for rows, encoded in self.encode_batches(tokens):
+            vectors_ND[rows] = encoded
         return vectors_ND
+
+    def encode_batches(self, tokens: Tokens) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Row numbers and vectors float32 [n, D], batch by batch, until every text was in one.
+
+        Texts of one length are encoded together, so that little is spent on padding.
+        """
+        was_training = self.training
+        for rows in _batches(tokens.lengths(), _TOKENS_PER_BATCH.get(self.device.type, 4_096)):
+            self.eval()
+            with torch.inference_mode():
+                encoded = self(self.pad(tokens, rows)).float().cpu().numpy()
+            self.train(was_training)
+            yield rows, encoded
 
     def save(self, folder: Path) -> None:
         """A sentence-transformers folder whose `encode_query` and `encode_document` follow the same recipe."""

@@ -1,7 +1,8 @@
 """Passages and queries to vectors, by the base model or by the one that was trained."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,11 @@ from syneg.encoder.recipe import Kind, Recipe, base_model
 from syneg.keyset import KeySet
 from syneg.placement import claimed_cpus, node_group, threads
 from syneg.settings.encoder import EncoderConfig
-from syneg.stage import Context, Inputs, Output, Source
+from syneg.stage import Context, Inputs, Output, Source, Stake
 from syneg.texts import passage_text
+
+if TYPE_CHECKING:
+    from syneg.encoder.encoder import Tokens
 
 
 def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
@@ -27,7 +31,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
     ledger: Any = ray.remote(Ledger).options(num_cpus=0).remote()
     passages, queries = inputs.tables["passages"], inputs.tables["queries"]
     texts = _texts(passages, "passage", context).union(_texts(queries, "query", context))
-    arguments = {"encoder": encoder, "folder": folder, "ledger": ledger, "keep": context.keep}
+    arguments = {"encoder": encoder, "folder": folder, "ledger": ledger, "stake": context.stake, "keep": context.keep}
     encoded = _encoded(texts, arguments, context)
     return Output(
         rows_in=_count(passages, "passage_id") + _count(queries, "query_id"),
@@ -85,7 +89,13 @@ class EncodeBatch:
     """One worker of the pool: holds the model, turns blocks of texts into blocks of vectors."""
 
     def __init__(
-        self, encoder: EncoderConfig, folder: str, threads: int, ledger: Any, keep: Keep | None = None
+        self,
+        encoder: EncoderConfig,
+        folder: str,
+        threads: int,
+        ledger: Any,
+        stake: Stake,
+        keep: Keep | None = None,
     ) -> None:
         # sentence-transformers takes many seconds to import, which the driver need not wait for.
         import torch
@@ -95,6 +105,7 @@ class EncodeBatch:
         torch.set_num_threads(threads)
         self._encoder = Encoder.load(folder, Recipe.of(encoder), trust_remote_code=encoder.trust_remote_code)
         self._ledger = ledger
+        self._stake = stake
         self._keep = keep
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
@@ -106,9 +117,23 @@ class EncodeBatch:
                 continue
             tokens = self._encoder.tokenize(rows["text"].to_pylist(), kind)
             self._ledger.add.remote(table, rows["id"][0].as_py(), tokens.truncated, self._encoder.dimensions)
-            vectors = as_binary(self._encoder.encode_tokens(tokens))
-            made = pa.table({"id": rows["id"], "vector": vectors})
-            yield self._keep(table, made) if self._keep else made.append_column("table", rows["table"])
+            for places, vectors_ND in self._in_time(tokens):
+                made = pa.table({"id": rows["id"].take(pa.array(places)), "vector": as_binary(vectors_ND)})
+                label = pa.repeat(pa.scalar(table), made.num_rows)
+                yield self._keep(table, made) if self._keep else made.append_column("table", label)
+
+    def _in_time(self, tokens: "Tokens") -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Places and vectors of all texts, in pieces that take no longer than may be at stake (and one batch)."""
+        places, vectors = list[np.ndarray](), list[np.ndarray]()
+        began = time.monotonic()
+        for rows, vectors_ND in self._encoder.encode_batches(tokens):
+            places.append(rows)
+            vectors.append(vectors_ND)
+            if time.monotonic() - began > self._stake.seconds:
+                yield np.concatenate(places), np.concatenate(vectors)
+                places, vectors, began = [], [], time.monotonic()
+        if places:
+            yield np.concatenate(places), np.concatenate(vectors)
 
 
 def as_binary(vectors_ND: np.ndarray) -> pa.FixedSizeBinaryArray:
@@ -120,7 +145,7 @@ def as_binary(vectors_ND: np.ndarray) -> pa.FixedSizeBinaryArray:
 
 def _encoded(texts: Dataset, arguments: dict[str, Any], context: Context) -> Dataset:
     resources, pool = context.resources, context.resources.encode
-    rows = min(pool.batch_rows, context.part_rows)
+    rows = min(pool.batch_rows, context.stake.rows)
     # Cut into small blocks, they keep every worker busy and are stored piece by piece.
     return texts.repartition(target_num_rows_per_block=rows).map_batches(
         EncodeBatch,

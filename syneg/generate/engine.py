@@ -3,7 +3,7 @@
 from ray.data import Dataset
 
 from syneg.generate.engines import endpoint, recorded, vllm
-from syneg.generate.engines.asked import Asked
+from syneg.generate.engines.asked import Asked, Pieces
 from syneg.settings.generate import Engine, OpenaiEngine, RecordedEngine
 from syneg.settings.resources import ResourcesConfig
 from syneg.store import models
@@ -28,14 +28,15 @@ def answer(
 ) -> Dataset:
     """`requests` (`messages`, `seed`, and whatever else is in `columns`) as `columns` and those of `ANSWERED`.
 
-    One row out for each row in; lazy. Engines run only while it is computed. A worker never holds more than `at_stake`
-    rows that are asked and not yet given back (or one batch).
+    One row out for each row in; lazy. Engines run only while it is computed. A worker holds at most `at_stake` rows
+    that are asked and not yet stored (`Pieces.of`).
 
     Raises:
         BadInput: the model, the recorded answers or the key of the endpoint are not there.
     """
     if isinstance(engine, RecordedEngine):
         return recorded.answer(requests, columns, engine)
+    pieces = Pieces.of(resources.generate.batch_rows, at_stake)
     if isinstance(engine, OpenaiEngine):
-        return endpoint.answer(requests, columns, asked, engine, resources, at_stake)
-    return vllm.answer(requests, columns, asked, engine, resources, at_stake)
+        return endpoint.answer(requests, columns, asked, engine, resources, pieces)
+    return vllm.answer(requests, columns, asked, engine, resources, pieces)

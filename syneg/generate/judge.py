@@ -16,7 +16,7 @@ from syneg import schemas
 from syneg.errors import BadInput, StageFailed
 from syneg.generate import engine, prompts
 from syneg.generate.answers import Answer
-from syneg.generate.engines.asked import LIGHT, Asked
+from syneg.generate.engines.asked import LIGHT, Asked, Pieces
 from syneg.generate.gating import negatives
 from syneg.generate.requests import in_pieces
 from syneg.generate.writing import blocks, root_cause
@@ -43,7 +43,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig, judge: Ju
     texts = ray.data.from_arrow_refs(written.materialize().to_arrow_refs())
     total, done = texts.count(), context.done.get("judgements", KeySet())
     left = texts.map_batches(partial(_without, done=ray.put(done)), **_LIGHTLY)
-    found = judgements(left, judge, asked, context.resources)
+    found = judgements(left, judge, asked, context.resources, context.stake.rows)
     facts = {"judged": total, "model": engine.identity(asked)}
     rows = _kept(found, total - len(done), judge.max_error_rate, context) if total > len(done) else iter(())
     return Output(total, {"judgements": rows}, facts=lambda: facts)
@@ -52,12 +52,14 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig, judge: Ju
 _LIGHTLY = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
 
 
-def judgements(texts: Dataset, judge: JudgeConfig, asked: Engine, resources: ResourcesConfig) -> Dataset:
+def judgements(
+    texts: Dataset, judge: JudgeConfig, asked: Engine, resources: ResourcesConfig, at_stake: int = 256
+) -> Dataset:
     """Rows of `TEXTS` as rows of schemas.JUDGEMENTS and the `error` of those that could not be judged."""
-    pieces = in_pieces(texts, resources.generate.batch_rows)
+    pieces = in_pieces(texts, Pieces.of(resources.generate.batch_rows, at_stake).rows)
     rendered = pieces.map_batches(partial(_render, template=template(judge), judge=judge), **_LIGHTLY)
     how = Asked(max_tokens=1, max_model_len=judge.max_model_len, choices=("Yes", "No"))
-    return engine.answer(rendered, ["id"], how, asked, resources).map_batches(_columns, **_LIGHTLY)
+    return engine.answer(rendered, ["id"], how, asked, resources, at_stake).map_batches(_columns, **_LIGHTLY)
 
 
 def template(judge: JudgeConfig) -> str:

@@ -18,6 +18,7 @@ from syneg import schemas
 from syneg.encoder.recipe import base_model
 from syneg.generate import attributes, engine, gating, judged, prompts, writing
 from syneg.generate.attributes import AttributeLists
+from syneg.generate.engines.asked import Pieces
 from syneg.generate.prompts import Prompt
 from syneg.generate.requests import Asking, dataset, requests, training_pairs
 from syneg.generate.survey import Survey, survey
@@ -52,8 +53,8 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
         generate.max_pairs,
     )
     done = context.done.get("answers", KeySet())
-    rows = min(context.resources.generate.batch_rows, context.part_rows)
-    made = partial(dataset, pairs, tables["passages"], asking, batch_rows=rows)
+    pieces = Pieces.of(context.resources.generate.batch_rows, writing.at_stake(context))
+    made = partial(dataset, pairs, tables["passages"], asking, batch_rows=pieces.rows)
     spent, saved = Spent(), Counter[str](rows=0, input_tokens=0, output_tokens=0)
     for block in context.kept["answers"].blocks(["input_tokens", "output_tokens"]) if context.kept else ():
         spent.add(block)
@@ -69,7 +70,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     return Output(
         rows_in=total,
         tables={"answers": chain(found, answers)},
-        facts=lambda: facts | {"errors": spent.errors, "taken_over": saved},
+        facts=lambda: facts | {"errors": spent.errors, "taken_over": saved} | spent.pieces(context.stake),
     )
 
 

@@ -26,7 +26,7 @@ from syneg.generate.prompts import Prompt
 from syneg.generate.requests import EARLIER, REQUEST, Asking
 from syneg.keyset import KeySet
 from syneg.settings.generate import GateConfig, GenerateConfig
-from syneg.stage import Context
+from syneg.stage import Context, Stake
 
 _SHOWN_AGAIN = 200  # words of a rejected answer that the LLM is shown
 _NOT_ASKED_AGAIN = ("engine_error", "no_answer")
@@ -60,10 +60,35 @@ class Spent:
     output_tokens: int = 0
     answered: int = 0  # in this attempt
     errors: int = 0
+    piece_seconds: float = 0.0  # from the first request of a piece to the last answer, of the slowest piece
 
     def add(self, block: pa.Table) -> None:
         self.input_tokens += pc.sum(block["input_tokens"]).as_py() or 0  # type: ignore[attr-defined]
         self.output_tokens += pc.sum(block["output_tokens"]).as_py() or 0  # type: ignore[attr-defined]
+
+    def time(self, block: pa.Table) -> None:
+        """Of a piece as it came back."""
+        asked = block.select(["asked_at", "seconds"]).drop_null()
+        if asked.num_rows:
+            began = asked["asked_at"].to_numpy()
+            took = float((began + asked["seconds"].to_numpy()).max() - began.min())
+            self.piece_seconds = max(self.piece_seconds, took)
+
+    def pieces(self, stake: Stake) -> dict[str, Any]:
+        """Facts of how long answers waited to be stored, with a warning where that was too long."""
+        warning = (
+            f"A worker was at one piece of requests for {self.piece_seconds:.0f} s, so a death costs more than "
+            f"store.part_seconds={stake.seconds:g}. State the rate that this engine has "
+            "(resources.estimate.output_tokens_per_second, output_tokens), or allow for more seconds."
+        )
+        slow = self.piece_seconds > stake.seconds
+        return {"piece_seconds": round(self.piece_seconds, 1), "warnings": [warning] if slow else []}
+
+
+def at_stake(context: Context) -> int:
+    """The requests that a worker may be at, by the rate that `resources.estimate` states."""
+    rates = context.resources.estimate
+    return context.stake.at(rates.output_tokens_per_second / rates.output_tokens)
 
 
 def answers(
@@ -90,6 +115,7 @@ def answers(
             with closing(_answered(requests, prompt, asking, context)) as found:
                 for block in found:
                     spent.add(block)
+                    spent.time(block)
                     _check_errors(block, spent, open_requests, generate)
                     final, again = _parted(block, last=attempt == generate.retries)
                     waiting += [ray.put(again)] if again.num_rows else []
@@ -119,7 +145,7 @@ def _answered(requests: Dataset, prompt: Prompt, asking: Asking, context: Contex
     generate = asking.generate
     rendered = requests.map_batches(partial(render, prompt=prompt, seed=generate.seed), **_LIGHTLY)
     answered = engine.answer(
-        rendered, list(REQUEST.names), asked(generate), generate.engine, context.resources, context.part_rows
+        rendered, list(REQUEST.names), asked(generate), generate.engine, context.resources, at_stake(context)
     )
     return blocks(answered.map_batches(partial(_looked_at, generate=generate), **_LIGHTLY))
 

@@ -68,7 +68,7 @@ class ResourcesConfig(Section):
     cpus: PositiveInt | None = None  # of a local Ray; None: all of this machine's
     object_store_gib: PositiveFloat = 2.0
     side_by_side: bool | None = None  # stages that do not depend on each other; None: on a cluster that is joined
-    generate: WorkerResources = WorkerResources()
+    generate: WorkerResources = WorkerResources(batch_rows=32)
     vllm_kv_cache_gib: PositiveInt = 2  # on a CPU
     encode: WorkerResources = WorkerResources(batch_rows=256)
     mine: WorkerResources = WorkerResources()

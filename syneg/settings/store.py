@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import PositiveInt, field_validator
+from pydantic import PositiveFloat, PositiveInt, field_validator
 from pydantic import model_validator as _check
 
 from syneg.settings.section import Section
@@ -14,12 +14,14 @@ _SECRETS = ("key", "secret", "token", "password", "credential", "profile")
 class StoreConfig(Section):
     """Where everything is kept.
 
-    What is dear (answers, vectors) is stored in pieces of at most `part_rows` rows, and no worker is at more of it at a
-    time: that is what a death may cost to do again.
+    No worker is at more than `part_rows` rows, or `part_seconds` of its time, of what is dear (answers, vectors) before
+    it is stored: that is what a death may cost to do again. How fast a worker answers is not known before it does, so
+    its requests are limited by the rate in resources.estimate; a warning says where that was too high.
     """
 
     root: str = "out"  # a folder, or s3://bucket/prefix
     part_rows: PositiveInt = 256
+    part_seconds: PositiveFloat = 60.0
 
 
 class StorageConfig(Section):

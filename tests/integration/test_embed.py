@@ -13,7 +13,9 @@ from syneg.encoder.stage import run
 from syneg.keyset import KeySet
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.resources import ResourcesConfig, WorkerResources
-from syneg.stage import Context, Inputs, Output
+from syneg.stage import Context, Inputs, Output, Stake
+from syneg.store import parts, tables
+from syneg.store.manifest import Part
 from tests.memory import MemoryTable
 from tests.tiny_bert import tiny_bert
 
@@ -72,3 +74,29 @@ def test_a_trained_model_takes_the_place_of_the_configs(tmp_path: Path) -> None:
 
     expected_D = Encoder.load(tuned, Recipe.of(config)).encode(["title"], "query")[0]
     np.testing.assert_allclose(queries["q2"], expected_D, atol=1e-3)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_what_takes_long_is_stored_before_its_batch_is_through(tmp_path: Path) -> None:
+    """Each row stands in one of the parts; with no time to lose, every batch of tokens is a part."""
+    config = EncoderConfig(model=str(tiny_bert(tmp_path / "tiny")), query_max_length=16, passage_max_length=64)
+    rows = range(100)
+    long = pa.table(
+        {"passage_id": [f"p{row}" for row in rows], "title": [""] * 100, "text": ["long text " * 100] * 100}
+    )
+    inputs = Inputs(INPUTS | {"passages": MemoryTable(long)})
+    resources = ResourcesConfig(encode=WorkerResources(cpus=2, batch_rows=100))
+    folder = str(tmp_path / "stored")
+
+    def parts_of(seconds: float) -> list[Part]:
+        keep = tables.Keeper(f"{folder}/{seconds}")
+        output = run(inputs, Context(resources, tmp_path, stake=Stake(seconds=seconds), keep=keep), encoder=config)
+        assert output.kept is not None
+        return [part for table, part in tables.kept(output.kept, print) if table == "passage_vectors"]
+
+    (whole,) = parts_of(60)
+    pieces = parts_of(1e-9)
+    assert len(pieces) == 2  # 100 texts of 64 tokens, 4,096 tokens at a time
+    ids = [name for part in pieces for name in parts.read(f"{folder}/1e-09/passage_vectors", part)["id"].to_pylist()]
+    assert sorted(ids) == sorted(parts.read(f"{folder}/60/passage_vectors", whole)["id"].to_pylist())
+    assert sorted(ids) == sorted(long["passage_id"].to_pylist())

@@ -11,6 +11,23 @@ LIGHT = 0.1
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """How requests reach an engine: `at_once` pieces of `rows`, each of which comes back, and is stored, as a whole."""
+
+    rows: int
+    at_once: int
+
+    @classmethod
+    def of(cls, batch_rows: int, at_stake: int) -> "Pieces":
+        """At most `at_stake` rows of a worker are asked and not yet stored, one piece on its way to the store included.
+
+        Only where `at_stake` is 1 there are two.
+        """
+        rows = max(1, min(batch_rows, at_stake // 2))
+        return cls(rows, max(1, at_stake // rows - 1))
+
+
+@dataclass(frozen=True)
 class Asked:
     """How the LLM is to answer, the same for all requests."""
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput, StageFailed
-from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked, share
+from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked, Pieces, share
 from syneg.placement import node_group
 from syneg.settings.generate import OpenaiEngine
 from syneg.settings.resources import ResourcesConfig
@@ -32,10 +32,9 @@ def answer(
     asked: Asked,
     engine: OpenaiEngine,
     resources: ResourcesConfig,
-    at_stake: int,
+    pieces: Pieces,
 ) -> Dataset:
     """See `syneg.generate.engine.answer`."""
-    rows = resources.generate.batch_rows
     return requests.map_batches(
         Endpoint,
         fn_constructor_args=(engine, asked, columns, key(engine)),
@@ -43,8 +42,8 @@ def answer(
         num_cpus=LIGHT,
         resources=node_group(resources.generate),
         # One batch more than is in flight hides the hand-over.
-        max_concurrency=min(math.ceil(engine.limits.max_in_flight / rows) + 1, max(1, at_stake // rows)),
-        batch_size=rows,
+        max_concurrency=min(math.ceil(engine.limits.max_in_flight / pieces.rows) + 1, pieces.at_once),
+        batch_size=pieces.rows,
         batch_format="pyarrow",
     )
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput
-from syneg.generate.engines.asked import LIGHT, Asked, share
+from syneg.generate.engines.asked import LIGHT, Asked, Pieces, share
 from syneg.placement import claimed_cpus, node_group, threads
 from syneg.settings.generate import VllmEngine
 from syneg.settings.resources import ResourcesConfig
@@ -28,7 +28,7 @@ def answer(
     asked: Asked,
     engine: VllmEngine,
     resources: ResourcesConfig,
-    at_stake: int,
+    pieces: Pieces,
 ) -> Dataset:
     """See `syneg.generate.engine.answer`."""
     from ray.data.llm import build_processor
@@ -43,7 +43,7 @@ def answer(
     if asked.schema:
         sampling["structured_outputs"] = {"json": json.dumps(asked.schema)}
     processor = build_processor(
-        _processor_config(folder, asked, engine, resources, at_stake),
+        _processor_config(folder, asked, engine, resources, pieces),
         preprocess=partial(_with_sampling, sampling=sampling),
         preprocess_map_kwargs={"num_cpus": LIGHT},
         postprocess_map_kwargs={"num_cpus": LIGHT},
@@ -55,7 +55,7 @@ def answer(
         compute=ActorPoolStrategy(min_size=1, max_size=workers.max_workers),
         num_cpus=LIGHT,
         memory=_TOKENIZER_BYTES,
-        batch_size=workers.batch_rows,
+        batch_size=pieces.rows,
         batch_format="pyarrow",
     )
     return processor(tokenized).map_batches(
@@ -64,7 +64,7 @@ def answer(
 
 
 def _processor_config(
-    folder: str, asked: Asked, engine: VllmEngine, resources: ResourcesConfig, at_stake: int
+    folder: str, asked: Asked, engine: VllmEngine, resources: ResourcesConfig, pieces: Pieces
 ) -> "vLLMEngineProcessorConfig":
     from ray.data.llm import vLLMEngineProcessorConfig
 
@@ -104,12 +104,10 @@ def _processor_config(
     return vLLMEngineProcessorConfig(
         model_source=folder,
         engine_kwargs=settings,
-        batch_size=workers.batch_rows,
+        batch_size=pieces.rows,
         # Enough small batches in flight to fill the engine, and one more to hide the hand-over. The limit of tasks in
         # flight is left to Ray's default: lowered to the same number, the pool never scales up.
-        max_concurrent_batches=min(
-            settings["max_num_seqs"] // workers.batch_rows + 1, max(1, at_stake // workers.batch_rows)
-        ),
+        max_concurrent_batches=min(settings["max_num_seqs"] // pieces.rows + 1, pieces.at_once),
         concurrency=(workers.min_workers, workers.max_workers),
         accelerator_type=workers.accelerator_type,
         placement_group_config={"bundle_per_worker": bundle | node_group(workers)},
