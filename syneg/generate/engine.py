@@ -28,15 +28,15 @@ def answer(
 ) -> Dataset:
     """`requests` (`messages`, `seed`, and whatever else is in `columns`) as `columns` and those of `ANSWERED`.
 
-    One row out for each row in; lazy. Engines run only while it is computed. A worker holds at most `at_stake` rows
-    that are asked and not yet stored (`Pieces.of`).
+    One row out for each row in; lazy. Engines run only while it is computed. A worker is asked at most
+    `at_stake` rows at a time.
 
     Raises:
         BadInput: the model, the recorded answers or the key of the endpoint are not there.
     """
     if isinstance(engine, RecordedEngine):
         return recorded.answer(requests, columns, engine)
-    pieces = Pieces.of(resources.generate.batch_rows, at_stake)
+    pieces = Pieces.of(resources.generate, at_stake)
     if isinstance(engine, OpenaiEngine):
         return endpoint.answer(requests, columns, asked, engine, resources, pieces)
     return vllm.answer(requests, columns, asked, engine, resources, pieces)

@@ -56,7 +56,7 @@ def judgements(
     texts: Dataset, judge: JudgeConfig, asked: Engine, resources: ResourcesConfig, at_stake: int = 256
 ) -> Dataset:
     """Rows of `TEXTS` as rows of schemas.JUDGEMENTS and the `error` of those that could not be judged."""
-    pieces = in_pieces(texts, Pieces.of(resources.generate.batch_rows, at_stake).rows)
+    pieces = in_pieces(texts, Pieces.of(resources.generate, at_stake).rows)
     rendered = pieces.map_batches(partial(_render, template=template(judge), judge=judge), **_LIGHTLY)
     how = Asked(max_tokens=1, max_model_len=judge.max_model_len, choices=("Yes", "No"))
     return engine.answer(rendered, ["id"], how, asked, resources, at_stake).map_batches(_columns, **_LIGHTLY)

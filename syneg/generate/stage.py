@@ -53,7 +53,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
         generate.max_pairs,
     )
     done = context.done.get("answers", KeySet())
-    pieces = Pieces.of(context.resources.generate.batch_rows, writing.at_stake(context))
+    pieces = Pieces.of(context.resources.generate, writing.at_stake(context))
     made = partial(dataset, pairs, tables["passages"], asking, batch_rows=pieces.rows)
     spent, saved = Spent(), Counter[str](rows=0, input_tokens=0, output_tokens=0)
     for block in context.kept["answers"].blocks(["input_tokens", "output_tokens"]) if context.kept else ():

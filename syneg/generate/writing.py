@@ -16,7 +16,7 @@ from ray.data import Dataset
 
 from syneg import schemas
 from syneg.errors import StageFailed
-from syneg.generate import engine, prompts
+from syneg.generate import admission, engine, prompts
 from syneg.generate.answers import Answer, parse, schema
 from syneg.generate.attributes import Attributes
 from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked
@@ -105,6 +105,7 @@ def answers(
     context.progress(f"0/{open_requests} answers, the engine starts")
     waiting: list[Any] = []  # references to answered rows that are to be asked again
     finished: set[str] = set()
+    free = admission.room(at_stake(context) * context.resources.generate.max_workers)
     try:
         for attempt in range(generate.retries + 1):
             requests = (
@@ -112,7 +113,7 @@ def answers(
             )
             waiting = []
             # Closed also where it is left early, so that the engine's workers end with it.
-            with closing(_answered(requests, prompt, asking, context)) as found:
+            with closing(_answered(admission.admitted(requests, free), prompt, asking, context)) as found:
                 for block in found:
                     spent.add(block)
                     spent.time(block)
@@ -124,6 +125,7 @@ def answers(
                     if generate.budget.on_reached == "finish":
                         finished.update(final["negative_id"].to_pylist())
                     yield _as_stored(final, asking)
+                    free.give.remote(block.num_rows)  # it is stored now
                     if generate.budget.reached(spent.input_tokens, spent.output_tokens):
                         break
             if generate.budget.reached(spent.input_tokens, spent.output_tokens):

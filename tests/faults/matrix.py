@@ -6,6 +6,7 @@ costs is what was asked of the engine, or encoded, and not stored when it came.
 """
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -34,7 +35,8 @@ ROOT = Path(__file__).parents[2]
 STAKE = 8  # store.part_rows: what a worker is at before it is stored
 STAGES = [stage.name for stage in graph.stages(RunConfig.model_validate({"name": "x", "corpus": {"source": "stdlib"}}))]
 DEAR = {"generate": "answers", "embed": "vectors", "embed_tuned": "vectors"}
-RUN_TIMES = {"asked_at", "seconds", "queries_per_second"}  # columns that tell of the clock
+TOLERANCE = 2e-3  # of numbers that float16 vectors made
+RUN_TIMES = {"asked_at", "seconds", "queries_per_second", "tokens_per_second"}  # columns that tell of the clock
 SETTINGS: dict[str, Any] = {
     "corpus": {"source": "stdlib", "max_passages": 80, "max_queries": 32, "max_dev_queries": 1, "max_test_queries": 8},
     "generate": {"attributes": "configs/attributes/stdlib.yaml", "max_pairs": 32},
@@ -90,9 +92,11 @@ class Job:
 
     def stored(self, stage: str) -> int:
         """Rows in the parts that lie below the stage's outputs, listed or not."""
-        below = files.join(self.config.store.root, stage)
-        names = [name for name, _ in files.files_below(below) if name.endswith(".parquet")]
-        return sum(pq.read_metadata(files.join(below, name)).num_rows for name in names)
+        # A driver that outlives a worker goes on to the next stage, which encodes too.
+        stages = ("generate",) if stage == "generate" else ("embed", "embed_tuned")
+        found = [files.join(self.config.store.root, name) for name in stages]
+        names = [files.join(below, name) for below in found for name, _ in files.files_below(below)]
+        return sum(pq.read_metadata(name).num_rows for name in names if name.endswith(".parquet"))
 
     def rows(self, stage: str, table: str) -> pa.Table:
         (made,) = [step.manifest for step in pipeline.plan(self.config) if step.stage.name == stage]
@@ -166,6 +170,8 @@ def die(job: Job, stage: str, point: str, victim: str = "driver") -> int | None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_driver_dies_everywhere(killed: Job, stage: str) -> None:
     for point in POINTS:
+        if point == "during data" and stage == "probe":  # which writes nothing but its manifest
+            continue
         twice = die(killed, stage, point)
         TABLE.deaths.append(("driver", stage, point, twice))
         assert not twice or twice <= STAKE, (stage, point)
@@ -233,14 +239,19 @@ def compare(stage: str, table: str, seen: pa.Table, expected: pa.Table) -> None:
     for name in set(seen.column_names) - RUN_TIMES:
         if name == "vector":
             one, other = (np.frombuffer(b"".join(rows[name].to_pylist()), "<f2") for rows in (seen, expected))
-            np.testing.assert_allclose(one, other, atol=2e-3)
-        elif pa.types.is_floating(seen.schema.field(name).type):
-            np.testing.assert_allclose(seen[name].to_numpy(), expected[name].to_numpy(), atol=2e-3)
-        elif name == "negatives":
-            assert _without_scores(seen[name]) == _without_scores(expected[name]), (stage, table)
+            np.testing.assert_allclose(one, other, atol=TOLERANCE)
         else:
-            assert seen[name].to_pylist() == expected[name].to_pylist(), (stage, table, name)
+            pairs = zip(seen[name].to_pylist(), expected[name].to_pylist(), strict=True)
+            different = [pair for pair in pairs if not close(*pair)]
+            assert not different, (stage, table, name, different[0])
 
 
-def _without_scores(negatives: pa.ChunkedArray) -> list[list[tuple[str, str, str]]]:
-    return [[(each["id"], each["text"], each["source"]) for each in row] for row in negatives.to_pylist()]
+def close(one: Any, other: Any) -> bool:
+    """Equal but for the last digits of numbers, however deep they lie."""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, abs_tol=TOLERANCE) or (math.isnan(one) and math.isnan(other))
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(close, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
+    return bool(one == other)

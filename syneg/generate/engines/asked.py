@@ -6,25 +6,28 @@ from typing import Any
 
 import pyarrow as pa
 
+from syneg.settings.resources import WorkerResources
+
 LIGHT = 0.1
 """CPUs of a step beside the engine. With whole ones, two cores could not hold them all and would wait for ever."""
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """How requests reach an engine: `at_once` pieces of `rows`, each of which comes back, and is stored, as a whole."""
+    """How requests reach a worker: `at_once` pieces of `rows`, each of which comes back, and is stored, as a whole."""
 
     rows: int
     at_once: int
 
     @classmethod
-    def of(cls, batch_rows: int, at_stake: int) -> "Pieces":
-        """At most `at_stake` rows of a worker are asked and not yet stored, one piece on its way to the store included.
+    def of(cls, workers: WorkerResources, at_stake: int) -> "Pieces":
+        """At least two pieces make up `at_stake` rows, so that one can be asked while another is stored.
 
-        Only where `at_stake` is 1 there are two.
+        Where the pool may grow, a worker is at half of them: the other half waits, which is what makes Ray start more.
         """
-        rows = max(1, min(batch_rows, at_stake // 2))
-        return cls(rows, max(1, at_stake // rows - 1))
+        rows = max(1, min(workers.batch_rows, at_stake // 2))
+        grows = workers.min_workers < workers.max_workers
+        return cls(rows, max(1, at_stake // rows // (2 if grows else 1)))
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,48 @@
 """How much a worker of an engine may be at before it is stored."""
 
+import asyncio
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syneg.generate.admission import Room
 from syneg.generate.engines.asked import Pieces
 from syneg.generate.writing import Spent
+from syneg.settings.resources import WorkerResources
 from syneg.stage import Stake
 
 
 @given(batch_rows=st.integers(1, 5000), at_stake=st.integers(2, 5000))
-def test_what_is_asked_and_one_piece_on_its_way_stay_within_the_stake(batch_rows: int, at_stake: int) -> None:
-    pieces = Pieces.of(batch_rows, at_stake)
-    assert pieces.rows <= batch_rows
-    assert pieces.at_once >= 1
-    assert (pieces.at_once + 1) * pieces.rows <= at_stake
+def test_what_a_worker_is_asked_stays_within_the_stake(batch_rows: int, at_stake: int) -> None:
+    pieces = Pieces.of(WorkerResources(batch_rows=batch_rows), at_stake)
+    growing = Pieces.of(WorkerResources(batch_rows=batch_rows, max_workers=2), at_stake)
+    assert pieces.rows == growing.rows <= batch_rows
+    assert pieces.at_once >= 2
+    assert pieces.at_once * pieces.rows <= at_stake
+    assert growing.at_once == pieces.at_once // 2
+
+
+def test_a_piece_waits_until_there_is_room_for_it() -> None:
+    async def passed() -> list[str]:
+        room, order = Room(4), list[str]()
+
+        async def take(rows: int) -> None:
+            await room.take(rows)
+            order.append(f"took {rows}")
+
+        await take(3)
+        waiting = [asyncio.create_task(take(3)), asyncio.create_task(take(9))]
+        await asyncio.sleep(0)
+        for rows in (3, 3):
+            order.append(f"gave {rows}")
+            await room.give(rows)
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*waiting)
+        return order
+
+    assert asyncio.run(passed()) == ["took 3", "gave 3", "took 3", "gave 3", "took 9"]
 
 
 @pytest.mark.parametrize(
