@@ -38,7 +38,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup
+bench: demo
 	set -e; for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script; done
 
 lock: setup
