@@ -18,14 +18,19 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from syneg.encoder.recipe import Kind
+from syneg.encoder.stage import EncodeBatch
+
+if TYPE_CHECKING:
+    from syneg.encoder.encoder import Tokens
 
 DIMENSIONS = 64
 STAGES = ("corpus", "generate", "gate", "embed", "mine", "mix")
@@ -71,7 +76,7 @@ def one(passages: int) -> None:
         config = RunConfig.model_validate(
             {
                 "name": "soak",
-                "store": {"root": f"{folder}/store"},
+                "store": {"root": f"{folder}/store", "part_rows": 8192},
                 "corpus": {"source": "beir", "path": f"{folder}/collection"},
                 "generate": {"engine": {"kind": "recorded", "path": f"{folder}/none.jsonl"}},
                 "mine": {"samplers": {"dense": {"window_end": 20}, "bm25": {"window_end": 20}}},
@@ -174,6 +179,8 @@ def made_up(requests: Any, columns: list[str], *_: Any) -> Any:
                 "error": pa.nulls(rows, pa.string()),
                 "input_tokens": pa.array([600] * rows, pa.int32()),
                 "output_tokens": pa.array([100] * rows, pa.int32()),
+                "cached_tokens": pa.nulls(rows, pa.int32()),
+                "probability": pa.nulls(rows, pa.float32()),
                 "asked_at": pa.nulls(rows, pa.float64()),
                 "seconds": pa.nulls(rows, pa.float32()),
             }
@@ -182,24 +189,27 @@ def made_up(requests: Any, columns: list[str], *_: Any) -> Any:
     return requests.map_batches(answered, batch_size=None, batch_format="pyarrow")
 
 
-class DrawVectors:
-    """Stands in for the encoder's worker: unit vectors that follow from the ids."""
+class DrawVectors(EncodeBatch):
+    """The encoder's worker with a model that takes no time."""
 
-    def __init__(self, encoder: Any, folder: Any, threads: int, ledger: Any) -> None:
-        self._ledger = ledger
+    def __init__(self, encoder: Any, folder: Any, threads: int, ledger: Any, stake: Any, keep: Any) -> None:
+        self._encoder: Any = Drawing()
+        self._ledger, self._stake, self._keep = ledger, stake, keep
 
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        for table in ("passage_vectors", "query_vectors"):
-            rows = batch.filter(pc.field("table") == table)
-            if not rows.num_rows:
-                continue
-            self._ledger.add.remote(table, rows["id"][0].as_py(), 0, DIMENSIONS)
-            drawn = b"".join(hashlib.shake_128(key.encode()).digest(DIMENSIONS) for key in rows["id"].to_pylist())
-            vectors_ND = np.frombuffer(drawn, np.int8).reshape(-1, DIMENSIONS).astype(np.float32)
-            vectors_ND /= np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-            content = pa.py_buffer(vectors_ND.astype("<f2").tobytes())
-            vectors = pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * DIMENSIONS), rows.num_rows, [None, content])
-            yield pa.table({"table": rows["table"], "id": rows["id"], "vector": vectors})
+
+class Drawing:
+    """Stands in for the encoder: unit vectors that follow from the texts."""
+
+    dimensions = DIMENSIONS
+
+    def tokenize(self, texts: Sequence[str], kind: Kind) -> "Tokens":
+        from syneg.encoder.encoder import Tokens  # brings torch, which has no place in the driver that is measured
+
+        return Tokens(kind, [list(hashlib.shake_128(text.encode()).digest(DIMENSIONS)) for text in texts], 0)
+
+    def encode_batches(self, tokens: "Tokens") -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        vectors_ND = np.asarray(tokens.ids, np.float32) - 127.5
+        yield np.arange(len(tokens.ids)), vectors_ND / np.linalg.norm(vectors_ND, axis=1, keepdims=True)
 
 
 if __name__ == "__main__":
