@@ -22,7 +22,7 @@ def ray_session() -> Iterator[None]:
     """One local Ray for all tests that need it: two CPUs, a bounded object store."""
     import ray
 
-    ray.init(num_cpus=2, object_store_memory=10**9, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, object_store_memory=10**9, include_dashboard=False, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield
     ray.shutdown()

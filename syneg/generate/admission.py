@@ -6,37 +6,44 @@ makes room when a piece is stored.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from syneg.generate.engines.asked import LIGHT
 
 
 class Room:
-    """An actor that counts the requests which may still be let through."""
+    """An actor that knows which requests were let through and are not stored, at most `rows` of them.
+
+    By their ids, since Ray runs a task again whose result went away with a node: what is in here is not counted twice.
+    """
 
     def __init__(self, rows: int) -> None:
-        self._rows = self._free = rows
+        self._rows = rows
+        self._inside = set[str]()
         self._changed = asyncio.Condition()
 
-    async def take(self, rows: int) -> None:
-        """Waits until there is room. A piece larger than the whole room passes alone."""
+    async def take(self, ids: Sequence[str]) -> None:
+        """Waits until there is room for those that are not inside. A piece larger than the room passes alone."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._free >= min(rows, self._rows))
-            self._free -= rows
+            await self._changed.wait_for(lambda: not self._inside or len(self._inside.union(ids)) <= self._rows)
+            self._inside.update(ids)
 
-    async def give(self, rows: int) -> None:
+    async def give(self, ids: Sequence[str]) -> None:
         async with self._changed:
-            self._free += rows
+            self._inside.difference_update(ids)
             self._changed.notify_all()
 
 
 def room(rows: int) -> Any:
-    """A handle to a `Room`, which ends with the last one."""
-    return ray.remote(Room).options(num_cpus=0, max_concurrency=1_000).remote(rows)
+    """A handle to a `Room` beside the driver, whose end is the job's anyway. It ends with its last handle."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Room).options(num_cpus=0, max_concurrency=1_000, scheduling_strategy=here).remote(rows)
 
 
 def admitted(requests: Dataset, room: Any) -> Dataset:
@@ -53,11 +60,11 @@ def admitted(requests: Dataset, room: Any) -> Dataset:
 
 
 class Admit:
-    """The worker that all pieces pass, one after the other."""
+    """The worker that all pieces, rows of `REQUEST`, pass one after the other."""
 
     def __init__(self, room: Any) -> None:
         self._room = room
 
     def __call__(self, piece: pa.Table) -> pa.Table:
-        ray.get(self._room.take.remote(piece.num_rows))
+        ray.get(self._room.take.remote(piece["negative_id"].to_pylist()))
         return piece

@@ -125,7 +125,7 @@ def answers(
                     if generate.budget.on_reached == "finish":
                         finished.update(final["negative_id"].to_pylist())
                     yield _as_stored(final, asking)
-                    free.give.remote(block.num_rows)  # it is stored now
+                    free.give.remote(block["negative_id"].to_pylist())  # it is stored now
                     if generate.budget.reached(spent.input_tokens, spent.output_tokens):
                         break
             if generate.budget.reached(spent.input_tokens, spent.output_tokens):

@@ -27,10 +27,10 @@ class Slow:
 
 
 def answer(
-    requests: Dataset, columns: list[str], asked: Asked, settings: Engine, resources: ResourcesConfig
+    requests: Dataset, columns: list[str], asked: Asked, settings: Engine, resources: ResourcesConfig, at_stake: int
 ) -> Dataset:
     workers = resources.generate
-    return _recorded(requests, columns, asked, settings, resources).map_batches(
+    return _recorded(requests, columns, asked, settings, resources, at_stake).map_batches(
         Slow,
         batch_size=workers.batch_rows,
         batch_format="pyarrow",

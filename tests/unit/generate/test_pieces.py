@@ -28,21 +28,23 @@ def test_a_piece_waits_until_there_is_room_for_it() -> None:
     async def passed() -> list[str]:
         room, order = Room(4), list[str]()
 
-        async def take(rows: int) -> None:
-            await room.take(rows)
-            order.append(f"took {rows}")
+        async def take(ids: str) -> None:
+            await room.take(list(ids))
+            order.append(f"took {ids}")
 
-        await take(3)
-        waiting = [asyncio.create_task(take(3)), asyncio.create_task(take(9))]
+        await take("abc")
+        await take("ab")  # a task that is run again: they are inside already
+        waiting = [asyncio.create_task(take("def")), asyncio.create_task(take("ghijklm"))]
         await asyncio.sleep(0)
-        for rows in (3, 3):
-            order.append(f"gave {rows}")
-            await room.give(rows)
+        for ids in ("abc", "abc", "def"):
+            order.append(f"gave {ids}")
+            await room.give(list(ids))
             await asyncio.sleep(0.01)
         await asyncio.gather(*waiting)
         return order
 
-    assert asyncio.run(passed()) == ["took 3", "gave 3", "took 3", "gave 3", "took 9"]
+    seen = asyncio.run(passed())
+    assert seen == ["took abc", "took ab", "gave abc", "took def", "gave abc", "gave def", "took ghijklm"]
 
 
 @pytest.mark.parametrize(
