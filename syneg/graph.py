@@ -57,9 +57,9 @@ _ONE_ROUND = (
     Stage(
         "mine",
         "syneg.mine.stage:run",
-        version=2,
+        version=3,
         reads=_CORPUS | {"passage_vectors": "embed.passage_vectors", "query_vectors": "embed.query_vectors"},
-        writes=("candidates",),
+        writes=("candidates", "positives"),
         sections=("bm25", "mine"),
     ),
     Stage(

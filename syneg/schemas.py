@@ -83,9 +83,13 @@ CANDIDATES = _schema(
     ("score", pa.float32()),
     ("positive_score", pa.float32()),  # the lowest-scoring positive's, by the same sampler
     ("margin", pa.float32()),  # positive_score - score
+    ("cross_score", pa.float32()),  # the cross-encoder's logit, of what passed the filters before it
+    ("cross_positive_score", pa.float32()),  # the lowest-scoring positive's
     ("reject_reason", _TEXT),
-    nullable=("score", "positive_score", "margin", "reject_reason"),
+    nullable=("score", "positive_score", "margin", "cross_score", "cross_positive_score", "reject_reason"),
 )
+# What the cross-encoder of mining scored each positive of a training query; no rows where none was asked.
+POSITIVES = _schema(("query_id", _TEXT), ("passage_id", _TEXT), ("cross_score", pa.float32()))
 INSTANCES = _schema(
     ("query_id", _TEXT),
     ("query", _TEXT),
@@ -176,6 +180,7 @@ KEYS = {
     "synthetic": ("negative_id",),
     "judgements": ("id",),
     "candidates": ("query_id", "sampler", "passage_id"),
+    "positives": ("query_id", "passage_id"),
     "instances": ("query_id", "positive_id"),
     "runs": ("system", "query_id", "passage_id"),
     "scores": ("system", "measure", "query_id"),
@@ -226,6 +231,7 @@ CANDIDATE_REASONS = (
     "outside_window",
     "below_min_score",
     "above_margin",
+    "cross_encoder",  # it finds the passage too good for a negative
     "short_query",  # the query has too few candidates, and mine.on_short says drop
 )
 INSTANCE_REASONS = ("empty_positive", "rejected_in_review", "too_few_synthetic", "too_few_retrieved")

@@ -73,7 +73,7 @@ def _of_sampler(rows: list[dict[str, Any]], texts: dict[str, str], full: bool) -
     rows.sort(key=lambda row: (row["rank"], row["passage_id"]))
     kept = sum(row["reject_reason"] is None for row in rows)
     title = f"{rows[0]['sampler']}: {kept} of {len(rows)} kept; positive_score {_cell(rows[0]['positive_score'])}"
-    columns = ["passage_id", "rank", "score", "margin", "reject_reason"]
+    columns = ["passage_id", "rank", "score", "margin", "cross_score", "reject_reason"]
     shown = ([*(_cell(row[name]) for name in columns), texts.get(row["passage_id"])] for row in rows)
     return _table(title, [*columns, "text"], shown if full else islice(shown, _ROWS))
 

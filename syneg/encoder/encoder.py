@@ -136,7 +136,7 @@ class Encoder(nn.Module):
         Texts of one length are encoded together, so that little is spent on padding.
         """
         was_training = self.training
-        for rows in _batches(tokens.lengths(), _TOKENS_PER_BATCH.get(self.device.type, 4_096)):
+        for rows in by_length(tokens.lengths(), _TOKENS_PER_BATCH.get(self.device.type, 4_096)):
             self.eval()
             with torch.inference_mode():
                 encoded = self(self.pad(tokens, rows)).float().cpu().numpy()
@@ -170,7 +170,7 @@ def _check(model: SentenceTransformer, recipe: Recipe) -> None:
             )
 
 
-def _batches(lengths_N: np.ndarray, budget: int) -> list[np.ndarray]:
+def by_length(lengths_N: np.ndarray, budget: int) -> list[np.ndarray]:
     """Row numbers cut into batches, longest texts first, each within `budget` tokens after padding.
 
     A text longer than the budget is a batch of its own. The longest come first so that a lack of memory shows at once.

@@ -8,21 +8,22 @@ import pyarrow.compute as pc
 
 from syneg import schemas
 from syneg.ids import rows_of
-from syneg.mine import draws
+from syneg.mine import cross_encoder, draws
 from syneg.mine.facts import Tally
 from syneg.mine.filters import Judged, Ranked, reject_reasons
 from syneg.mine.passages import Passages
 from syneg.mine.searches import Ranking, ranked_rows
 from syneg.mine.shard import Shard
 from syneg.settings.mine import MineConfig, SamplerConfig, SamplerName
+from syneg.stage import Source
 
 _SPARE = 16  # random passages drawn beyond those that a short query lacks: some may be positives or copies
 
 
 def candidates(
-    shard: Shard, own: range, passages: Passages, mine: MineConfig, *rankings: Ranking
-) -> tuple[pa.Table, Tally]:
-    """`schemas.CANDIDATES` of the queries `own` of a shard, and what there is to tell of them.
+    shard: Shard, own: range, passages: Passages, texts: Source, mine: MineConfig, *rankings: Ranking
+) -> tuple[pa.Table, pa.Table, Tally]:
+    """`schemas.CANDIDATES` and `schemas.POSITIVES` of the queries `own` of a shard, and what there is to tell of them.
 
     `rankings` are the whole shard's, in the order of the samplers.
     """
@@ -32,7 +33,9 @@ def candidates(
     shard = shard.narrowed(own)
     judged = _judged(shard, passages)
     tables = [_of_sampler(name, ranking, shard, passages, judged, mine) for name, ranking in named.items()]
-    found = pa.concat_tables(tables)
+    found, positives = pa.concat_tables(tables), schemas.POSITIVES.empty_table()
+    if mine.cross_encoder is not None:
+        found, positives = cross_encoder.filtered(found, shard, texts, mine.cross_encoder)
     accepted = accepted_per_query(found, shard)
     short = np.flatnonzero(accepted < mine.least)
     if mine.on_short == "random" and len(short):
@@ -41,7 +44,8 @@ def candidates(
         )
     if mine.on_short == "drop" and len(short):
         found = _without(found, shard.ids.take(pa.array(short)))
-    return found, Tally.of(found, shard, {name: ranking.anchors(shard) for name, ranking in named.items()}, short, mine)
+    anchors = {name: ranking.anchors(shard) for name, ranking in named.items()}
+    return found, positives, Tally.of(found, shard, anchors, short, mine)
 
 
 def accepted_per_query(found: pa.Table, shard: Shard) -> np.ndarray:
@@ -77,6 +81,8 @@ def _of_sampler(
         "score": _nullable(score),
         "positive_score": _nullable(anchor),
         "margin": _nullable(anchor - score),
+        "cross_score": pa.nulls(rows.num_rows, pa.float32()),
+        "cross_positive_score": pa.nulls(rows.num_rows, pa.float32()),
         "reject_reason": pa.array(reasons, pa.string()),
     }
     return pa.table(columns, schema=schemas.CANDIDATES)

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from syneg import schemas
+from syneg.mine import cross_encoder
 from syneg.mine.candidates import candidates
 from syneg.mine.facts import Tally
 from syneg.mine.passages import Passages
@@ -23,34 +24,53 @@ _SLICE_ROWS = 400_000
 
 
 def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, mine: MineConfig) -> Output:
-    """Candidates of every sampler for every training query with a positive. rows_in counts the ranked passages.
+    """Candidates of every sampler for every training query with a positive, and the positives that a cross-encoder
+    scored. rows_in counts the ranked passages and these positives.
 
     Passages are sharded over the workers, queries too; a worker holds one block of passages and one shard's results,
-    the driver one slice of candidates.
+    the driver one slice of candidates, and all scored positives.
+
+    Raises:
+        BadInput: what `mine.cross_encoder` names is no model that scores pairs.
     """
     return mined(inputs, context, OnRay(context.resources.mine), bm25=bm25, mine=mine)
 
 
 def mined(inputs: Inputs, context: Context, workers: Workers, *, bm25: Bm25Config, mine: MineConfig) -> Output:
-    tally = Tally()
-    rows = _rows(inputs, context, workers, bm25, mine, tally)
-    return Output(lambda: tally.rows, {"candidates": rows}, facts=lambda: tally.facts(mine))
+    if mine.cross_encoder is not None:
+        cross_encoder.check(mine.cross_encoder)
+    tally, positives = Tally(), [schemas.POSITIVES.empty_table()]
+    rows = _rows(inputs, context, workers, bm25, mine, tally, positives)
+    tables = {"candidates": rows, "positives": iter(positives)}  # written in this order: all are there by then
+    return Output(
+        lambda: tally.rows + sum(table.num_rows for table in positives), tables, facts=lambda: tally.facts(mine)
+    )
 
 
 def _rows(
-    inputs: Inputs, context: Context, workers: Workers, bm25: Bm25Config, mine: MineConfig, tally: Tally
+    inputs: Inputs,
+    context: Context,
+    workers: Workers,
+    bm25: Bm25Config,
+    mine: MineConfig,
+    tally: Tally,
+    positives: list[pa.Table],
 ) -> Iterator[pa.Table]:
+    """The candidates, slice by slice; what else a slice gives is added to `tally` and `positives`."""
     yield schemas.CANDIDATES.empty_table()
     queries, qrels = training_queries(inputs)
-    texts = inputs.tables["passages"].split(workers.count)
-    parts = [workers.start(Passages.read, part, mine.near_duplicate_bits is not None) for part in texts]
+    texts = inputs.tables["passages"]
+    simhashes = mine.near_duplicate_bits is not None
+    parts = [workers.start(Passages.read, part, simhashes) for part in texts.split(workers.count)]
     corpus = Corpus(inputs, workers, mine, bm25, workers.start(Passages.joined, *parts))
     per_query = sum(sampler.window_end for sampler in mine.samplers.values())
     step = max(1, _SLICE_ROWS // per_query)
     waiting: deque[Any] = deque()
 
     def finished() -> pa.Table:
-        table, counts = workers.get(waiting.popleft())
+        table, scored, counts = workers.get(waiting.popleft())
+        # A copy: a slice of what a worker sent would keep all of it in the object store.
+        positives.append(scored.take(pa.array(range(scored.num_rows), pa.int64())))
         tally.add(counts)
         context.progress(f"{tally.queries:,}/{queries.num_rows:,} queries")
         return table
@@ -61,7 +81,7 @@ def _rows(
         ours = workers.put(shard)
         for start in range(0, shard.queries.num_rows, step):
             own = range(start, min(start + step, shard.queries.num_rows))
-            waiting.append(workers.start(candidates, ours, own, corpus.passages, mine, *rankings))
+            waiting.append(workers.start(candidates, ours, own, corpus.passages, texts, mine, *rankings))
             if len(waiting) > 2 * workers.count:
                 yield finished()
     while waiting:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic import model_validator as _check
 
-from syneg.settings.section import Section, Share
+from syneg.settings.section import ModelAddress, Section, Share
 
 SamplerName = Literal["random", "bm25", "dense", "ance", "simans"]
 UNSCORED = ("random",)
@@ -51,6 +51,20 @@ class SimansConfig(Section):
     b: float = 0.0
 
 
+class CrossEncoderConfig(Section):
+    """A sequence-classification model that reads query and passage together; what it finds too good is no negative.
+
+    It looks at what all other filters left, and its scores are logits. The margins are as a sampler's, against the
+    lowest-scoring positive. With no limit at all it rejects nothing: its scores are kept for `train.distillation`.
+    """
+
+    model: ModelAddress  # with one label (a score) or two (no, yes)
+    max_length: PositiveInt = 512  # tokens of both texts together
+    relative_margin: NonNegativeFloat | None = None
+    absolute_margin: NonNegativeFloat | None = None
+    max_score: float | None = None
+
+
 class Bm25Config(Section):
     """Defaults as Anserini's: k1 0.9, b 0.4."""
 
@@ -75,6 +89,7 @@ class MineConfig(Section):
     # Bits (of 64) in which the SimHash of a passage and of a positive may differ for the two to count as the same text
     # but for a detail (3: Manku et al., WWW 2007); null: only equal texts do.
     near_duplicate_bits: NonNegativeInt | None = Field(default=3, le=16)
+    cross_encoder: CrossEncoderConfig | None = None
     seed: int = 0  # of the draws of random and simans
 
     @_check(mode="before")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from syneg.encoder.encoder import Encoder, _batches
+from syneg.encoder.encoder import Encoder, by_length
 from syneg.encoder.recipe import Recipe
 from syneg.errors import BadInput
 from tests.tiny_bert import tiny_bert
@@ -103,9 +103,9 @@ def test_a_length_beyond_the_models_positions_is_refused(folder: Path) -> None:
 
 def test_batches_hold_every_row_once_within_the_budget() -> None:
     lengths_N = np.random.default_rng(0).integers(1, 50, size=200)
-    batches = _batches(lengths_N, budget=120)
+    batches = by_length(lengths_N, budget=120)
 
     assert sorted(np.concatenate(batches).tolist()) == list(range(200))
     assert all(lengths_N[rows].max() * len(rows) <= 120 for rows in batches)
     assert len(batches) <= 2 * math.ceil(lengths_N.sum() / 120)
-    assert [rows.tolist() for rows in _batches(np.array([500, 3]), budget=100)] == [[0], [1]]
+    assert [rows.tolist() for rows in by_length(np.array([500, 3]), budget=100)] == [[0], [1]]
