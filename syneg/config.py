@@ -13,7 +13,7 @@ from pydantic import model_validator as _check
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.evaluate import EvaluateConfig
-from syneg.settings.generate import GateConfig, GenerateConfig, JudgeConfig
+from syneg.settings.generate import GateConfig, GenerateConfig, JudgeConfig, JudgeMinedConfig
 from syneg.settings.mine import Bm25Config, MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.settings.probe import ProbeConfig
@@ -36,6 +36,7 @@ class RunConfig(Section):
     gate: GateConfig = GateConfig()
     bm25: Bm25Config = Bm25Config()
     mine: MineConfig = MineConfig()
+    judge_mined: JudgeMinedConfig = JudgeMinedConfig()
     mix: MixConfig = MixConfig()
     probe: ProbeConfig = ProbeConfig()
     train: TrainConfig = TrainConfig()
@@ -49,6 +50,11 @@ class RunConfig(Section):
         if unknown:
             raise ValueError(
                 f"mix.quotas names {', '.join(unknown)}, but mine.samplers has {', '.join(self.mine.samplers)}"
+            )
+        if self.judge_mined.enabled and self.judge_mined.per_sampler < self.mix.per_instance:
+            raise ValueError(
+                f"judge_mined.per_sampler is {self.judge_mined.per_sampler}, but an instance takes up to "
+                f"{self.mix.per_instance} negatives of one sampler: give so many or, since some will not pass, more"
             )
         if self.mix.strategy == "in_batch_only" and not self.train.in_batch_negatives:
             raise ValueError("mix.strategy in_batch_only leaves no negative at all: turn train.in_batch_negatives on")

@@ -95,7 +95,9 @@ def _estimated(
     if stage == "generate":
         return _generated(written, config, rates)
     if stage == "judge":
-        return _judged(written, config, rates)
+        return _judged(written * config.generate.negatives_per_answer, config, rates)
+    if stage == "judge_mined":
+        return _judged(pairs * len(config.mine.samplers) * config.judge_mined.per_sampler, config, rates)
     if stage in ("embed", "embed_tuned"):
         texts = passages + queries
         rate = rates.texts_encoded_per_second * config.resources.encode.max_workers
@@ -129,9 +131,8 @@ def vector_bytes(dimensions: int) -> int:
     return 2 * dimensions
 
 
-def _judged(written: int, config: RunConfig, rates: EstimateConfig) -> tuple[int, float, int, int]:
+def _judged(asked: int, config: RunConfig, rates: EstimateConfig) -> tuple[int, float, int, int]:
     """The judge reads a prompt as long as the writer's, at most, and answers with one token."""
-    asked = written * config.generate.negatives_per_answer
     each = rates.prompt_tokens / rates.prompt_tokens_per_second + 1 / rates.output_tokens_per_second
     seconds = asked * each / config.resources.generate.max_workers
     return asked, seconds, asked * (rates.prompt_tokens + 1), asked * 40

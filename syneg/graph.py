@@ -63,10 +63,28 @@ _ONE_ROUND = (
         sections=("bm25", "mine"),
     ),
     Stage(
+        "judge_mined",
+        "syneg.generate.mined:judge",
+        version=1,
+        reads=_TEXTS | {"candidates": "mine.candidates"},
+        writes=("judgements",),
+        sections=("generate", "judge", "judge_mined"),
+        resumes_by_row=True,
+    ),
+    Stage(
+        "gate_mined",
+        "syneg.generate.mined:gate",
+        version=1,
+        reads={"candidates": "mine.candidates", "judgements": "judge_mined.judgements"},
+        writes=("candidates",),
+        sections=("gate", "judge_mined"),
+        on_ray=False,
+    ),
+    Stage(
         "mix",
         "syneg.mix.stage:run",
         version=3,
-        reads=_CORPUS | {"synthetic": "gate.synthetic", "candidates": "mine.candidates"},
+        reads=_CORPUS | {"synthetic": "gate.synthetic", "candidates": "gate_mined.candidates"},
         writes=("instances",),
         sections=("mine", "mix"),
     ),
@@ -124,7 +142,7 @@ _ONE_ROUND = (
         reads={
             **_CORPUS,
             "synthetic": "gate.synthetic",
-            "candidates": "mine.candidates",
+            "candidates": "gate_mined.candidates",
             "instances": "mix.instances",
             "metrics": "train.metrics",
             "similarities": "train.similarities",
@@ -136,9 +154,9 @@ _ONE_ROUND = (
     ),
 )
 
-_REPEATED = ("mine", "mix", "probe", "train", "embed_tuned")
-"""The stages of a round of ANCE: negatives of the model so far, instances and what they betray, training, vectors of
-the model that comes out."""
+_REPEATED = ("mine", "judge_mined", "gate_mined", "mix", "probe", "train", "embed_tuned")
+"""The stages of a round of ANCE: negatives of the model so far and their judge, instances and what they betray,
+training, vectors of the model that comes out."""
 
 
 def stages(config: RunConfig) -> tuple[Stage, ...]:
@@ -149,8 +167,12 @@ def stages(config: RunConfig) -> tuple[Stage, ...]:
     (mine_1, ..., embed_tuned_1); those of the last are called as in a run of one round, so that whoever reads the model
     or its scores reads the last one's.
     """
-    unrolled = _unrolled(config.mine.rounds)
-    return tuple(unrolled if config.judge.enabled else _unjudged(unrolled))
+    return tuple(_asked(_unrolled(config.mine.rounds), config))
+
+
+def candidates_of(config: RunConfig) -> str:
+    """The stage whose candidates the mix of the last round takes."""
+    return "gate_mined" if config.judge_mined.enabled else "mine"
 
 
 def names(config: RunConfig) -> tuple[str, ...]:
@@ -167,12 +189,18 @@ def _unrolled(rounds: int) -> Iterator[Stage]:
             yield stage
 
 
-def _unjudged(unrolled: Iterator[Stage]) -> Iterator[Stage]:
-    """The stages of a run in which nobody asks the judge."""
+def _asked(unrolled: Iterator[Stage], config: RunConfig) -> Iterator[Stage]:
+    """The stages without a judge that nobody asks. Who would read its gate's candidates reads those of mining."""
+    left_out = set[str]() if config.judge.enabled else {"judge"}
+    if not config.judge_mined.enabled:
+        left_out |= {"judge_mined", "gate_mined"}
     for stage in unrolled:
-        if stage.name != "judge":
-            reads = {name: address for name, address in stage.reads.items() if not address.startswith("judge.")}
-            yield replace(stage, reads=reads)
+        if stage.name.rstrip("_0123456789") in left_out:
+            continue
+        reads = {name: address for name, address in stage.reads.items() if address.partition(".")[0] not in left_out}
+        if "gate_mined" in left_out and "candidates" in stage.reads:
+            reads["candidates"] = stage.reads["candidates"].replace("gate_mined", "mine")
+        yield replace(stage, reads=reads)
 
 
 def _of_round(stage: Stage, number: int, rounds: int) -> Stage:

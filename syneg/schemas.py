@@ -85,8 +85,20 @@ CANDIDATES = _schema(
     ("margin", pa.float32()),  # positive_score - score
     ("cross_score", pa.float32()),  # the cross-encoder's logit, of what passed the filters before it
     ("cross_positive_score", pa.float32()),  # the lowest-scoring positive's
+    # The how-manieth of its query and sampler the mix takes, if none before it is a copy; null where it is rejected.
+    ("place", pa.int32()),
+    ("answer_probability", pa.float32()),  # that it answers the query, by the judge
     ("reject_reason", _TEXT),
-    nullable=("score", "positive_score", "margin", "cross_score", "cross_positive_score", "reject_reason"),
+    nullable=(
+        "score",
+        "positive_score",
+        "margin",
+        "cross_score",
+        "cross_positive_score",
+        "place",
+        "answer_probability",
+        "reject_reason",
+    ),
 )
 # What the cross-encoder of mining scored each positive of a training query; no rows where none was asked.
 POSITIVES = _schema(("query_id", _TEXT), ("passage_id", _TEXT), ("cross_score", pa.float32()))
@@ -233,6 +245,8 @@ CANDIDATE_REASONS = (
     "above_margin",
     "cross_encoder",  # it finds the passage too good for a negative
     "short_query",  # the query has too few candidates, and mine.on_short says drop
+    "answers_query",  # by the judge, where `judge_mined.enabled`
+    "not_judged",  # the judge was asked of so many that stand before it
 )
 INSTANCE_REASONS = ("empty_positive", "rejected_in_review", "too_few_synthetic", "too_few_retrieved")
 

@@ -26,6 +26,7 @@ def export(
     from syneg import runs
     from syneg.errors import BadInput
     from syneg.export import instances, trec
+    from syneg.graph import candidates_of
     from syneg.store import files
 
     finished = runs.load(run, root)
@@ -33,7 +34,8 @@ def export(
         raise BadInput(f"{out} is not empty. Give a new folder; nothing was written.")
     console = Console()
     if form is Format.TREC:
-        tables = {"runs": "evaluate", "candidates": "mine", "qrels": "corpus", "queries": "corpus"}
+        mined = candidates_of(finished.config)
+        tables = {"runs": "evaluate", "candidates": mined, "qrels": "corpus", "queries": "corpus"}
         sources = {name: finished.table(stage, name) for name, stage in tables.items()}
         for path, lines in trec.write(sources, finished.config.name, out).items():
             console.print(f"{out}/{path}: {lines:,} lines")

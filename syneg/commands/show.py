@@ -41,6 +41,7 @@ def about(finished: "Finished", query_id: str, full: bool = False) -> Iterator[R
         BadInput: the collection has no such query.
     """
     from syneg.errors import BadInput
+    from syneg.graph import candidates_of
 
     def rows(stage: str, table: str) -> list[dict[str, Any]]:
         return finished.table(stage, table).where("query_id", [query_id]).to_pylist()
@@ -48,7 +49,8 @@ def about(finished: "Finished", query_id: str, full: bool = False) -> Iterator[R
     queries = rows("corpus", "queries")
     if not queries:
         raise BadInput(f"The collection of {finished.config.name} has no query {query_id!r}.")
-    qrels, candidates, synthetic = rows("corpus", "qrels"), rows("mine", "candidates"), rows("gate", "synthetic")
+    qrels, synthetic = rows("corpus", "qrels"), rows("gate", "synthetic")
+    candidates = rows(candidates_of(finished.config), "candidates")
     wanted = {row["passage_id"] for row in qrels + candidates}
     passages = finished.table("corpus", "passages").where("passage_id", sorted(wanted)).to_pylist()
     texts = {row["passage_id"]: _text(row["title"], row["text"], full) for row in passages}
@@ -73,7 +75,7 @@ def _of_sampler(rows: list[dict[str, Any]], texts: dict[str, str], full: bool) -
     rows.sort(key=lambda row: (row["rank"], row["passage_id"]))
     kept = sum(row["reject_reason"] is None for row in rows)
     title = f"{rows[0]['sampler']}: {kept} of {len(rows)} kept; positive_score {_cell(rows[0]['positive_score'])}"
-    columns = ["passage_id", "rank", "score", "margin", "cross_score", "reject_reason"]
+    columns = ["passage_id", "rank", "score", "margin", "cross_score", "answer_probability", "reject_reason"]
     shown = ([*(_cell(row[name]) for name in columns), texts.get(row["passage_id"])] for row in rows)
     return _table(title, [*columns, "text"], shown if full else islice(shown, _ROWS))
 

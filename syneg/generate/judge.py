@@ -1,6 +1,6 @@
 """Whether a text answers a query, by an LLM: the probability of yes against no in one token.
 
-`judgements` knows nothing of negatives: whatever has a query and a passage can be judged, mined candidates as well.
+`judged` knows nothing of negatives: whatever has a query and a passage can be judged. `mined` gives it candidates.
 """
 
 from collections.abc import Iterator
@@ -36,16 +36,29 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig, judge: Ju
         BadInput: the prompt or the model is not there, or the answers were recorded and no `judge.engine` is named.
         StageFailed: the engine failed more than `judge.max_error_rate` of the texts. The others are kept.
     """
-    asked = judge.engine or generate.engine
-    if asked.kind == "recorded":
-        raise BadInput("judge.engine: the answers are recorded, so there is no LLM to ask. Give judge.engine.")
+    asked = engine_of(generate, judge)
     written = inputs.tables["answers"].dataset().map_batches(partial(_texts, generate=generate), **_LIGHTLY)
     texts = ray.data.from_arrow_refs(written.materialize().to_arrow_refs())
     total, done = texts.count(), context.done.get("judgements", KeySet())
     left = texts.map_batches(partial(_without, done=ray.put(done)), **_LIGHTLY)
-    found = judgements(left, judge, asked, context.resources, context.stake.rows)
+    return judged(left, total, total - len(done), judge, asked, context)
+
+
+def engine_of(generate: GenerateConfig, judge: JudgeConfig) -> Engine:
+    """Raises BadInput if nobody is named who could be asked."""
+    asked = judge.engine or generate.engine
+    if asked.kind == "recorded":
+        raise BadInput("judge.engine: the answers are recorded, so there is no LLM to ask. Give judge.engine.")
+    return asked
+
+
+def judged(left: Dataset, total: int, open_rows: int, judge: JudgeConfig, asked: Engine, context: Context) -> Output:
+    """`left`: the rows of `TEXTS` that no attempt has judged yet, `open_rows` of `total`."""
     facts = {"judged": total, "model": engine.identity(asked)}
-    rows = _kept(found, total - len(done), judge.max_error_rate, context) if total > len(done) else iter(())
+    rows: Iterator[pa.Table] = iter(())
+    if open_rows:
+        found = judgements(left, judge, asked, context.resources, context.stake.rows)
+        rows = _kept(found, open_rows, judge.max_error_rate, context)
     return Output(total, {"judgements": rows}, facts=lambda: facts)
 
 

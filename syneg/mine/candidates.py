@@ -17,6 +17,7 @@ from syneg.mine.shard import Shard
 from syneg.settings.mine import MineConfig, SamplerConfig, SamplerName
 from syneg.stage import Source
 
+_KEY = list(schemas.KEYS["candidates"])  # query_id, sampler, passage_id
 _SPARE = 16  # random passages drawn beyond those that a short query lacks: some may be positives or copies
 
 
@@ -44,6 +45,7 @@ def candidates(
         )
     if mine.on_short == "drop" and len(short):
         found = _without(found, shard.ids.take(pa.array(short)))
+    found = _with_places(found, mine)
     anchors = {name: ranking.anchors(shard) for name, ranking in named.items()}
     return found, positives, Tally.of(found, shard, anchors, short, mine)
 
@@ -83,6 +85,8 @@ def _of_sampler(
         "margin": _nullable(anchor - score),
         "cross_score": pa.nulls(rows.num_rows, pa.float32()),
         "cross_positive_score": pa.nulls(rows.num_rows, pa.float32()),
+        "place": pa.nulls(rows.num_rows, pa.int32()),
+        "answer_probability": pa.nulls(rows.num_rows, pa.float32()),
         "reject_reason": pa.array(reasons, pa.string()),
     }
     return pa.table(columns, schema=schemas.CANDIDATES)
@@ -131,6 +135,22 @@ def _by_query(found: pa.Table) -> dict[str, set[str]]:
     for query_id, passage_id in zip(found["query_id"].to_pylist(), found["passage_id"].to_pylist(), strict=True):
         known.setdefault(query_id, set()).add(passage_id)
     return known
+
+
+def _with_places(found: pa.Table, mine: MineConfig) -> pa.Table:
+    """`found` with the `place` of what is accepted: by rank, or by a draw where the sampler's `pick` is uniform."""
+    rows = np.flatnonzero(found["reject_reason"].is_null().to_numpy())
+    accepted = found.select(_KEY).take(pa.array(rows))
+    uniform = {name for name, sampler in mine.samplers.items() if sampler.pick == "uniform"}
+    keys = zip(*(accepted[name].to_pylist() for name in _KEY), strict=True)
+    lots = [draws.lot(mine.seed, "place", *key) if key[1] in uniform else 0.0 for key in keys]
+    groups = [accepted[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in _KEY[:2]]
+    order = np.lexsort((np.arange(len(rows)), lots, *groups))  # rows of a group stand best first
+    starts = np.flatnonzero(np.r_[True, np.any([np.diff(group[order]) for group in groups], axis=0)][: len(rows)])
+    place = np.full(found.num_rows, np.nan)
+    place[rows[order]] = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+    at = found.schema.get_field_index("place")
+    return found.set_column(at, schemas.CANDIDATES.field("place"), pa.array(place, from_pandas=True).cast(pa.int32()))
 
 
 def _without(found: pa.Table, query_ids: pa.ChunkedArray) -> pa.Table:

@@ -9,8 +9,18 @@ from syneg.settings.mine import SimansConfig
 
 def generator(seed: int, *key: str) -> np.random.Generator:
     """Depends on `seed` and `key` alone."""
+    return np.random.default_rng([seed, _digest(*key)])
+
+
+def lot(seed: int, *key: str) -> float:
+    """A number in [0, 1) that depends on `seed` and `key` alone: a draw of many rows at the price of a hash each."""
+    return (_digest(str(seed), *key) >> 75) / 2**53
+
+
+def _digest(*key: str) -> int:
+    """128 bits."""
     digest = hashlib.blake2b("\0".join(key).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest, "little")])
+    return int.from_bytes(digest, "little")
 
 
 def uniform(generator: np.random.Generator, population: int, count: int) -> np.ndarray:

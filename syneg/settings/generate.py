@@ -104,7 +104,7 @@ class GateConfig(Section):
     # to the query than the positive is, times the second (1.0: as close as the positive), may be an answer.
     min_query_similarity: float | None = None
     max_similarity_ratio: PositiveFloat | None = None
-    max_answer_probability: Share = 0.5  # the judge's, where `judge.enabled`
+    max_answer_probability: Share = 0.5  # the judge's, where `judge.enabled`, `judge_mined.enabled` or both
 
 
 def _engine_kind(engine: Any) -> str:
@@ -172,3 +172,14 @@ class JudgeConfig(Section):
     max_passage_words: PositiveInt = 260
     max_model_len: PositiveInt = 2048
     max_error_rate: Share = 0.1
+
+
+class JudgeMinedConfig(Section):
+    """Asks the judge, as `judge` describes it, of mined candidates too; `gate.max_answer_probability` decides.
+
+    Of each query and sampler the first `per_sampler` are judged that all filters of mining left, in the order in which
+    the mix takes them. Those behind them are never trained on (reason: not_judged).
+    """
+
+    enabled: bool = False
+    per_sampler: PositiveInt = 8

@@ -181,6 +181,27 @@ def test_the_judge_is_in_the_graph_where_it_is_asked() -> None:
     assert [gate.reads.get("judgements") for gate in gates] == ["judge.judgements", None]
 
 
+def test_the_judge_of_mined_candidates_stands_between_mining_and_the_mix_of_every_round() -> None:
+    config = of_rounds(2)
+    asked = RunConfig.model_validate(config.model_dump() | {"judge_mined": {"enabled": True}})
+    stages = {stage.name: stage for stage in graph.stages(asked)}
+    added = [name for name in stages if name not in graph.names(config)]
+    assert added == ["judge_mined_1", "gate_mined_1", "judge_mined", "gate_mined"]
+    assert (
+        stages["judge_mined_1"].reads["candidates"] == stages["gate_mined_1"].reads["candidates"] == "mine_1.candidates"
+    )
+    assert stages["mix_1"].reads["candidates"] == "gate_mined_1.candidates"
+    assert stages["mix"].reads["candidates"] == stages["report"].reads["candidates"] == "gate_mined.candidates"
+    assert stages["gate_mined"].reads["judgements"] == "judge_mined.judgements"
+    assert graph.candidates_of(asked) == "gate_mined"
+    plain = {stage.name: stage for stage in graph.stages(config)}
+    assert plain["mix_1"].reads["candidates"] == "mine_1.candidates"
+    assert plain["report"].reads["candidates"] == "mine.candidates"
+    assert graph.candidates_of(config) == "mine"
+    with pytest.raises(ValueError, match=r"per_sampler is 2, but an instance takes up to 3"):
+        RunConfig.model_validate(config.model_dump() | {"judge_mined": {"enabled": True, "per_sampler": 2}})
+
+
 def of_rounds(rounds: int) -> RunConfig:
     samplers = {"dense": {}, "ance": {}} if rounds > 1 else {"dense": {}}
     mine = {"samplers": samplers, "rounds": rounds}

@@ -11,6 +11,8 @@ from syneg.errors import BadInput
 from syneg.export import trec
 from tests.memory import MemoryTable
 
+SCORED = ("query_id", "passage_id", "sampler", "rank", "score", "positive_score", "margin", "reject_reason")
+
 
 def tables(**changed: list[tuple]) -> dict[str, MemoryTable]:
     rows: dict[str, list[tuple]] = {
@@ -26,7 +28,8 @@ def tables(**changed: list[tuple]) -> dict[str, MemoryTable]:
     made = {}
     for name, values in rows.items():
         schema = getattr(schemas, name.upper())
-        records = [dict(zip(schema.names, value, strict=True)) for value in values]
+        names = SCORED if name == "candidates" else schema.names
+        records = [dict(zip(names, value, strict=True)) for value in values]
         made[name] = MemoryTable(pa.Table.from_pylist(records, schema=schema))
     return made
 

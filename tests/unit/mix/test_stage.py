@@ -1,6 +1,7 @@
 """The mix stage on tables held in memory."""
 
 import json
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -21,8 +22,12 @@ from tests.memory import MemoryTable, rows_of
 NO_ATTRIBUTES = {"domain": "", "difficulty": "", "length": "", "reasoning": "", "prompt_version": "", "model": ""}
 
 
-def table(schema: pa.Schema, rows: list[tuple]) -> MemoryTable:
-    return MemoryTable(pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema))
+SCORED = ("query_id", "passage_id", "sampler", "rank", "score", "positive_score", "margin", "reject_reason")
+
+
+def table(schema: pa.Schema, rows: list[tuple], names: Sequence[str] = ()) -> MemoryTable:
+    records = [dict(zip(names or schema.names, row, strict=True)) for row in rows]
+    return MemoryTable(pa.Table.from_pylist(records, schema=schema))
 
 
 def written(negative_id: str, query_id: str, positive_id: str, text: str, reason: str | None) -> dict:
@@ -54,7 +59,7 @@ def inputs() -> Inputs:
             "passages": table(schemas.PASSAGES, passages),
             "queries": table(schemas.QUERIES, queries),
             "qrels": table(schemas.QRELS, qrels),
-            "candidates": table(schemas.CANDIDATES, candidates),
+            "candidates": table(schemas.CANDIDATES, candidates, SCORED),
             "synthetic": MemoryTable(pa.Table.from_pylist(synthetic, schema=schemas.SYNTHETIC)),
         }
     )
