@@ -118,6 +118,7 @@ def settings(arguments: argparse.Namespace, batch: int) -> SimpleNamespace:
         cross_device_negatives=False,
         both_directions=False,
         false_negative_margin=None,
+        distillation=None,
         matryoshka_dimensions=(),
         temperature=0.02,
     )

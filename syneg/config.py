@@ -58,4 +58,14 @@ class RunConfig(Section):
             )
         if self.mix.strategy == "in_batch_only" and not self.train.in_batch_negatives:
             raise ValueError("mix.strategy in_batch_only leaves no negative at all: turn train.in_batch_negatives on")
+        if self.train.distillation is not None:
+            if self.mine.cross_encoder is None:
+                raise ValueError(
+                    "train.distillation learns from the scores of a cross-encoder: give mine.cross_encoder"
+                )
+            if self.mix.strategy in ("synthetic_only", "in_batch_only"):
+                raise ValueError(
+                    f"train.distillation finds no negative with a cross-encoder's score under mix.strategy="
+                    f"{self.mix.strategy}: only retrieved ones have one. Take it away, or mix retrieved negatives"
+                )
         return self

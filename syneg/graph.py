@@ -83,8 +83,9 @@ _ONE_ROUND = (
     Stage(
         "mix",
         "syneg.mix.stage:run",
-        version=3,
-        reads=_CORPUS | {"synthetic": "gate.synthetic", "candidates": "gate_mined.candidates"},
+        version=4,
+        reads=_CORPUS
+        | {"synthetic": "gate.synthetic", "candidates": "gate_mined.candidates", "positives": "mine.positives"},
         writes=("instances",),
         sections=("mine", "mix"),
     ),

@@ -17,6 +17,7 @@ _NEGATIVE = pa.struct(
         pa.field("source", _TEXT, nullable=False),  # "synthetic" or the sampler's name
         pa.field("score", pa.float32()),  # the sampler's score; null where it has none (synthetic, random)
         pa.field("rank", pa.int32()),
+        pa.field("cross_score", pa.float32()),  # the cross-encoder's, which sees no synthetic and no borrowed negative
     ]
 )
 
@@ -107,9 +108,10 @@ INSTANCES = _schema(
     ("query", _TEXT),
     ("positive_id", _TEXT),
     ("positive", _TEXT),
+    ("positive_cross_score", pa.float32()),
     ("negatives", pa.list_(pa.field("element", _NEGATIVE, nullable=False))),
     ("reject_reason", _TEXT),
-    nullable=("reject_reason",),
+    nullable=("positive_cross_score", "reject_reason"),
 )
 RUNS = _schema(
     ("system", _TEXT), ("query_id", _TEXT), ("passage_id", _TEXT), ("rank", pa.int32()), ("score", pa.float32())

@@ -13,6 +13,7 @@ class Layout:
 
     negatives: int  # of each instance
     query_prompt: str = ""
+    teacher: bool = False  # whether a cross-encoder scored every passage of every instance
 
 
 def sentence_transformers(row: Row, layout: Layout) -> dict[str, str]:
@@ -28,9 +29,17 @@ def flagembedding(row: Row, layout: Layout) -> dict[str, Any]:
     """query, pos, neg, prompt as FlagEmbedding's AbsEmbedderTrainDataset reads them (1.4).
 
     `prompt` goes over its --query_instruction_for_retrieval, so it is there only where the run's encoder has one.
-    There are no pos_scores and neg_scores: those are a teacher's, on one scale for all, and a BM25 score is none.
+    pos_scores and neg_scores, which its --knowledge_distillation reads, are a cross-encoder's: there only where one
+    scored every passage (`mine.cross_encoder`, and no synthetic negative). A sampler's score is on no common scale.
     """
-    record = {"query": row["query"], "pos": [row["positive"]], "neg": [one["text"] for one in row["negatives"]]}
+    record: dict[str, Any] = {
+        "query": row["query"],
+        "pos": [row["positive"]],
+        "neg": [one["text"] for one in row["negatives"]],
+    }
+    if layout.teacher:
+        scores = {"pos_scores": [row["positive_cross_score"]]}
+        record |= scores | {"neg_scores": [one["cross_score"] for one in row["negatives"]]}
     return record | ({"prompt": layout.query_prompt} if layout.query_prompt else {})
 
 

@@ -37,7 +37,8 @@ def write(instances: Source, format_name: str, query_prompt: str, out: str) -> W
     counts = _negative_counts(instances)
     if not counts:
         raise BadInput("The run has no accepted instance: the mix rejected all. Nothing was written.")
-    layout = Layout(negatives=max(counts), query_prompt=query_prompt)
+    teacher = format_name == "flagembedding" and all(map(_all_scored, _accepted(instances)))
+    layout = Layout(negatives=max(counts), query_prompt=query_prompt, teacher=teacher)
     in_columns = format_name == "sentence-transformers"
     if not in_columns and counts[0]:
         raise BadInput(
@@ -67,6 +68,11 @@ def _negative_counts(instances: Source) -> Counter[int]:
     for block in _accepted(instances, ["negatives", "reject_reason"]):
         counts.update(pc.call_function("list_value_length", [block["negatives"]]).to_pylist())
     return counts
+
+
+def _all_scored(block: pa.Table) -> bool:
+    scores = block["negatives"].combine_chunks().flatten().field("cross_score")
+    return not block["positive_cross_score"].null_count and not scores.null_count
 
 
 def _records(block: pa.Table, format_name: str, layout: Layout) -> Iterator[Mapping[str, Any]]:

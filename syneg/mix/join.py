@@ -19,14 +19,14 @@ from syneg.workers import Workers
 
 # Parts of a big table that are read at the same time, at most; each is read by one worker, whole.
 _PARTS = 256
-_CANDIDATE = ["query_id", "passage_id", "sampler", "rank", "score", "reject_reason"]
+_CANDIDATE = ["query_id", "passage_id", "sampler", "rank", "score", "cross_score", "reject_reason"]
 _SYNTHETIC = ["negative_id", "query_id", "positive_id", "text", "reject_reason"]
 
 
 def joined(
     inputs: Inputs, workers: Workers, pairs: Sequence[pa.Table], recipe: Recipe, lending: int
 ) -> Iterator[tuple[pa.Table, Tally]]:
-    """The instances of each shard, in order. `pairs`: query_id, query, passage_id of each shard; at least one.
+    """The instances of each shard, in order. `pairs`: those of each shard; at least one shard.
 
     lending: of so many queries of the first shard the negatives may be borrowed; 0 where nothing is.
     """

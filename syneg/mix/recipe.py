@@ -24,6 +24,7 @@ class Negative:
     source: str  # "synthetic" or the sampler
     score: float | None
     rank: int | None
+    cross_score: float | None = None
 
 
 @dataclass(frozen=True)

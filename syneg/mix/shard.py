@@ -46,13 +46,14 @@ class Found(NamedTuple):
     sampler: str
     score: float | None
     rank: int
+    cross_score: float | None
 
     def with_text(self, texts: Mapping[str, str]) -> Negative:
-        return Negative(self.passage_id, texts[self.passage_id], self.sampler, self.score, self.rank)
+        return Negative(self.passage_id, texts[self.passage_id], self.sampler, self.score, self.rank, self.cross_score)
 
 
 class Shard:
-    """The pairs (query_id, query, passage_id) of some queries, in the order of their instances.
+    """The pairs (query_id, query, passage_id, cross_score) of some queries, in the order of their instances.
 
     candidates and synthetic are the rows of these queries in any order: accepted candidates, and all synthetic ones.
     Of the candidates only those stay that an instance can come to. `needed` are the passages whose texts it takes.
@@ -62,9 +63,11 @@ class Shard:
         self._recipe = recipe
         self._queries: dict[str, str] = {}
         self._positives: dict[str, list[str]] = defaultdict(list)
+        self._cross_scores: dict[Key, float | None] = {}
         for row in pairs.to_pylist():
             self._queries[row["query_id"]] = row["query"]
             self._positives[row["query_id"]].append(row["passage_id"])
+            self._cross_scores[row["query_id"], row["passage_id"]] = row["cross_score"]
         seed = recipe.mix.seed
         pairs_of = {
             query_id: [(query_id, positive) for positive in found] for query_id, found in self._positives.items()
@@ -137,6 +140,7 @@ class Shard:
             "query": self._queries[query_id],
             "positive_id": positive_id,
             "positive": texts[positive_id],
+            "positive_cross_score": self._cross_scores[key],
             "negatives": [asdict(negative) for negative in composed.negatives],
             "reject_reason": reason,
         }
@@ -167,7 +171,7 @@ class Shard:
         """What instances of other queries may borrow: of the first `queries` the accepted synthetic negatives, and the
         first retrieved one of each pair.
 
-        Score and rank are those of the query that it was made for, so they are left out.
+        Scores and rank are those of the query that it was made for, so they are left out.
         """
         texts = _texts(passages)
         lenders = set(islice(self._queries, queries))
@@ -183,10 +187,11 @@ def _queues(candidates: pa.Table) -> dict[Key, list[Found]]:
     """The candidates by query and sampler, best first."""
     order = [(name, "ascending") for name in ("query_id", "sampler", "rank", "passage_id")]
     rows = candidates.sort_by(order)
-    columns = (rows[name].to_pylist() for name in ("query_id", "passage_id", "sampler", "score", "rank"))
+    columns = (rows[name].to_pylist() for name in ("query_id", *Found._fields))
     queues: dict[Key, list[Found]] = defaultdict(list)
-    for query_id, passage_id, sampler, score, rank in zip(*columns, strict=True):
-        queues[query_id, sampler].append(Found(passage_id, sampler, score, rank))
+    for query_id, *found in zip(*columns, strict=True):
+        own = Found(*found)
+        queues[query_id, own.sampler].append(own)
     return queues
 
 

@@ -56,7 +56,8 @@ def mixed(inputs: Inputs, context: Context, workers: Workers, *, mine: MineConfi
 
 
 def training_pairs(inputs: Inputs, seed: int) -> pa.Table:
-    """Columns query_id, query, passage_id of every positive judgement of a training query, by a hash of the query."""
+    """Columns query_id, query, passage_id, cross_score (null where no cross-encoder was asked) of every positive
+    judgement of a training query, by a hash of the query."""
     queries = inputs.tables["queries"].table().filter(pc.field("split") == "train")
     lots = pa.array([seeded(seed, query_id).random() for query_id in queries["query_id"].to_pylist()], pa.float64())
     queries = queries.append_column("lot", lots).sort_by([("lot", "ascending"), ("query_id", "ascending")])
@@ -65,7 +66,16 @@ def training_pairs(inputs: Inputs, seed: int) -> pa.Table:
     order = np.argsort(row, kind="stable")
     order = order[row[order] >= 0]
     pairs, of_query = qrels.take(pa.array(order)), queries.take(pa.array(row[order]))
-    return pa.table({"query_id": pairs["query_id"], "query": of_query["text"], "passage_id": pairs["passage_id"]})
+    scored = inputs.tables["positives"].table()
+    place = rows_of(_keys(pairs), _keys(scored))
+    scores = scored["cross_score"].take(pa.array(place, mask=place < 0))
+    names = ["query_id", "query", "passage_id", "cross_score"]
+    return pa.table([pairs["query_id"], of_query["text"], pairs["passage_id"], scores], names=names)
+
+
+def _keys(pairs: pa.Table) -> pa.Array:
+    columns = (pairs[name].to_pylist() for name in ("query_id", "passage_id"))
+    return pa.array(["\0".join(pair) for pair in zip(*columns, strict=True)], pa.string())
 
 
 def _shards(pairs: pa.Table) -> Iterator[pa.Table]:

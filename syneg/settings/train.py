@@ -33,6 +33,18 @@ class LoraConfig(Section):
     target_modules: Annotated[tuple[str, ...], Field(strict=False)] = ()  # names of linear layers; (): all of them
 
 
+class DistillationConfig(Section):
+    """Learning from a cross-encoder too: InfoNCE plus `weight` times KL(teacher || student), each a softmax over an
+    instance's own positive and negatives (RocketQAv2, 2110.07367, with a frozen teacher).
+
+    The teacher's scores are those that `mine.cross_encoder` left. A synthetic or borrowed negative, or one that
+    `mine.on_short` drew, has none and stays out of both softmaxes; it takes part in InfoNCE all the same.
+    """
+
+    weight: PositiveFloat = 1.0
+    temperature: PositiveFloat = 1.0  # of the teacher's logits; the student's is `train.temperature`
+
+
 class TrainConfig(Section):
     """InfoNCE (arXiv 2412.17250, phase 3). `batch_size` counts instances over all workers."""
 
@@ -51,6 +63,7 @@ class TrainConfig(Section):
     cross_device_negatives: bool = False
     both_directions: bool = False  # the positives look for their queries too; the loss is the mean of the two
     false_negative_margin: NonNegativeFloat | None = None  # leaves out in-batch negatives that score above s+ plus it
+    distillation: DistillationConfig | None = None
     matryoshka_dimensions: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = ()  # beside the model's own
     trained_layers: NonNegativeInt | None = None  # the last so many; 0: only what follows them; None: everything
     lora: LoraConfig | None = None

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ class Negative(TypedDict):
     id: str
     text: str
     source: str
+    cross_score: NotRequired[float | None]  # the teacher's, where there is one
 
 
 class Instance(TypedDict):
@@ -27,6 +28,7 @@ class Instance(TypedDict):
     query: str
     positive_id: str
     positive: str
+    positive_cross_score: NotRequired[float | None]
     negatives: list[Negative]
     query_key: int
     positive_key: int
@@ -82,6 +84,7 @@ class Batch:
     candidates_QK: Tensor  # int64 rows of `passages`: the positive, the negatives, then -1 where there are fewer than K
     query_keys: np.ndarray  # int64 [Q], see `text_key`
     passage_keys: np.ndarray  # int64 [P]
+    teacher_QK: Tensor  # float32: what the cross-encoder scored the `candidates_QK`, NaN where it did not
 
 
 def collate(instances: Sequence[Instance]) -> Batch:
@@ -92,11 +95,13 @@ def collate(instances: Sequence[Instance]) -> Batch:
     passage_ids = [instance["positive_id"] for instance in instances]
     passage_keys = [instance["positive_key"] for instance in instances]
     sources = ["positive"] * count
-    candidates_QK = torch.full((count, width), -1)
+    candidates_QK, teacher_QK = torch.full((count, width), -1), torch.full((count, width), torch.nan)
     for row, instance in enumerate(instances):
         negatives = instance["negatives"]
         candidates_QK[row, 0] = row
         candidates_QK[row, 1 : 1 + len(negatives)] = torch.arange(len(passages), len(passages) + len(negatives))
+        scores = [instance.get("positive_cross_score"), *(negative.get("cross_score") for negative in negatives)]
+        teacher_QK[row, : len(scores)] = torch.tensor([torch.nan if score is None else score for score in scores])
         passages += [negative["text"] for negative in negatives]
         passage_ids += [negative["id"] for negative in negatives]
         passage_keys += instance["negative_keys"]
@@ -110,6 +115,7 @@ def collate(instances: Sequence[Instance]) -> Batch:
         candidates_QK,
         np.array([instance["query_key"] for instance in instances], np.int64),
         np.array(passage_keys, np.int64),
+        teacher_QK,
     )
 
 

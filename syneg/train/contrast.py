@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from syneg.train.batches import Batch, KnownPositives
-from syneg.train.loss import above_positive, info_nce, own_scores, truncated
+from syneg.train.loss import above_positive, distilled, info_nce, own_scores, truncated
 from syneg.train.peers import Peers
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def own_passages(
     for size in _sizes(train, queries_QD):
         scores_QK = own_scores(truncated(queries_QD, size), truncated(passages_PD, size), candidates_QK)
         losses.append(info_nce(scores_QK, positive_Q, allowed_QK, train.temperature))
-    losses_Q = torch.stack(losses).mean(dim=0)
+    losses_Q = torch.stack(losses).mean(dim=0) + _distillation(train, scores_QK, batch.teacher_QK)
     masses_QK = _masses(scores_QK, scores_QK[:, :1], losses[-1], train.temperature)
     (losses_Q.sum() * weight).backward()
     return _contrasted(losses_Q, scores_QK, masses_QK, _gradient(queries_QD), _gradient(passages_PD))
@@ -83,8 +83,9 @@ def whole_batch(
             train, queries_QD[start:end], passages_AD, own_BK, _within(excluded, start, end)
         )
         share = 0.5 if train.both_directions else 1.0
-        (losses_B.sum() * (weight * share)).backward()
-        parts.append((losses_B.detach() * share, scores_BK.detach(), masses_BK))
+        losses_B = losses_B * share + _distillation(train, scores_BK, batch.teacher_QK[start:end])
+        (losses_B.sum() * weight).backward()
+        parts.append((losses_B.detach(), scores_BK.detach(), masses_BK))
     losses_Q, scores_QK, masses_QK = (torch.cat(column) for column in zip(*parts, strict=True))
     if queries_AD is not None:
         first_query = sum(query_counts[: peers.rank])
@@ -154,6 +155,16 @@ def _one_direction(
         scores_BK = scores_BA.gather(1, safe_BK)
         masses_BK = _masses(scores_BK, scores_BK[:, :1], losses[-1], train.temperature)
     return torch.stack(losses).mean(dim=0), scores_BK, masses_BK
+
+
+def _distillation(train: "TrainConfig", scores_NK: Tensor, teacher_NK: Tensor) -> Tensor | float:
+    """What the teacher adds to the losses [N], by the scores of the whole vectors; nothing where none is asked."""
+    if train.distillation is None:
+        return 0.0
+    teacher_NK = teacher_NK.to(scores_NK.device)
+    return train.distillation.weight * distilled(
+        scores_NK, teacher_NK, train.temperature, train.distillation.temperature
+    )
 
 
 def _false_negatives(

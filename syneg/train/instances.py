@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from syneg.train.batches import Instance, KnownPositives, text_key
 
 FILE = "instances.arrow"
-_TEXTS = ("query_id", "query", "positive_id", "positive", "negatives")
+_READ = ("query_id", "query", "positive_id", "positive", "positive_cross_score", "negatives")
 _KEYS = ("query_key", "positive_key", "negative_keys")
 _BATCH_ROWS = 1_024  # a row is read by slicing its record batch, which costs the same whatever the batch's size
 
@@ -53,8 +53,8 @@ def with_keys(table: pa.Table) -> pa.Table:
     texts = negatives.flatten().field("text") if table.num_rows else pa.array([], pa.string())
     offsets = np.concatenate([[0], np.cumsum(negatives.value_lengths().to_numpy(zero_copy_only=False))])
     keys = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _keys(texts))
-    columns = [*(table[name] for name in _TEXTS), _keys(table["query"]), _keys(table["positive"]), keys]
-    return pa.table(columns, names=[*_TEXTS, *_KEYS])
+    columns = [*(table[name] for name in _READ), _keys(table["query"]), _keys(table["positive"]), keys]
+    return pa.table(columns, names=[*_READ, *_KEYS])
 
 
 def _keys(texts: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -30,6 +30,19 @@ def info_nce(scores_QC: Tensor, positive_Q: Tensor, allowed_QC: Tensor, temperat
     return logits_QC.logsumexp(dim=1) - positive_Q1.squeeze(1)
 
 
+def distilled(scores_QK: Tensor, teacher_QK: Tensor, temperature: float, teacher_temperature: float) -> Tensor:
+    """KL(teacher || student) of each query [Q], over the softmax of its own passages' scores, the first the positive's.
+
+    Where `teacher_QK` is NaN a passage takes part in neither softmax. It is 0 where the teacher knows the positive not,
+    or nothing else.
+    """
+    known_QK = ~teacher_QK.isnan() & ~teacher_QK[:, :1].isnan()
+    known_QK[:, 0] = True  # alone it has all of both softmaxes
+    student_QK = (scores_QK / temperature).masked_fill(~known_QK, -torch.inf).log_softmax(dim=1)
+    taught_QK = (teacher_QK.nan_to_num() / teacher_temperature).masked_fill(~known_QK, -torch.inf).log_softmax(dim=1)
+    return (taught_QK.exp() * (taught_QK - student_QK).masked_fill(~known_QK, 0.0)).sum(dim=1)
+
+
 def above_positive(scores_QC: Tensor, positive_Q: Tensor, margin: float) -> Tensor:
     """Which candidates [Q, C] score above the query's positive by more than `margin`: likely answers themselves."""
     return scores_QC.detach() > scores_QC.detach().gather(1, positive_Q.unsqueeze(1)) + margin

@@ -51,6 +51,9 @@ def inputs() -> Inputs:
             if query % 3
         ],
     }
+    rows["positives"] = [
+        {"query_id": f"q{query}", "passage_id": f"p{one}", "cross_score": query + one / 100} for query, one in pairs
+    ]
     return Inputs({name: table(name, found) for name, found in rows.items()})
 
 

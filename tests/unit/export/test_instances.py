@@ -48,6 +48,20 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
+def test_flagembedding_has_the_teacher_s_scores_where_all_have_one(tmp_path: Path) -> None:
+    rows = [row(0, 2), row(1, 1), row(2, 1, "too_few_retrieved")]  # the last one is not exported
+    for made in rows[:2]:
+        made["positive_cross_score"] = 5.0
+        for place, negative in enumerate(made["negatives"]):
+            negative["cross_score"] = -float(place)
+    instances.write(table(*rows), "flagembedding", "", str(tmp_path / "all"))
+    found = lines(tmp_path / "all" / "train.jsonl")
+    assert [(one["pos_scores"], one["neg_scores"]) for one in found] == [([5.0], [0.0, -1.0]), ([5.0], [0.0])]
+    rows[1]["negatives"][0]["cross_score"] = None
+    instances.write(table(*rows), "flagembedding", "", str(tmp_path / "some"))
+    assert not any("scores" in key for one in lines(tmp_path / "some" / "train.jsonl") for key in one)
+
+
 def test_sentence_transformers_columns(tmp_path: Path) -> None:
     written = instances.write(SOURCE, "sentence-transformers", "", str(tmp_path))
     assert written == instances.Written(3, 2, 0)

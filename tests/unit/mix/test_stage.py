@@ -61,6 +61,7 @@ def inputs() -> Inputs:
             "qrels": table(schemas.QRELS, qrels),
             "candidates": table(schemas.CANDIDATES, candidates, SCORED),
             "synthetic": MemoryTable(pa.Table.from_pylist(synthetic, schema=schemas.SYNTHETIC)),
+            "positives": table(schemas.POSITIVES, []),
         }
     )
 
@@ -111,6 +112,25 @@ def test_no_negative_has_the_text_of_a_positive_of_its_query(inputs: Inputs, tmp
             assert len(set(texts)) == len(texts)
             positives = {"q0": {"passage 0", "passage 1"}, "q1": {"passage 2"}, "q2": {""}}[row["query_id"]]
             assert not positives & set(texts)
+
+
+def test_the_cross_encoder_s_scores_come_along(inputs: Inputs, tmp_path: Path) -> None:
+    candidates = inputs.tables["candidates"].table().to_pylist()
+    for row in candidates:
+        row["cross_score"] = float(row["passage_id"][1:])
+    scored = {
+        "candidates": MemoryTable(pa.Table.from_pylist(candidates, schema=schemas.CANDIDATES)),
+        "positives": table(schemas.POSITIVES, [("q1", "p2", 7.5), ("q0", "p1", 8.5), ("q9", "p0", 1.0)]),
+    }
+    given = Inputs({**inputs.tables, **scored})
+    rows, _ = mixed(given, tmp_path)
+    assert [rows[key]["positive_cross_score"] for key in PAIRS] == [None, 8.5, 7.5]
+    of_negatives = [[negative["cross_score"] for negative in rows[key]["negatives"]] for key in PAIRS]
+    assert of_negatives == [[None, 4.0], [4.0, 3.0], [None, 5.0]]  # none for what is synthetic
+    borrowed, _ = mixed(given, tmp_path, strategy="retrieved_only", retrieved_per_instance=5, on_short="borrow")
+    for row in borrowed.values():
+        for negative in row["negatives"]:
+            assert (negative["cross_score"] is None) == (negative["rank"] is None)
 
 
 def test_one_kind_only(inputs: Inputs, tmp_path: Path) -> None:

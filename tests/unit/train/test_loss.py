@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from syneg.train.loss import above_positive, info_nce, own_scores, truncated
+from syneg.train.loss import above_positive, distilled, info_nce, own_scores, truncated
 
 QUERIES_QD = normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(1)), dim=1)
 PASSAGES_PD = normalize(torch.randn(9, 8, generator=torch.Generator().manual_seed(2)), dim=1)
@@ -55,6 +55,26 @@ def test_what_is_not_allowed_has_no_gradient() -> None:
     assert passages_PD.grad[[0, 2, 3, 4, 5, 7, 8]].abs().sum() == 0
     assert queries_QD.grad[2].abs().sum() == 0  # no negative, nothing to learn
     assert queries_QD.grad[1].abs().sum() > 0
+
+
+def test_divergence_from_the_teacher_over_what_it_scored() -> None:
+    nan = math.nan
+    scores_QK = torch.tensor([[0.9, 0.1, 0.3], [0.5, 0.4, 0.2], [0.5, 0.4, 0.2], [0.1, 0.9, 0.3], [0.2, 0.1, 0.3]])
+    teacher_QK = torch.tensor([[8, 2, 5.0], [8, nan, 5], [nan, 2, 5], [3, nan, nan], [nan, nan, nan]])
+    scores_QK.requires_grad_()
+    found_Q = distilled(scores_QK, teacher_QK, temperature=0.1, teacher_temperature=2.0)
+
+    def loop(query: int, own: list[int]) -> float:
+        student = [math.exp(float(scores_QK[query, place]) / 0.1) for place in own]
+        taught = [math.exp(float(teacher_QK[query, place]) / 2.0) for place in own]
+        pairs = zip(taught, student, strict=True)
+        return sum(p / sum(taught) * math.log((p / sum(taught)) / (q / sum(student))) for p, q in pairs)
+
+    torch.testing.assert_close(found_Q, torch.tensor([loop(0, [0, 1, 2]), loop(1, [0, 2]), 0.0, 0.0, 0.0]))
+    found_Q.sum().backward()
+    assert scores_QK.grad is not None
+    assert scores_QK.grad.isfinite().all()
+    assert scores_QK.grad[1, 1] == scores_QK.grad[2:].abs().sum() == 0
 
 
 def test_candidates_above_the_positive_by_the_margin() -> None:

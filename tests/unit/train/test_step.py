@@ -34,6 +34,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "margin": {"in_batch_negatives": True, "false_negative_margin": 0.02},
     "matryoshka": {"in_batch_negatives": True, "matryoshka_dimensions": [8, 16]},
     "own_matryoshka": {"matryoshka_dimensions": [8]},
+    "own_distilled": {"distillation": {"weight": 0.7, "temperature": 2.0}},
+    "distilled": {"distillation": {"weight": 0.7}, "in_batch_negatives": True, "both_directions": True},
 }
 
 
@@ -42,6 +44,11 @@ def _table() -> pa.Table:
     rows = instance_table(10).to_pylist()
     rows[7]["query"] = rows[2]["query"].upper()
     rows[9]["positive"] = rows[4]["positive"].upper()
+    draw = np.random.default_rng(0)
+    for row in rows:  # the teacher scores everything but what is synthetic, and not the positive of 8
+        row["positive_cross_score"] = None if row is rows[8] else draw.normal(2)
+        for negative in row["negatives"]:
+            negative["cross_score"] = None if negative["source"] == "synthetic" else draw.normal()
     return pa.Table.from_pylist(rows, instance_table(1).schema)
 
 
@@ -105,8 +112,27 @@ def _expected(encoder: Encoder, train: TrainConfig) -> dict[str, Tensor]:
                 asking = [o["query"] for o in rows if o is not row and not answered(o["query"], row["positive"])]
                 logits = [positive @ vector(q, "query", size) / train.temperature for q in (row["query"], *asking)]
                 losses.append(-torch.stack(logits).log_softmax(dim=0)[0])
-    torch.stack(losses).mean().backward()
+    total = torch.stack(losses).mean()
+    if train.distillation:
+        total = (
+            total + train.distillation.weight * torch.stack([_divergence(row, train, vector) for row in rows]).mean()
+        )
+    total.backward()
     return _gradients(encoder)
+
+
+def _divergence(row: dict[str, Any], train: TrainConfig, vector: Any) -> Tensor:
+    """KL by the definition, over what the teacher scored."""
+    own = [(row["positive"], row["positive_cross_score"])]
+    own += [(negative["text"], negative["cross_score"]) for negative in row["negatives"]]
+    own = [(text, score) for text, score in own if score is not None]
+    if row["positive_cross_score"] is None or not train.distillation:
+        return torch.zeros(())
+    taught = (torch.tensor([score for _, score in own]) / train.distillation.temperature).softmax(dim=0)
+    query = vector(row["query"], "query", 32)
+    scores = torch.stack([query @ vector(text, "passage", 32) for text, _ in own])
+    student = (scores / train.temperature).softmax(dim=0)
+    return sum((p * (p / q).log() for p, q in zip(taught, student, strict=True)), torch.zeros(()))
 
 
 def _assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], size: Any = 1e-5) -> None:
