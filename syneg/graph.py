@@ -139,7 +139,7 @@ _ONE_ROUND = (
     Stage(
         "report",
         "syneg.report.stage:run",
-        version=2,
+        version=3,
         reads={
             **_CORPUS,
             "synthetic": "gate.synthetic",

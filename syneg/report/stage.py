@@ -77,6 +77,8 @@ def _training(metrics: pa.Table) -> dict[str, Any]:
         "steps": metrics.num_rows,
         "loss_of_first_tenth": _number(losses[:tenth].mean()),
         "loss_of_last_tenth": _number(losses[-tenth:].mean()),
+        "masses_of_first_tenth": tallies.mass_by_source(metrics["masses"][:tenth]),
+        "masses_of_last_tenth": tallies.mass_by_source(metrics["masses"][-tenth:]),
         "median_queries_per_second": _number(np.median(metrics["queries_per_second"].to_numpy())),
     }
 

@@ -57,6 +57,28 @@ def epoch_steps(metrics: pa.Table) -> dict[str, range]:
     return found
 
 
+def mass_by_source(masses: pa.ChunkedArray) -> dict[str, dict[str, float]]:
+    """Of an instance's own negatives by source: the share of them, and the share that they have of the probability
+    which the model gives to them all. Means over the steps of `masses` (`schemas.METRICS`).
+
+    What other instances bring (in_batch) is left out, since nobody counts it. Shares are 0 where there is nothing.
+    """
+    mass, count = Counter[str](), Counter[str]()
+    for step in masses.drop_null().to_pylist():
+        for found in step:
+            if found["negatives"] is not None:
+                mass[found["source"]] += found["mass"]
+                count[found["source"]] += found["negatives"]
+    shares = {
+        source: {
+            "share_of_negatives": count[source] / (count.total() or 1.0),
+            "share_of_mass": mass[source] / (mass.total() or 1.0),
+        }
+        for source in count
+    }
+    return by_source(shares)
+
+
 def similarity_histograms(blocks: Iterable[pa.Table], epochs: Mapping[str, range]) -> dict[str, dict[str, np.ndarray]]:
     """Counts [200] over `EDGES` by epoch and source, positives first. Blocks: step, source, score."""
     totals: dict[str, dict[str, np.ndarray]] = {epoch: {} for epoch in epochs}

@@ -86,6 +86,11 @@ def inputs() -> Inputs:
             "learning_rate": 2e-5 * (1 - step / STEPS),
             "gradient_norm": 1.0,
             "queries_per_second": 12.0,
+            "masses": [
+                {"source": "bm25", "mass": 0.03, "negatives": 1.5},
+                {"source": "synthetic", "mass": 0.01 if step < STEPS else 0.09, "negatives": 0.5},
+                {"source": "in_batch", "mass": 0.2, "negatives": None},
+            ],
         }
         for step in range(1, STEPS + 1)
     ]

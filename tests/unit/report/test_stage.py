@@ -48,6 +48,11 @@ def test_counts(written: Path) -> None:
     assert found["instances"]["in_place_of_rejected"] == 10
     assert list(found["instances"]["negatives"]) == ["synthetic", "bm25", "dense"]
     assert found["training"]["steps"] == sample.STEPS
+    shares = {name: found["training"][f"masses_of_{name}_tenth"] for name in ("first", "last")}
+    assert list(shares["last"]) == ["synthetic", "bm25"]
+    expected = {"first": 0.25, "last": 0.75}
+    for name, mass in expected.items():
+        assert shares[name]["synthetic"] == pytest.approx({"share_of_negatives": 0.25, "share_of_mass": mass})
     changes = found["changes"]
     assert changes["measure"] == "nDCG@10"
     assert changes["better"] + changes["same"] + changes["worse"] == sample.TEST_QUERIES
