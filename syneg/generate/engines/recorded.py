@@ -11,8 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,9 +46,11 @@ def answer(requests: Dataset, columns: list[str], engine: RecordedEngine) -> Dat
         BadInput: the file is missing, or a row is not as this module's head says.
     """
     rows = ray.put(load(engine.path))
-    return requests.map_batches(
-        partial(_look_up, columns=columns, recorded=rows), batch_size=None, batch_format="pyarrow", num_cpus=LIGHT
-    )
+
+    def answered(batch: pa.Table) -> pa.Table:
+        return look_up(batch, columns, ray.get(rows))
+
+    return requests.map_batches(answered, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
 
 
 def load(path: str) -> pa.Table:
@@ -71,7 +72,11 @@ def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every row of the file, and where it stands."""
     content = _content(path)
     if content.startswith(b"PAR1"):
-        for number, row in enumerate(pq.read_table(pa.BufferReader(content)).to_pylist(), 1):
+        try:
+            rows = pq.read_table(pa.BufferReader(content)).to_pylist()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise BadInput(f"{path}: begins as Parquet and cannot be read as such ({error}).") from error
+        for number, row in enumerate(rows, 1):
             yield f"{path}, row {number}", {name: value for name, value in row.items() if value is not None}
         return
     for number, line in enumerate(content.splitlines(), 1):
@@ -92,7 +97,7 @@ def _of_row(row: dict[str, Any], place: str) -> dict[str, Any]:
         raise BadInput(f"{place}: expected an object with the texts query_id and positive_id.")
     if wrong := [key for key in (*_ATTRIBUTES, "answer") if not isinstance(row.get(key, ""), str)]:
         raise BadInput(f"{place}: {', '.join(wrong)} must be text.")
-    if not isinstance(row.get("sample", 0), int):
+    if not _is_sample(row.get("sample", 0)):
         raise BadInput(f"{place}: sample is {row['sample']!r}; expected a whole number, 0 for the first.")
     said = {name: row[name] for name in ("reasoning", "hard_negative", "hard_negatives") if name in row}
     attributes = {f"recorded_{name}": row.get(key) for key, name in _ATTRIBUTES.items()}
@@ -105,19 +110,39 @@ def _of_row(row: dict[str, Any], place: str) -> dict[str, Any]:
 
 
 def _of_batch(row: dict[str, Any], place: str) -> dict[str, Any]:
-    try:
-        query_id, positive_id, sample = json.loads(row["custom_id"])
-    except (ValueError, TypeError) as error:
-        raise BadInput(
-            f"{place}: custom_id is {row['custom_id']!r}; expected a JSON list [query_id, positive_id, sample]."
-        ) from error
+    query_id, positive_id, sample = _request_of(row["custom_id"], place)
     response = row.get("response") or {}
-    if row.get("error") or response.get("status_code", 200) != 200:
-        told = failed(json.dumps(row.get("error") or response.get("body")))
+    body = response.get("body") if isinstance(response, dict) else None
+    if row.get("error") or (isinstance(response, dict) and response.get("status_code") not in (None, 200)):
+        told = failed(json.dumps(row.get("error") or body))
+    elif _is_completion(body):
+        told = of_reply(body)
     else:
-        told = of_reply(response.get("body") or {})
+        raise BadInput(f"{place}: expected `error`, or `response` with a chat completion as its `body`.")
     found = {f"recorded_{name}": value for name, value in told.items() if name != "probability"}
-    return {"query_id": str(query_id), "positive_id": str(positive_id), "sample": int(sample)} | found
+    return {"query_id": query_id, "positive_id": positive_id, "sample": sample} | found
+
+
+def _request_of(custom_id: Any, place: str) -> tuple[str, str, int]:
+    try:
+        named = json.loads(custom_id)
+    except (ValueError, TypeError):
+        named = None
+    match named:
+        case [str(query_id), str(positive_id), sample] if _is_sample(sample):
+            return query_id, positive_id, sample
+    raise BadInput(f"{place}: custom_id is {custom_id!r}; expected a JSON list [query_id, positive_id, sample].")
+
+
+def _is_sample(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_completion(body: Any) -> TypeGuard[dict[str, Any]]:
+    match body:
+        case {"choices": [{"message": {}}, *_]}:
+            return True
+    return False
 
 
 def _content(path: str) -> bytes:
@@ -129,10 +154,11 @@ def _content(path: str) -> bytes:
         ) from error
 
 
-def _look_up(batch: pa.Table, columns: list[str], recorded: "ray.ObjectRef[pa.Table]") -> pa.Table:
+def look_up(batch: pa.Table, columns: list[str], recorded: pa.Table) -> pa.Table:
+    """The answers to a batch of requests, out of what `load` gave."""
     rows = batch.to_pylist()
     wanted = pc.field("query_id").isin(batch["query_id"].combine_chunks())
-    known = {(*(row[key] for key in _KEYS), row["sample"]): row for row in ray.get(recorded).filter(wanted).to_pylist()}
+    known = {(*(row[key] for key in _KEYS), row["sample"]): row for row in recorded.filter(wanted).to_pylist()}
     for row in rows:
         found = known.get((*(row[key] for key in _KEYS), row["sample"]))
         if found:
