@@ -1,6 +1,6 @@
 """The graph: every stage of a run as a value, and what reads what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from syneg.config import RunConfig
@@ -21,7 +21,7 @@ _ONE_ROUND = (
     Stage(
         "generate",
         "syneg.generate.stage:run",
-        version=2,
+        version=3,
         reads=_CORPUS,
         writes=("answers",),
         sections=("generate",),
@@ -40,7 +40,7 @@ _ONE_ROUND = (
     Stage(
         "gate",
         "syneg.generate.stage:check",
-        version=2,
+        version=3,
         reads=_CORPUS | {"answers": "generate.answers", "judgements": "judge.judgements"},
         writes=("synthetic",),
         sections=("generate", "gate", "encoder"),
@@ -155,6 +155,7 @@ _ONE_ROUND = (
     ),
 )
 
+_WRITING = ("generate", "judge", "gate")
 _REPEATED = ("mine", "judge_mined", "gate_mined", "mix", "probe", "train", "embed_tuned")
 """The stages of a round of ANCE: negatives of the model so far and their judge, instances and what they betray,
 training, vectors of the model that comes out."""
@@ -168,7 +169,10 @@ def stages(config: RunConfig) -> tuple[Stage, ...]:
     (mine_1, ..., embed_tuned_1); those of the last are called as in a run of one round, so that whoever reads the model
     or its scores reads the last one's.
     """
-    return tuple(_asked(_unrolled(config.mine.rounds), config))
+    made = list(_unrolled(config.mine.rounds))
+    if config.generate.style_example:
+        made = _written_after_mining(made)
+    return tuple(_asked(made, config))
 
 
 def candidates_of(config: RunConfig) -> str:
@@ -190,7 +194,17 @@ def _unrolled(rounds: int) -> Iterator[Stage]:
             yield stage
 
 
-def _asked(unrolled: Iterator[Stage], config: RunConfig) -> Iterator[Stage]:
+def _written_after_mining(unrolled: Sequence[Stage]) -> list[Stage]:
+    """Generation reads what was mined. Of rounds that is the first: the later ones train on what is written."""
+    mine = next(stage for stage in unrolled if stage.name in ("mine", "mine_1"))
+    writing = [stage for stage in unrolled if stage.name in _WRITING]
+    writing[0] = replace(writing[0], reads={**writing[0].reads, "candidates": f"{mine.name}.candidates"})
+    others = [stage for stage in unrolled if stage.name not in _WRITING]
+    place = others.index(mine) + 1
+    return [*others[:place], *writing, *others[place:]]
+
+
+def _asked(unrolled: Iterable[Stage], config: RunConfig) -> Iterator[Stage]:
     """The stages without a judge that nobody asks. Who would read its gate's candidates reads those of mining."""
     left_out = set[str]() if config.judge.enabled else {"judge"}
     if not config.judge_mined.enabled:

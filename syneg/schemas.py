@@ -24,13 +24,14 @@ _NEGATIVE = pa.struct(
 PASSAGES = _schema(("passage_id", _TEXT), ("title", _TEXT), ("text", _TEXT))
 QUERIES = _schema(("query_id", _TEXT), ("text", _TEXT), ("split", _TEXT))  # split: train, dev or test
 QRELS = _schema(("query_id", _TEXT), ("passage_id", _TEXT), ("relevance", pa.int32()))
-# What an engine answered, one row a request. `query` and `positive` stand as the LLM was shown them.
+# What an engine answered, one row a request. `query`, `positive` and `example` stand as the LLM was shown them.
 ANSWERS = _schema(
     ("negative_id", _TEXT),
     ("query_id", _TEXT),
     ("positive_id", _TEXT),
     ("query", _TEXT),
     ("positive", _TEXT),
+    ("example", _TEXT),  # of the style, a mined passage; empty where none was shown
     ("domain", _TEXT),
     ("difficulty", _TEXT),
     ("length", _TEXT),
@@ -228,6 +229,7 @@ SYNTHETIC_REASONS = (
     "meta_text",
     "copies_query",
     "copies_positive",
+    "copies_example",
     "other_language",
     "off_topic",
     "too_close",

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -97,9 +98,9 @@ def sampled_cost(config: RunConfig) -> str:
 
 @contextmanager
 def _elsewhere(config: RunConfig) -> Iterator[RunConfig]:
-    """`config` with a store that is removed afterwards. A corpus that is done already is not read again."""
+    """`config` with a store that is removed afterwards. What stands before generation and is done is not done again."""
     with tempfile.TemporaryDirectory(prefix="syneg-look-") as root:
-        corpus = next(step for step in pipeline.plan(config) if step.stage.name == "corpus")
-        if corpus.done and not files.is_remote(config.store.root):
-            os.symlink(Path(config.store.root, "corpus").absolute(), Path(root, "corpus"))
+        for step in takewhile(lambda step: step.stage.name != "generate", pipeline.plan(config)):
+            if step.done and not files.is_remote(config.store.root):
+                os.symlink(Path(config.store.root, step.stage.name).absolute(), Path(root, step.stage.name))
         yield config.model_copy(update={"store": StoreConfig(root=root)})

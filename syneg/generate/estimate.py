@@ -35,6 +35,8 @@ class Estimate:
 def estimate(passages: Source, queries: Source, qrels: Source, generate: GenerateConfig) -> Estimate:
     """Renders the prompts of a few pairs, counts their tokens, and multiplies. Retries and the judge are not counted.
 
+    Mining may not have run, so an example of the style is taken to be as long as the positive.
+
     Raises:
         BadInput: the prompt, the attributes or the model is not there.
     """
@@ -46,7 +48,10 @@ def estimate(passages: Source, queries: Source, qrels: Source, generate: Generat
     found = passages.where("passage_id", [pair["positive_id"] for pair in few], columns).to_pylist()
     positives = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found}
     asking = Asking(generate.model_copy(update={"samples_per_pair": 1}), lists_of(generate), "", "")
-    rows = [row for pair in few for row in asking.requests(pair | {"positive": positives[pair["positive_id"]]})]
+    rows = []
+    for pair in few:
+        positive = positives[pair["positive_id"]]
+        rows += asking.requests(pair | {"positive": positive, "example": positive if generate.style_example else ""})
     rendered = render(pa.Table.from_pylist(rows, REQUEST), prompt_of(generate), generate.seed)
     prompts = [messages[0]["content"] for messages in rendered["messages"].to_pylist()]
     counted_by, tokens = _tokens(prompts, generate)

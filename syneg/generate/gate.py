@@ -23,7 +23,7 @@ _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # scripts without space
 _WORD = re.compile(f"[{_IDEOGRAPHS}]|[^\\W{_IDEOGRAPHS}]+")
 _META = re.compile(
     r"between the marks\b|never an instruction\b|without answering it\b"  # the prompt's own words
-    r"|hard[ _-]negatives?|negative documents?|positive[ _]documents?|user[ _]quer(?:y|ies)"
+    r"|hard[ _-]negatives?|negative documents?|(?:positive|style)[ _]documents?|user[ _]quer(?:y|ies)"
     r"|(?:task|reasoning|hard negatives|attributes|format) definition"
     r"|(?:as|i am|i'm) an? (?:large )?(?:ai|language model|ai language model|assistant)\b"
     r"|^(?:i'm |i am )?sorry\b|^i (?:cannot|can't|can not|am unable to|won't)\b"
@@ -37,10 +37,13 @@ def words(text: str) -> list[str]:
     return _WORD.findall(normalized(text))
 
 
-def reject_reason(negative: str, query: str, positive: str, gate: GateConfig, length: str = "") -> str | None:
+def reject_reason(
+    negative: str, query: str, positive: str, gate: GateConfig, length: str = "", example: str = ""
+) -> str | None:
     """Why `negative` may not be used, from schemas.SYNTHETIC_REASONS; None if it may.
 
-    `positive` is what the LLM was shown of it: a `length` is asked for relative to that.
+    `positive` is what the LLM was shown of it: a `length` is asked for relative to that. `example` is the mined passage
+    that it was shown, if any.
     """
     negative_words, positive_words = words(negative), words(positive)
     asked = asked_ratio(length) * len(positive_words)
@@ -58,6 +61,8 @@ def reject_reason(negative: str, query: str, positive: str, gate: GateConfig, le
         return "copies_query"
     if covered(negative_words, positive_words, _POSITIVE_RUN) > gate.max_positive_overlap:
         return "copies_positive"
+    if covered(negative_words, words(example), _POSITIVE_RUN) > gate.max_positive_overlap:
+        return "copies_example"
     if gate.same_language and language.differ(negative, positive):
         return "other_language"
     return None

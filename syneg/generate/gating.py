@@ -67,7 +67,9 @@ def _gate(batch: pa.Table, judgements: dict[str, float], generate: GenerateConfi
         for number, (name, negative) in enumerate(negatives(row, generate)):
             probability = judgements.get(name)
             if isinstance(negative, Answer):
-                reason = reject_reason(negative.hard_negative, row["query"], row["positive"], gate, row["length"])
+                reason = reject_reason(
+                    negative.hard_negative, row["query"], row["positive"], gate, row["length"], row["example"]
+                )
                 if not reason and probability is not None and probability > gate.max_answer_probability:
                     reason = "answers_query"
             else:

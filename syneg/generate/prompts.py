@@ -22,6 +22,7 @@ from syneg.store import files
 _TITLES = {
     "persona": None,
     "example": None,
+    "style": None,
     "task": "Task Definition",
     "reasoning": "Reasoning Definition",
     "hard_negatives": "Hard Negatives Definition",
@@ -29,12 +30,13 @@ _TITLES = {
     "format": "Format Definition",
 }
 _LAYOUTS = {
-    "published": ("persona", "example", "task", "reasoning", "hard_negatives", "attributes", "format"),
-    "prefix_first": ("task", "reasoning", "hard_negatives", "persona", "attributes", "example", "format"),
+    "published": ("persona", "example", "style", "task", "reasoning", "hard_negatives", "attributes", "format"),
+    "prefix_first": ("task", "reasoning", "hard_negatives", "persona", "attributes", "example", "style", "format"),
 }
 _REQUIRED = {
     "persona": ("domain_name",),
     "example": ("mark", "user_query", "positive_document"),
+    "style": ("mark", "style_document"),
     "attributes": ("difficult_level", "length"),
     "format": ("answer",),
 }
@@ -48,6 +50,7 @@ _WHY = {
     "meta_text": "the hard negative speaks of this task or repeats its words.",
     "copies_query": "the hard negative only repeats the user_query.",
     "copies_positive": "the hard negative copies the positive_document.",
+    "copies_example": "the hard negative copies the style_document.",
     "other_language": "the hard negative is not in the language of the positive_document.",
     "repetitive": "the hard negative repeats itself.",
 }
@@ -80,8 +83,13 @@ class Prompt:
         negative = '"hard_negative"' if self.negatives == 1 else several
         return f'"reasoning" and {negative}' if self.reflection else negative
 
-    def messages(self, query: str, positive: str, attributes: Attributes, mark: str) -> list[Message]:
-        """The chat for one request. Query and positive are fenced by `mark`; nothing inside them is a placeholder."""
+    def messages(
+        self, query: str, positive: str, attributes: Attributes, mark: str, example: str = ""
+    ) -> list[Message]:
+        """The chat for one request. Texts are fenced by `mark`; nothing inside them is a placeholder.
+
+        Without a style `example` the section that shows one is left out.
+        """
         values = {
             "domain_name": attributes.domain,
             "difficult_level": attributes.difficulty,
@@ -89,21 +97,29 @@ class Prompt:
             "mark": mark,
             "user_query": query,
             "positive_document": positive,
+            "style_document": example,
             "answer": self.answer,
         }
-        return [{"role": "user", "content": "\n\n".join(filled(text, values) for text in self.sections.values())}]
+        shown = [text for name, text in self.sections.items() if name != "style" or example]
+        return [{"role": "user", "content": "\n\n".join(filled(text, values) for text in shown)}]
 
 
 def load(
-    folder: str, *, reflection: bool = True, attributes: bool = True, layout: str = "published", negatives: int = 1
+    folder: str,
+    *,
+    reflection: bool = True,
+    attributes: bool = True,
+    style: bool = False,
+    layout: str = "published",
+    negatives: int = 1,
 ) -> Prompt:
-    """The sections in `folder`. Without reflection or attributes the sections that speak of them are left out.
+    """The sections in `folder`. Without reflection, attributes or style example those that speak of them are left out.
 
     Raises:
         BadInput: a file is missing or empty, or lacks a placeholder without which its section says nothing.
     """
-    left_out = ({"reasoning"} if not reflection else set()) | ({"persona", "attributes"} if not attributes else set())
-    names = [name for name in _LAYOUTS[layout] if name not in left_out]
+    asked = {"reasoning": reflection, "persona": attributes, "attributes": attributes, "style": style}
+    names = [name for name in _LAYOUTS[layout] if asked.get(name, True)]
     return Prompt({name: _section(folder, name) for name in names}, reflection, negatives)
 
 

@@ -16,10 +16,10 @@ from syneg.generate.attributes import AttributeLists, Attributes
 from syneg.generate.engines.asked import LIGHT
 from syneg.generate.keys import digest, request_key, sampling_seed
 from syneg.generate.prompts import first_words
+from syneg.generate.shown import Shown
 from syneg.keyset import KeySet
 from syneg.schemas import ANSWERS
 from syneg.settings.generate import GenerateConfig
-from syneg.stage import Source
 from syneg.texts import passage_text
 
 _SAMPLING = {
@@ -59,6 +59,7 @@ REQUEST = pa.schema(
             "positive_id",
             "query",
             "positive",
+            "example",
             "domain",
             "difficulty",
             "length",
@@ -96,10 +97,10 @@ def _with_text(passages: Iterable[pa.Table], ids: pa.Array) -> Iterator[str]:
                 yield row["passage_id"]
 
 
-def dataset(pairs: pa.Table, passages: Source, asking: "Asking", done: KeySet, batch_rows: int) -> ray.data.Dataset:
+def dataset(pairs: pa.Table, shown: Shown, asking: "Asking", done: KeySet, batch_rows: int) -> ray.data.Dataset:
     """The requests of `pairs` that are not `done`, rows of `REQUEST` in blocks of `batch_rows`.
 
-    The texts of the positives are fetched in tasks, so the driver never holds them. The rows wait in the object store,
+    The texts are fetched in tasks, so the driver never holds them. The rows wait in the object store,
     which spills to disk: cutting blocks takes a whole CPU, and beside an engine on two there is none left.
     """
     slices: list[Any] = [
@@ -108,7 +109,7 @@ def dataset(pairs: pa.Table, passages: Source, asking: "Asking", done: KeySet, b
     known = ray.put(done)
 
     def make(batch: pa.Table) -> Iterator[pa.Table]:
-        yield from requests(batch, passages, asking, ray.get(known))
+        yield from requests(batch, shown, asking, ray.get(known))
 
     rows = ray.data.from_arrow_refs(slices).map_batches(make, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
     return in_pieces(rows, batch_rows)
@@ -120,22 +121,19 @@ def in_pieces(rows: ray.data.Dataset, batch_rows: int) -> ray.data.Dataset:
     return ray.data.from_arrow_refs(pieces.to_arrow_refs())
 
 
-def requests(pairs: pa.Table, passages: Source, asking: "Asking", done: KeySet) -> Iterator[pa.Table]:
+def requests(pairs: pa.Table, shown: Shown, asking: "Asking", done: KeySet) -> Iterator[pa.Table]:
     """Rows of `REQUEST` that are not `done`, in blocks; one pass over the corpus for every `_PAIRS_AT_ONCE` pairs.
 
     Those that share the front of their prompt stand together, so that the engine's cache still holds it.
     """
     yield REQUEST.empty_table()  # a block has its columns also where nothing is left to ask
     for first in range(0, pairs.num_rows, _PAIRS_AT_ONCE):
-        piece = pairs.slice(first, _PAIRS_AT_ONCE)
-        ids = piece["positive_id"].unique().to_pylist()
-        found = passages.where("passage_id", ids, ["passage_id", "title", "text"])
-        positives = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found.to_pylist()}
-        for start in range(0, piece.num_rows, _SORTED_AT_ONCE):
+        piece = shown.texts(pairs.slice(first, _PAIRS_AT_ONCE))
+        for start in range(0, len(piece), _SORTED_AT_ONCE):
             rows = [
                 request
-                for pair in piece.slice(start, _SORTED_AT_ONCE).to_pylist()
-                for request in asking.requests(pair | {"positive": positives[pair["positive_id"]]})
+                for pair in piece[start : start + _SORTED_AT_ONCE]
+                for request in asking.requests(pair)
                 if request["negative_id"] not in done
             ]
             if rows:
@@ -164,7 +162,10 @@ class Asking:
         return json.dumps([self.generate.model_dump(include=_SAMPLING), engine], sort_keys=True)
 
     def requests(self, pair: Mapping[str, str]) -> Sequence[dict[str, Any]]:
-        """One row a sample: the columns of schemas.ANSWERS that are known before the answer, and `sample`."""
+        """One row a sample of a pair with its texts (a row of `Shown.texts`).
+
+        It holds the columns of schemas.ANSWERS that are known before the answer, and `sample`.
+        """
         return [self._request(pair, sample) for sample in range(self.generate.samples_per_pair)]
 
     def _request(self, pair: Mapping[str, str], sample: int) -> dict[str, Any]:
@@ -172,6 +173,7 @@ class Asking:
         key = request_key(pair["query_id"], pair["positive_id"], sample)
         drawn = self.lists.draw(seed, key) if self.lists else Attributes()
         shown = first_words(pair["positive"], self.generate.max_positive_words)
+        example = first_words(pair["example"], self.generate.max_positive_words)
         negative_id = digest(
             key,
             pair["query"],
@@ -182,6 +184,7 @@ class Asking:
             self.prompt_version,
             self.model,
             self.settings,
+            *([example] if example else []),
         )
         return {
             "negative_id": negative_id[:32],
@@ -189,6 +192,7 @@ class Asking:
             "positive_id": pair["positive_id"],
             "query": pair["query"],
             "positive": shown,
+            "example": example,
             "domain": drawn.domain,
             "difficulty": drawn.difficulty,
             "length": drawn.length,

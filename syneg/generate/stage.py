@@ -21,6 +21,7 @@ from syneg.generate.attributes import AttributeLists
 from syneg.generate.engines.asked import Pieces
 from syneg.generate.prompts import Prompt
 from syneg.generate.requests import Asking, dataset, requests, training_pairs
+from syneg.generate.shown import Shown
 from syneg.generate.survey import Survey, survey
 from syneg.generate.writing import Spent
 from syneg.keyset import KeySet
@@ -32,7 +33,8 @@ from syneg.stage import Context, Inputs, Output
 def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output:
     """Asks for `samples_per_pair` answers for every (training query, relevant passage with a text).
 
-    Reads passages, queries and qrels; writes answers, one row a request, whatever came of it.
+    Reads passages, queries and qrels, and candidates where `style_example` is set; writes answers, one row a request,
+    whatever came of it.
 
     Raises:
         BadInput: the prompt, the attributes, the model, the key or the recorded answers are not there or not as
@@ -54,12 +56,13 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     )
     done = context.done.get("answers", KeySet())
     pieces = Pieces.of(context.resources.generate, writing.at_stake(context))
-    made = partial(dataset, pairs, tables["passages"], asking, batch_rows=pieces.rows)
+    shown = Shown(tables["passages"], tables.get("candidates"))
+    made = partial(dataset, pairs, shown, asking, batch_rows=pieces.rows)
     spent, saved = Spent(), Counter[str](rows=0, input_tokens=0, output_tokens=0)
     for block in context.kept["answers"].blocks(["input_tokens", "output_tokens"]) if context.kept else ():
         spent.add(block)
     earlier, taken = context.earlier.get("answers"), list[str]()  # `taken`: ids of answers that stand in another output
-    for block in requests(pairs, tables["passages"], asking, done) if earlier else ():
+    for block in requests(pairs, shown, asking, done) if earlier else ():
         taken += [name for name in block["negative_id"].to_pylist() if name in earlier]
     total = pairs.num_rows * generate.samples_per_pair
     open_requests = total - len(done) - len(taken)
@@ -88,6 +91,7 @@ def prompt_of(generate: GenerateConfig) -> Prompt:
         generate.prompt,
         reflection=generate.reflection,
         attributes=bool(generate.attributes),
+        style=generate.style_example,
         layout=generate.layout,
         negatives=generate.negatives_per_answer,
     )

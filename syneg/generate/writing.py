@@ -157,9 +157,9 @@ def render(batch: pa.Table, prompt: Prompt, seed: int) -> pa.Table:
     rendered = []
     for row in batch.to_pylist():
         key = request_key(row["query_id"], row["positive_id"], row["sample"])
-        mark = prompts.fence(seed, key, row["query"], row["positive"])
+        mark = prompts.fence(seed, key, row["query"], row["positive"], row["example"])
         drawn = Attributes(row["domain"], row["difficulty"], row["length"])
-        messages = prompt.messages(row["query"], row["positive"], drawn, mark)
+        messages = prompt.messages(row["query"], row["positive"], drawn, mark, row["example"])
         if before := row["before"]:
             shown = prompts.first_words(before["answer"], _SHOWN_AGAIN)
             messages.append({"role": "assistant", "content": shown})
@@ -197,7 +197,9 @@ def _reason(row: dict[str, Any], generate: GenerateConfig) -> str | None:
     for negative in found:
         if not isinstance(negative, Answer):
             return None if negative in _NOT_ASKED_AGAIN else negative
-        if reason := reject_reason(negative.hard_negative, row["query"], row["positive"], GateConfig()):
+        if reason := reject_reason(
+            negative.hard_negative, row["query"], row["positive"], GateConfig(), example=row["example"]
+        ):
             return reason
     return None
 

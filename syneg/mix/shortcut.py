@@ -34,7 +34,7 @@ STYLE = (
 _ADVICE = {
     "length": "Ask for other lengths (`length` in the attributes file, generate.max_negative_chars), or keep only "
     "those of the positives' length by the gate.",
-    "style": "Let the prompt show the corpus's own style (generate.prompt), or strip what only one kind has.",
+    "style": "Let the prompt show the corpus's own style (generate.style_example), or strip what only one kind has.",
     "vector": "The generator writes in its own way: try a stronger one, more attributes, or fewer synthetic negatives "
     "(mix.synthetic_share), and compare arms before you trust it.",
 }

@@ -95,7 +95,7 @@ class GateConfig(Section):
     max_length_ratio: PositiveFloat = 3.0
     same_language: bool = True  # as the positive, where both are known for certain
     min_distinct_share: Share = 0.4  # of a text's runs of 3 words; a model that circles falls below
-    max_positive_overlap: Share = 0.6  # share of the negative's words in runs of 8 that stand in the positive
+    max_positive_overlap: Share = 0.6  # share of its words in runs of 8 that stand in the positive or the example
     max_query_overlap: Share = 0.9  # share of the negative's words in runs of 3 that stand in the query
     # Jaccard of word 3-grams with another accepted negative, a passage judged relevant to the query, or one that a dev
     # or test query is evaluated on.
@@ -135,6 +135,9 @@ class GenerateConfig(Section):
     # Sections as published (example before task), or those that all rows share first, for the engine's prefix cache.
     layout: Literal["published", "prefix_first"] = "published"
     reflection: bool = True
+    # Shows one mined passage beside the positive, the highest ranked one that mining kept for the query, so that what
+    # is written looks like the corpus. Generation then waits for mining (of rounds, for the first).
+    style_example: bool = False
     max_pairs: PositiveInt | None = None  # (query, positive) pairs to write for, in the order of a hash; None: all
     samples_per_pair: PositiveInt = 1  # requests for a pair, each with attributes of its own
     negatives_per_answer: PositiveInt = 1
@@ -146,7 +149,7 @@ class GenerateConfig(Section):
     repetition_penalty: PositiveFloat = 1.0  # above 1 keeps a small model from circling and from echoing its prompt
     max_tokens: PositiveInt = 1024
     max_model_len: PositiveInt = 4096
-    max_positive_words: PositiveInt = 260  # the positive is shown to the LLM up to here
+    max_positive_words: PositiveInt = 260  # the positive, and the style example, are shown to the LLM up to here
     max_reasoning_chars: PositiveInt = 600
     min_negative_chars: PositiveInt = 1  # the grammar does not let the LLM stop before
     max_negative_chars: PositiveInt = 2000
@@ -160,6 +163,8 @@ class GenerateConfig(Section):
             raise ValueError(f"min_negative_chars {self.min_negative_chars} is above max_negative_chars")
         if self.max_tokens >= self.max_model_len:
             raise ValueError(f"max_tokens {self.max_tokens} leaves no room for the prompt in max_model_len")
+        if self.style_example and self.engine.kind == "recorded":
+            raise ValueError("style_example shows nothing to recorded answers: they were written before. Turn it off")
         return self
 
 

@@ -148,7 +148,7 @@ def test_a_manifest_that_cannot_be_read_is_named(config: RunConfig) -> None:
 
 
 def test_every_stage_reads_what_an_earlier_one_makes() -> None:
-    for config in (of_rounds(1), of_rounds(3)):
+    for config in (of_rounds(1), of_rounds(3), of_rounds(1, style_example=True), of_rounds(3, style_example=True)):
         made: set[str] = set()
         for stage in graph.stages(config):
             assert set(stage.reads.values()) <= made, stage.name
@@ -202,7 +202,16 @@ def test_the_judge_of_mined_candidates_stands_between_mining_and_the_mix_of_ever
         RunConfig.model_validate(config.model_dump() | {"judge_mined": {"enabled": True, "per_sampler": 2}})
 
 
-def of_rounds(rounds: int) -> RunConfig:
+def test_generation_reads_what_was_mined_where_it_shows_an_example_of_the_style() -> None:
+    for rounds, mine in ((1, "mine"), (3, "mine_1")):
+        plain, shows = (graph.stages(of_rounds(rounds, style_example=style)) for style in (False, True))
+        (generate,) = (stage for stage in shows if stage.name == "generate")
+        assert generate.reads["candidates"] == f"{mine}.candidates"
+        others = [stage for stage in plain if stage.name != "generate"]
+        assert sorted(map(str, others)) == sorted(str(stage) for stage in shows if stage.name != "generate")
+
+
+def of_rounds(rounds: int, **generate: object) -> RunConfig:
     samplers = {"dense": {}, "ance": {}} if rounds > 1 else {"dense": {}}
     mine = {"samplers": samplers, "rounds": rounds}
-    return RunConfig.model_validate({"name": "x", "corpus": {"source": "stdlib"}, "mine": mine})
+    return RunConfig.model_validate({"name": "x", "corpus": {"source": "stdlib"}, "mine": mine, "generate": generate})

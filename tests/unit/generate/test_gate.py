@@ -157,3 +157,15 @@ def test_neither_too_far_nor_too_close(negative: float, positive: float, expecte
 def test_a_ratio_is_a_margin_below_a_negative_cosine_too() -> None:
     assert distance_reason(-0.205, -0.2, GateConfig(max_similarity_ratio=0.95)) == "too_close"
     assert distance_reason(-0.215, -0.2, GateConfig(max_similarity_ratio=0.95)) is None
+
+
+def test_the_example_of_the_style_may_not_be_copied() -> None:
+    def judged(negative: str) -> str | None:
+        return reject_reason(negative, QUERY, POSITIVE, GateConfig(), example=example)
+
+    example = "Cuts a list into runs of equal length, of which the last one is shorter where the length does not fit."
+    assert judged(example) == "copies_example"
+    assert judged(f"{example} Nothing else is done with it.") == "copies_example"
+    assert judged(NEGATIVE) is None
+    assert judged("Cuts a text into runs of equal width, of which the first is padded where it is too short.") is None
+    assert judged(f"Much like the style document. {NEGATIVE}") == "meta_text"

@@ -99,6 +99,7 @@ def test_the_version_follows_the_words_and_the_ablations(tmp_path: Path) -> None
         ("task.txt", b"\xff", "cannot be read"),
         ("example.txt", b"{mark} {user_query}", "{positive_document}"),
         ("attributes.txt", b"{length}", "{difficult_level}"),
+        ("style.txt", b"{mark}", "{style_document}"),
     ],
 )
 def test_a_wrong_section_is_refused(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:
@@ -106,7 +107,7 @@ def test_a_wrong_section_is_refused(tmp_path: Path, name: str, content: bytes | 
     shutil.copytree(SECTIONS, own)
     (own / name).unlink() if content is None else (own / name).write_bytes(content)
     with pytest.raises(BadInput, match=said):
-        load(folder=str(own))
+        prompts.load(str(own), style=True)
 
 
 def test_first_words_keeps_white_space() -> None:
@@ -141,3 +142,16 @@ def test_a_rejected_answer_is_told_why() -> None:
 
 def test_braces_that_are_no_placeholder_stay() -> None:
     assert prompts.filled("a {mark} {other} {}", {"mark": "{other}"}) == "a {other} {other} {}"
+
+
+def test_an_example_of_the_style_is_data_beside_the_positive() -> None:
+    for layout in ("published", "prefix_first"):
+        shows, plain = (prompts.load(SECTIONS, layout=layout, style=style) for style in (True, False))
+        mark = prompts.fence(0, "key", "query", "positive", "{answer} of another kind")
+        (message,) = shows.messages("query", "positive", DRAWN, mark, "{answer} of another kind")
+        seen = message["content"]
+        assert f'"style_document": {mark}\n{{answer}} of another kind\n{mark}' in seen
+        assert seen.index('"positive_document": [[') < seen.index("{answer} of another kind")
+        # A row for which nothing was mined is asked as without the setting, under a version that says what was set.
+        assert shows.messages("query", "positive", DRAWN, mark) == plain.messages("query", "positive", DRAWN, mark)
+        assert shows.version != plain.version

@@ -3,12 +3,22 @@ from itertools import pairwise
 import pyarrow as pa
 import pytest
 
+from syneg import schemas
 from syneg.generate.attributes import AttributeLists
-from syneg.generate.requests import REQUEST, Asking, training_pairs
+from syneg.generate.requests import REQUEST, Asking, requests, training_pairs
+from syneg.generate.shown import Shown
+from syneg.keyset import KeySet
 from syneg.settings.generate import GenerateConfig, VllmEngine
+from tests.memory import MemoryTable
 
 LISTS = AttributeLists(("a", "b", "c"), ("d", "e"), ("f", "g"))
-PAIR = {"query_id": "q", "query": "a query", "positive_id": "p", "positive": "one two three four"}
+PAIR = {
+    "query_id": "q",
+    "query": "a query",
+    "positive_id": "p",
+    "positive": "one two three four",
+    "example": "five six",
+}
 
 
 def asking(lists: AttributeLists | None = LISTS, model: str = "m", version: str = "v", **settings: object) -> Asking:
@@ -114,3 +124,32 @@ def test_limits_and_a_cap_that_stops_are_no_part_of_the_id() -> None:
     assert quick.requests(PAIR)[0] == asking(engine=base).requests(PAIR)[0]
     other = asking(engine=base | {"extra_body": {"reasoning_effort": "low"}})
     assert other.requests(PAIR)[0]["negative_id"] != asking(engine=base).requests(PAIR)[0]["negative_id"]
+
+
+def candidates(*rows: tuple[str, str, str, int, str | None]) -> MemoryTable:
+    """(query_id, passage_id, sampler, rank, reject_reason)."""
+    names = ("query_id", "passage_id", "sampler", "rank", "reject_reason")
+    made = [dict.fromkeys(schemas.CANDIDATES.names) | dict(zip(names, row, strict=True)) for row in rows]
+    return MemoryTable(pa.Table.from_pylist(made, schemas.CANDIDATES))
+
+
+def test_the_example_is_the_best_candidate_that_mining_kept() -> None:
+    ids = [f"p{number}" for number in range(6)]
+    passages = {"passage_id": ids, "title": ["title"] * 6, "text": [f"text {name} and so on" for name in ids]}
+    mined = candidates(
+        ("q0", "p0", "bm25", 0, "positive"),
+        ("q0", "p4", "bm25", 7, None),
+        ("q0", "p3", "dense", 6, None),
+        ("q0", "p5", "bm25", 6, "above_margin"),
+        ("q1", "p3", "bm25", 0, "outside_window"),
+        ("q9", "p5", "bm25", 0, None),
+    )
+    pairs = pa.table({"query_id": ["q0", "q1"], "query": ["zero", "one"], "positive_id": ["p0", "p1"]})
+    table = MemoryTable(pa.table(passages))
+    made = asking(max_positive_words=3, samples_per_pair=2, style_example=True)
+    (_, block) = requests(pairs, Shown(table, mined), made, KeySet())
+    assert {(row["query_id"], row["example"]) for row in block.to_pylist()} == {("q0", "title text p3"), ("q1", "")}
+    # A row without an example is the one that it would be without the setting; one with an example is another.
+    (_, plain) = requests(pairs, Shown(table), made, KeySet())
+    same = set(block["negative_id"].to_pylist()) & set(plain["negative_id"].to_pylist())
+    assert {row["query_id"] for row in block.to_pylist() if row["negative_id"] in same} == {"q1"}
