@@ -12,6 +12,7 @@ from typing import Any, NotRequired, TypedDict
 from syneg.report import environment, verdict
 
 _GENERATION = ("requests", "accepted", "input_tokens", "output_tokens", "output_tokens_per_second")
+_RATES = ("output_tokens_per_second", "prefix_cache_hit_rate")
 _LEDGER = ("fingerprint", "seconds", "rows_in", "rows_out", "rejected", "reused", "finished")
 
 
@@ -33,6 +34,7 @@ class RunSummary(TypedDict):
     name: str
     config: Mapping[str, Any]
     stages: list[StageSummary]
+    layouts: NotRequired[Mapping[str, Mapping[str, Any]]]  # facts of what was generated, by layout of the prompt
     storage_retries: NotRequired[int]  # requests to object storage that were tried again in this run
 
 
@@ -57,7 +59,8 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
         "test_queries": evaluate.get("queries", 0),
         "leaks": dict(evaluate.get("leaks", {})),
         "generation": {name: generated.get(name) for name in _GENERATION}
-        | {"outcomes": read["generation"], "taken_over": taken_over},
+        | {"outcomes": read["generation"], "taken_over": taken_over}
+        | {"layouts": _rates(run.get("layouts", {}))},
         "candidates": read["candidates"],
         "instances": read["instances"],
         "training": read["training"],
@@ -69,3 +72,9 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
         "machine": environment.machine(),
         "versions": environment.versions(),
     }
+
+
+def _rates(layouts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """By layout of the prompt, how fast the engine wrote and the share of what it read that its prefix cache held."""
+    rates = {layout: {name: facts.get(name) for name in _RATES} for layout, facts in layouts.items()}
+    return {layout: found for layout, found in rates.items() if found["output_tokens_per_second"]}

@@ -125,6 +125,9 @@ JudgeEngine = Annotated[
 ]
 
 
+Layout = Literal["published", "prefix_first"]
+
+
 class GenerateConfig(Section):
     """Synthetic hard negatives by multi-attribute self-reflection prompting (arXiv 2412.17250, phase 1)."""
 
@@ -133,7 +136,7 @@ class GenerateConfig(Section):
     attributes: Annotated[Literal[False] | str, Content("text")] = "configs/attributes/generic.yaml"
     prompt: TextPath = _SECTIONS  # files named as the package's own, which stand beside the code
     # Sections as published (example before task), or those that all rows share first, for the engine's prefix cache.
-    layout: Literal["published", "prefix_first"] = "published"
+    layout: Layout = "published"
     reflection: bool = True
     # Shows one mined passage beside the positive, the highest ranked one that mining kept for the query, so that what
     # is written looks like the corpus. Generation then waits for mining (of rounds, for the first).

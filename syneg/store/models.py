@@ -152,7 +152,7 @@ ENGINE_MODEL = "SYNEG_ENGINE_MODEL"
 
 
 def bring_for_vllm() -> None:
-    """vLLM's plugin (see pyproject.toml), which each of its processes calls before it reads a model.
+    """Called in each process of vLLM before it reads a model.
 
     So a node that joins while the job runs has the model in time, whichever process of whichever node comes first.
     """

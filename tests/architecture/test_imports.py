@@ -43,7 +43,7 @@ HOMES = {
     "faiss": ("syneg/search/dense.py",),
     "sklearn": ("syneg/mix/shortcut.py",),
     "bm25s": ("syneg/search/bm25.py",),
-    "vllm": (),
+    "vllm": ("syneg/generate/engines/plugin.py",),
     "openai": ("syneg/generate/engines/endpoint.py",),
     "py3langid": ("syneg/generate/language.py",),
     "s3fs": ("syneg/store/s3.py",),

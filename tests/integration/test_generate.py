@@ -251,6 +251,7 @@ def test_vllm_answers_under_the_grammar(tmp_path: Path) -> None:
     assert output.rows_in == rows.num_rows == 8
     assert lines[-1] == "8/8 answers"
     assert rows["error"].null_count == 8
+    assert rows["cached_tokens"].null_count == 0, "vLLM's plugin is not registered: run `make setup`"
     assert all(0 < tokens <= 160 for tokens in rows["output_tokens"].to_pylist())
     synthetic, facts = checked(rows, generate, tmp_path)
     reasons = {row["reject_reason"] for row in synthetic}

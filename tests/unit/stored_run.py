@@ -26,7 +26,8 @@ def write(
     marks: dict[str, str] = {}
     for stage in stages(config):
         sections = {name: getattr(config, name) for name in stage.sections}
-        reads = {name: f"{marks[address.split('.')[0]]}.{address}" for name, address in stage.reads.items()}
+        sources = {name: address.partition(".") for name, address in stage.reads.items()}
+        reads = {name: f"{marks[source]}.{output}" for name, (source, _, output) in sources.items()}
         mark = marks[stage.name] = fingerprint.of_stage(stage.name, stage.version, sections, reads)
         folder = manifest.output_folder(str(root), stage.name, mark)
         if manifest.load(str(root), stage.name, mark):

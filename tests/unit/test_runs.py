@@ -60,3 +60,22 @@ def test_export_by_the_command(root: Path, tmp_path: Path) -> None:
     assert [json.loads(line)["prompt"] for line in lines if line] == ["find: "] * 3
     again = CliRunner().invoke(app, command)
     assert isinstance(again.exception, BadInput)
+
+
+def test_the_other_layout_is_found_where_nothing_else_differs(tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    rates = {"published": 80.0, "prefix_first": 90.0}
+    finished = {}
+    for layout, rate in rates.items():
+        for seed in ("0", "1") if layout == "published" else ("0",):
+            config = overrides.load("configs/demo.yaml", [f"generate.layout={layout}", f"generate.seed={seed}"])
+            named = config.model_copy(update={"name": f"{layout}-{seed}"})
+            folder = stored_run.write(root, named, {}, {"gate": {"output_tokens_per_second": rate}})
+            finished[layout, seed] = runs.load(folder)
+
+    def found(layout: str, seed: str) -> dict[str, float]:
+        by_layout = runs.by_layout(finished[layout, seed])
+        return {name: facts["output_tokens_per_second"] for name, facts in by_layout.items()}
+
+    assert found("published", "0") == found("prefix_first", "0") == rates
+    assert found("published", "1") == {"published": 80.0}

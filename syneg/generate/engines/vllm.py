@@ -171,13 +171,14 @@ def _answers(batch: pa.Table, asked: Asked, columns: list[str]) -> pa.Table:
     """
     texts, inputs, outputs = batch["generated_text"], batch["num_input_tokens"], batch["num_generated_tokens"]
     errors = [error or None for error in batch["__inference_error__"].to_pylist()]
-    reasons, asked_at, seconds = [], [], []
+    reasons, asked_at, seconds, cached = [], [], [], []
     for error, metrics, read, written in zip(
         errors, batch["metrics"].to_pylist(), inputs.to_pylist(), outputs.to_pylist(), strict=True
     ):
         cut = written >= asked.max_tokens or read + written >= asked.max_model_len
         reasons.append("error" if error else "length" if cut else "stop")
         asked_at.append(metrics["arrival_time"] if metrics else None)
+        cached.append(metrics.get("num_cached_tokens") if metrics else None)  # told by plugin.py
         # Wall-clock when it came in, then the engine's own clock: waiting for the rest of a batch does not count.
         seconds.append(metrics["last_token_ts"] - metrics["queued_ts"] if metrics else None)
     return pa.table(
@@ -188,7 +189,7 @@ def _answers(batch: pa.Table, asked: Asked, columns: list[str]) -> pa.Table:
             "error": pa.array(errors, pa.string()),
             "input_tokens": inputs.cast(pa.int32()),
             "output_tokens": outputs.cast(pa.int32()),
-            "cached_tokens": pa.nulls(batch.num_rows, pa.int32()),  # ray.data.llm 2.60 drops what vLLM says of them
+            "cached_tokens": pa.array(cached, pa.int32()),
             "probability": pa.array(_probabilities(batch, asked), pa.float32()),
             "asked_at": pa.array(asked_at, pa.float64()),
             "seconds": pa.array(seconds, pa.float32()),

@@ -201,4 +201,5 @@ def summary(evaluated: dict[str, Any] = EVALUATED) -> RunSummary:
         for place, (name, seconds, rows_in, rows_out, rejected, facts) in enumerate(rows)
     ]
     config = {"name": "demo", "corpus": {"source": "stdlib", "split": "</pre><script>1</script>"}, "seed": 0}
-    return RunSummary(name="demo", config=config, stages=stages)
+    layouts = {"published": generated, "prefix_first": {"output_tokens_per_second": 90, "prefix_cache_hit_rate": 0.25}}
+    return RunSummary(name="demo", config=config, stages=stages, layouts=layouts)

@@ -125,3 +125,10 @@ def test_intervals_share_one_axis() -> None:
 )
 def test_seconds(value: float, shown: str) -> None:
     assert page._seconds(value) == shown
+
+
+def test_both_layouts_of_the_prompt_are_shown(outline: Outline) -> None:
+    assert "84.6tokens written a second with the layout published\n" in outline.text
+    assert "90tokens written a second with the layout prefix first, 25.0 % of what was read from the prefix cache" in (
+        outline.text
+    )

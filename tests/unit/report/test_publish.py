@@ -30,6 +30,10 @@ def test_holds_what_is_promised(report: dict) -> None:
         "output_tokens_per_second": 84.6,
         "outcomes": {"accepted": 10, "too_short": 10},
         "taken_over": None,
+        "layouts": {
+            "published": {"output_tokens_per_second": 84.6, "prefix_cache_hit_rate": None},
+            "prefix_first": {"output_tokens_per_second": 90, "prefix_cache_hit_rate": 0.25},
+        },
     }
     assert report["scores"]["tuned"]["nDCG@10"] == 0.680
     assert report["differences"]["nDCG@10"]["p"] == 0.002
