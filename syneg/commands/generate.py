@@ -25,11 +25,18 @@ def generate(
     config: ConfigFile,
     settings: Overrides = None,
     preview: Annotated[int, typer.Option(min=1, metavar="N", help="Pairs to ask for.")] = 5,
+    rejected: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Ask nothing; print what the gate said, and N examples of each reason."),
+    ] = None,
 ) -> None:
     """Ask for a few negatives and print prompts, answers and the gate's verdicts. Nothing is stored."""
     from syneg.generate import preview as shown
 
     resolved = overrides.load(config, settings or ())
+    if rejected is not None:
+        _print_verdicts(resolved, rejected)
+        return
     fewer = {"max_pairs": min(preview, resolved.generate.max_pairs or preview), "samples_per_pair": 1}
     trial = resolved.model_copy(update={"generate": resolved.generate.model_copy(update=fewer)})
     console = Console()
@@ -46,6 +53,18 @@ def generate(
         console.print(Panel(escape(look.answer), title=escape(f"answer ({drawn})"), title_align="left"))
         for reason in look.verdicts:
             console.print("[green]accepted[/]" if reason is None else f"[red]rejected[/]: {reason}")
+
+
+def _print_verdicts(config: RunConfig, examples: int) -> None:
+    from syneg.generate import verdicts
+
+    made = {step.stage.name: step.manifest for step in pipeline.plan(config) if step.manifest}
+    if "gate" not in made:
+        raise BadInput("--rejected reads what the gate said, which is not done. `syneg run CONFIG --to gate` does it.")
+    finished = pipeline.Finished(config, made)
+    found = verdicts.verdicts(finished.table("gate", "synthetic"), finished.table("generate", "answers"), examples)
+    for line in verdicts.as_markdown(config.name, found):
+        typer.echo(line)
 
 
 def attributes(

@@ -1,0 +1,81 @@
+"""What the gate said of a finished generation: how many of what, and some of the rejected to read."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.compute as pc
+
+from syneg.stage import Source
+
+_NOT_ANSWERED = ("engine_error", "no_answer", "over_budget")
+_NOT_WELL_FORMED = ("refused", "truncated", "malformed", "empty")
+_COLUMNS = ["negative_id", "query_id", "positive_id", "text", "domain", "difficulty", "length", "reject_reason"]
+_CHARS = 600  # of a positive that are shown
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """`examples` are rows of schemas.SYNTHETIC with the texts `query` and `positive`, by reason."""
+
+    counts: Counter[str | None] = field(default_factory=Counter)  # by reason; None: accepted
+    examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def answered(self) -> int:
+        return self.counts.total() - sum(self.counts[reason] for reason in _NOT_ANSWERED)
+
+    @property
+    def well_formed(self) -> int:
+        """The answers that hold a negative in the form asked for, whatever it says."""
+        return self.answered - sum(self.counts[reason] for reason in _NOT_WELL_FORMED)
+
+
+def verdicts(synthetic: Source, answers: Source, examples: int) -> Verdicts:
+    """Counts all and draws at most `examples` of each reason by their ids, which are hashes.
+
+    A block and the examples are held at once.
+    """
+    found = Verdicts()
+    for block in synthetic.blocks(_COLUMNS):
+        found.counts.update(block["reject_reason"].to_pylist())
+        for row in block.filter(pc.field("reject_reason").is_valid()).to_pylist():
+            kept = [*found.examples.get(row["reject_reason"], ()), row]
+            found.examples[row["reject_reason"]] = heapq.nsmallest(examples, kept, key=lambda row: row["negative_id"])
+    shown = [row for rows in found.examples.values() for row in rows]
+    pairs = answers.where(
+        "query_id", [row["query_id"] for row in shown], ["query_id", "positive_id", "query", "positive"]
+    )
+    texts = {(row["query_id"], row["positive_id"]): row for row in pairs.to_pylist()}
+    for row in shown:
+        row |= texts[row["query_id"], row["positive_id"]]
+    return found
+
+
+def as_markdown(title: str, found: Verdicts) -> Iterator[str]:
+    """The lines of a page for a person to read."""
+    total, accepted = found.counts.total(), found.counts[None]
+    yield f"# {title}"
+    yield f"{total:,} negatives asked for, {accepted:,} accepted ({_share(accepted, total)})."
+    well_formed = _share(found.well_formed, found.answered)
+    yield f"{found.answered:,} were answered, {found.well_formed:,} of them well-formed ({well_formed})."
+    yield "\n| reason | negatives | share |\n|---|---:|---:|"
+    for reason, count in found.counts.most_common():
+        yield f"| {reason or 'accepted'} | {count:,} | {_share(count, total)} |"
+    for reason, rows in sorted(found.examples.items()):
+        yield f"\n## {reason}: {len(rows)} of {found.counts[reason]:,}"
+        for number, row in enumerate(rows, 1):
+            asked = ", ".join(row[name] for name in ("domain", "difficulty", "length") if row[name])
+            yield f"\n{number}. **query {row['query_id']}** {_line(row['query'])}" + (f" ({asked})" if asked else "")
+            yield f"   - positive {row['positive_id']}: {_line(row['positive'])[:_CHARS]}"
+            yield f"   - written: {_line(row['text'])}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
