@@ -58,6 +58,11 @@ def test_limits_above_the_rows_change_nothing(tmp_path: Path) -> None:
     )
 
 
+def test_a_limit_on_a_split_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
+    corpus = CorpusConfig(path=str(write(tmp_path, BEIR)))
+    assert run_stage(corpus.model_copy(update={"max_dev_queries": 5}))[0] == run_stage(corpus)[0]
+
+
 def test_missing_targets_are_dropped_and_counted_when_asked(tmp_path: Path) -> None:
     qrels = BEIR["qrels/train.tsv"] + "q1\tp9\t1\nq9\tp1\t1\n"
     corpus = CorpusConfig(path=str(write(tmp_path, {**BEIR, "qrels/train.tsv": qrels})), on_missing="drop")
