@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,9 +23,17 @@ def experiment(
     config: ExperimentFile,
     settings: Overrides = None,
     log: Annotated[Log, typer.Option("--log", help="Lines for people, or one JSON object a line.")] = Log.text,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="FOLDER", help="Train nothing: write what benchmarks/arms_cuda.py reads."),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option("--scores", metavar="FOLDER", help="Run nothing: take what benchmarks/arms_cuda.py left there."),
+    ] = None,
 ) -> None:
     """Train and score every arm under every seed, and say in one sentence which to use. Goes on where it stopped."""
-    from syneg.experiment import analysis, grid, publish, reported, results, runner, verdict
+    from syneg.experiment import analysis, exported, grid, publish, reported, results, runner, verdict
 
     planned = grid.load(config, settings or ())
     figures = reported.load(planned.config.reported)
@@ -37,8 +46,14 @@ def experiment(
         with run_watched(cell.config, console, log) as listener:
             yield listener
 
-    finished = runner.run(planned, watched)
-    found = results.gather(planned, bases, finished)
+    if export:
+        exported.export(planned, bases, watched, export)
+        console.print(f"Wrote {len(planned.cells)} tables of instances to {export}", highlight=False)
+        return
+    if scores:
+        found = exported.results(planned, scores)
+    else:
+        found = results.gather(planned, bases, runner.run(planned, watched))
     analysed = analysis.analyse(found, planned.config.against, planned.cells[0].config.evaluate.seed)
     reached = verdict.reach(found, analysed)
     page = publish.publish(planned, found, analysed, reached, figures)

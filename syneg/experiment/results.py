@@ -71,20 +71,41 @@ def values_of(runs: Sequence[pa.Table], system: str, measures: Sequence[str]) ->
 
 
 def training_of(run: Finished) -> dict[str, Any]:
-    """JSON values: what a run's training did, and the seconds of the stages that are its own."""
+    """JSON values: what a run's training did, and the seconds of the run's stages."""
     metrics = run.table("train", "metrics").table(["step", "loss", "gradient_norm"]).sort_by("step")
     mixed, trained = run.manifests["mix"], run.manifests["train"]
-    norms = metrics["gradient_norm"].to_numpy().astype(np.float64)
+    return training(
+        run=run.config.name,
+        instances=mixed.rows_out,
+        negatives=mixed.facts.get("negatives", {}),
+        loss=metrics["loss"].to_pylist(),
+        gradient_norm=metrics["gradient_norm"].to_pylist(),
+        seconds={name: made.seconds for name, made in run.manifests.items()},
+        facts={"mix": mixed.facts, "train": trained.facts},
+    )
+
+
+def training(
+    run: str | None,
+    instances: int,
+    negatives: Mapping[str, int],
+    loss: Sequence[float],
+    gradient_norm: Sequence[float],
+    seconds: Mapping[str, float],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """JSON values of one training. `run` names the page that tells more, where there is one."""
+    norms = np.asarray(gradient_norm, np.float64)
     return {
-        "run": run.config.name,
-        "instances": mixed.rows_out,
-        "negatives": mixed.facts.get("negatives", {}),
-        "negatives_per_instance": sum(mixed.facts.get("negatives", {}).values()) / max(1, mixed.rows_out),
-        "steps": metrics.num_rows,
-        "loss": [round(float(value), 5) for value in metrics["loss"].to_numpy()],
+        "run": run,
+        "instances": instances,
+        "negatives": dict(negatives),
+        "negatives_per_instance": sum(negatives.values()) / max(1, instances),
+        "steps": len(loss),
+        "loss": [round(float(value), 5) for value in loss],
         "gradient_norm": [round(float(value), 5) for value in norms],
         "gradient_norm_mean": float(norms.mean()) if len(norms) else None,
         "gradient_norm_variance": float(norms.var(ddof=1)) if len(norms) > 1 else None,
-        "seconds": {name: made.seconds for name, made in run.manifests.items()},
-        "facts": {"mix": mixed.facts, "train": trained.facts},
+        "seconds": dict(seconds),
+        "facts": dict(facts),
     }

@@ -10,7 +10,7 @@ from syneg import pipeline, ray_session, runs
 from syneg.config import RunConfig
 from syneg.errors import BadInput
 from syneg.experiment.grid import Cell, Grid
-from syneg.pipeline import Finished, Listener
+from syneg.pipeline import Finished, Listener, Step
 from syneg.store.manifest import Manifest
 
 Watched = Callable[[Cell, int, int], AbstractContextManager[Listener]]
@@ -61,12 +61,12 @@ def run(grid: Grid, watched: Watched) -> dict[tuple[str, int], Finished]:
         finished[cell.arm, cell.seed] = done
 
     if grid.config.parallel == 1:
-        with _one_session(grid):
+        with one_session(grid):
             for number, cell in enumerate(grid.cells, start=1):
                 run_cell(number, cell)
         return finished
     # Left in this order, Ray ends first, so that threads of a stopped experiment do not go on.
-    with ThreadPoolExecutor(grid.config.parallel) as pool, _one_session(grid):
+    with ThreadPoolExecutor(grid.config.parallel) as pool, one_session(grid):
         futures = [pool.submit(run_cell, number, cell) for number, cell in enumerate(grid.cells, start=1)]
         try:
             for future in as_completed(futures):
@@ -96,11 +96,16 @@ def _run_beside_others(config: RunConfig, listener: Listener, locks: Mapping[str
 
 
 @contextmanager
-def _one_session(grid: Grid) -> Iterator[None]:
-    """One Ray for all cells, if any of them needs it: starting and ending one takes longer than many a stage."""
-    steps = (step for cell in grid.cells for step in pipeline.plan(cell.config))
+def one_session(grid: Grid, last: str | None = None) -> Iterator[None]:
+    """One Ray for all cells, if any of them needs it up to its stage `last`: starting and ending one takes longer than
+    many a stage."""
+    steps = (step for cell in grid.cells for step in _up_to(last, pipeline.plan(cell.config)))
     if any(step.stage.on_ray and not step.done for step in steps):
         with ray_session.session(grid.cells[0].config.resources, grid.cells[0].config.storage):
             yield
     else:
         yield
+
+
+def _up_to(last: str | None, steps: list[Step]) -> list[Step]:
+    return steps if last is None else steps[: 1 + [step.stage.name for step in steps].index(last)]

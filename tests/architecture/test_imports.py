@@ -131,16 +131,18 @@ def test_ray_stays_out_of_the_pure_rooms_and_of_the_training_core() -> None:
         assert not {module.split(".")[0] for module in imports(path)} & {"ray", "deepspeed"}, relative(path)
 
 
-def test_training_is_measured_with_torch_and_sentence_transformers_alone() -> None:
-    """What the benchmark for a bare GPU machine imports, and everything that this imports."""
+@pytest.mark.parametrize(("script", "needs"), [("train_cuda", set()), ("arms_cuda", {"pyarrow"})])
+def test_bare_machines_need_torch_and_sentence_transformers_alone(script: str, needs: set[str]) -> None:
+    """What a benchmark for a GPU machine imports, and everything that this imports."""
     modules = {relative(path)[:-3].replace("/", "."): path for path in PACKAGE}
-    waiting, seen = [ROOT / "benchmarks" / "train_cuda.py"], set[Path]()
+    unwanted = {"ray", "deepspeed", "pydantic", "pyarrow", "faiss", "ir_measures", "vllm"} - needs
+    waiting, seen = [ROOT / "benchmarks" / f"{script}.py"], set[Path]()
     while waiting:
         path = waiting.pop()
         if path not in seen:
             seen.add(path)
             used = imports(path, at_once=True)
-            assert not {module.split(".")[0] for module in used} & {"ray", "deepspeed", "pydantic", "pyarrow"}, path
+            assert not {module.split(".")[0] for module in used} & unwanted, path
             waiting += [modules[module] for module in used if module in modules]
     assert len(seen) > 8
 
