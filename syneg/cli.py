@@ -7,7 +7,7 @@ from types import TracebackType
 import typer
 
 from syneg import redaction, termination
-from syneg.commands import cluster, compare, corpus, experiment, export, generate, run, show, store
+from syneg.commands import cluster, compare, corpus, evaluate, experiment, export, generate, run, show, store
 from syneg.errors import SynegError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ for command in (
     run.run,
     run.plan,
     experiment.experiment,
+    evaluate.evaluate,
     corpus.corpus,
     generate.generate,
     generate.attributes,

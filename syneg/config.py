@@ -44,13 +44,15 @@ class RunConfig(Section):
     resources: ResourcesConfig = ResourcesConfig()
 
     @_check(mode="after")
-    def _mix_fits(self) -> "RunConfig":
+    def _sections_fit(self) -> "RunConfig":
         """What a section cannot check alone, since a stage reads another one as well."""
         unknown = sorted(self.mix.quotas.keys() - self.mine.samplers.keys())
         if unknown:
             raise ValueError(
                 f"mix.quotas names {', '.join(unknown)}, but mine.samplers has {', '.join(self.mine.samplers)}"
             )
+        if self.corpus.split is None:
+            raise ValueError("corpus.split is null, so there is nothing to train on: name judgements, e.g. train")
         if self.judge_mined.enabled and self.judge_mined.per_sampler < self.mix.per_instance:
             raise ValueError(
                 f"judge_mined.per_sampler is {self.judge_mined.per_sampler}, but an instance takes up to "

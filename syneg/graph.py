@@ -155,6 +155,25 @@ _ONE_ROUND = (
     ),
 )
 
+_SCORE = Stage(
+    "score",
+    "syneg.evaluate.stage:score",
+    version=1,
+    reads=_CORPUS | {"passage_vectors": "embed.passage_vectors", "query_vectors": "embed.query_vectors"},
+    writes=("runs", "scores"),
+    sections=("evaluate",),
+    on_ray=False,
+)
+_SCORE_BM25 = Stage(
+    "score_bm25",
+    "syneg.evaluate.stage:score_bm25",
+    version=1,
+    reads=_CORPUS,
+    writes=("runs", "scores"),
+    sections=("bm25", "evaluate"),
+    on_ray=False,
+)
+
 _WRITING = ("generate", "judge", "gate")
 _REPEATED = ("mine", "judge_mined", "gate_mined", "mix", "probe", "train", "embed_tuned")
 """The stages of a round of ANCE: negatives of the model so far and their judge, instances and what they betray,
@@ -182,6 +201,17 @@ def candidates_of(config: RunConfig) -> str:
 
 def names(config: RunConfig) -> tuple[str, ...]:
     return tuple(stage.name for stage in stages(config))
+
+
+def to_score(bm25: bool) -> tuple[Stage, ...]:
+    """A model on a collection, without training: corpus and embed are a run's own, so what runs stored is used."""
+    own = tuple(stage for stage in _ONE_ROUND if stage.name in ("corpus", "embed"))
+    return (*own, _SCORE, _SCORE_BM25) if bm25 else (*own, _SCORE)
+
+
+def embedding_of_trained() -> Stage:
+    """The stage that embeds with the model that a run trained."""
+    return next(stage for stage in _ONE_ROUND if stage.name == "embed_tuned")
 
 
 def _unrolled(rounds: int) -> Iterator[Stage]:

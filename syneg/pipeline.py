@@ -29,6 +29,14 @@ class Step:
         return self.manifest is not None
 
 
+@dataclass(frozen=True)
+class Graph:
+    """Stages to plan and run. What is `given` by a stage's name stands for its output: who reads it reads that."""
+
+    stages: Sequence[Stage]
+    given: Mapping[str, Manifest] = field(default_factory=dict)
+
+
 class Listener(Protocol):
     """Who wants to know how a run goes on. `progressed` comes from the thread of its stage."""
 
@@ -59,16 +67,20 @@ class Finished:
         return tables.StoredTable(self.folder(stage, name), tuple(self.manifests[stage].tables[name]))
 
 
-def plan(config: RunConfig, allow_unreachable: bool = False) -> list[Step]:
-    """Every stage of the run with its fingerprint and what is done. Reads manifests, writes nothing.
+def plan(config: RunConfig, allow_unreachable: bool = False, graph: Graph | None = None) -> list[Step]:
+    """Every stage of the run (or of `graph`) with its fingerprint and what is done. Reads manifests, writes nothing.
 
     Raises:
         BadInput: a file or model that the config names is not there.
         Unreachable: object storage does not let us look; with `allow_unreachable` what stands there is left open.
     """
     os.environ.update(config.storage.environment)
+    graph = graph or Graph(stages(config))
     steps: dict[str, Step] = {}
-    for stage in stages(config):
+    for stage in graph.stages:
+        if given := graph.given.get(stage.name):
+            steps[stage.name] = Step(stage, given.fingerprint, given)
+            continue
         mark = found = None
         try:
             mark = _fingerprint(config, stage, steps)
@@ -90,14 +102,20 @@ def _fingerprint(config: RunConfig, stage: Stage, steps: Mapping[str, Step]) -> 
     return fingerprint.of_stage(stage.name, stage.version, execution.sections(config, stage), reads)
 
 
-def run(config: RunConfig, listener: Listener, first: str | None = None, last: str | None = None) -> Finished:
+def run(
+    config: RunConfig,
+    listener: Listener,
+    first: str | None = None,
+    last: str | None = None,
+    graph: Graph | None = None,
+) -> Finished:
     """Runs what is not done yet, from stage `first` to stage `last` (None: of all), and returns all manifests.
 
     Raises:
         BadInput: something the user brought is wrong, found before any stage starts, or while the corpus is read.
         StageFailed: a stage ended without a result.
     """
-    steps = plan(config)
+    steps = plan(config, graph=graph)
     asked = _between([step.stage.name for step in steps], first, last)
     _check_earlier(steps, asked)
     files.check_writable(config.store.root)

@@ -1,11 +1,12 @@
 """What a run looks like in a terminal: one live line per stage, then tables."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
@@ -15,8 +16,9 @@ from syneg.stage import Stage
 from syneg.store.manifest import Manifest
 
 if TYPE_CHECKING:  # they import numpy and pyarrow
-    from syneg.experiment.analysis import Analysis
+    from syneg.experiment.analysis import Analysis, Comparison
     from syneg.experiment.results import Results
+    from syneg.standings import Standings
 
 # Without a terminal (a log, CI) progress is a line now and then instead of a line that moves.
 _LOG_EVERY_SECONDS = 15
@@ -144,4 +146,39 @@ def arms_table(results: "Results", analysis: "Analysis") -> Table:
         table.add_row(arm.name, *means, f"{100 * found.difference:+.1f}", span, f"{compared.adjusted_p:.3f}")
     if results.bm25:
         table.add_row("bm25", *(f"{results.bm25[measure].mean():.4f}" for measure in results.measures), "", "", "")
+    return table
+
+
+def standing_tables(standings: "Standings") -> Iterator[Table]:
+    """By collection the means of every system, and the differences of models, in points; then all collections."""
+    for name, standing in standings.collections.items():
+        table = Table("model", title=f"{name}: means over {len(standing.queries):,} queries", title_justify="left")
+        for measure in standings.measures:
+            table.add_column(measure, justify="right")
+        for system, values in standing.values.items():
+            table.add_row(escape(system), *(f"{values[measure].mean():.4f}" for measure in standings.measures))
+        yield table
+        if standing.comparisons:
+            yield _differences(f"{name}: {standings.measure}, in points", standing.comparisons)
+    if len(standings.collections) > 1:
+        table = Table("model", *map(escape, standings.collections), "mean", title=f"{standings.measure} by collection")
+        table.title_justify = "left"
+        for system, means in standings.by_collection().items():
+            table.add_row(escape(system), *(f"{mean:.4f}" for mean in means), f"{sum(means) / len(means):.4f}")
+        yield table
+
+
+def _differences(title: str, comparisons: "Sequence[Comparison]") -> Table:
+    table = Table("", "difference", "95 %", "p (Holm)", "better", "worse", title=title, title_justify="left")
+    for one in comparisons:
+        found = one.found
+        table.add_row(
+            f"{escape(one.treated)} over {escape(one.baseline)}",
+            f"{100 * found.difference:+.1f}",
+            f"{100 * found.low:+.1f} to {100 * found.high:+.1f}",
+            f"{one.adjusted_p:.3f}" if one.adjusted_p >= 0.001 else "< 0.001",
+            f"{found.better:,}",
+            f"{found.worse:,}",
+            style="bold" if one.is_shown else None,
+        )
     return table

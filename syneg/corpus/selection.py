@@ -66,7 +66,7 @@ def select(corpus: CorpusConfig, progress: Callable[[str], None]) -> Selection:
         for role, each in collection.judgements.items()
     }
     queries, judgements = _asked(collection.queries, _held_apart(judged, rejected), corpus, rejected)
-    for role in ("train", "test"):
+    for role in ("train", "test") if corpus.split else ("test",):
         if not len(queries[role]):
             raise BadInput(_none_left(collection.judgements[role].path, role, rejected))
     kept = _kept_passages(passage_ids, judgements, corpus)

@@ -40,8 +40,22 @@ def version(corpus: CorpusConfig) -> str:
 
 
 def splits(corpus: CorpusConfig) -> dict[str, str]:
-    """The name of each role's judgements."""
-    return dict(zip(ROLES, (corpus.split, corpus.dev_split, corpus.test_split), strict=True))
+    """The name of each role's judgements. There is no role of training where a collection is just evaluated on."""
+    names = zip(ROLES, (corpus.split, corpus.dev_split, corpus.test_split), strict=True)
+    return {role: name for role, name in names if name is not None}
+
+
+def to_evaluate_on(corpus: CorpusConfig, folder: str) -> CorpusConfig:
+    """`corpus` for the BEIR folder `folder`, which need not have judgements to train on.
+
+    Raises:
+        BadInput: it is not there, or lacks passages, queries or judgements to test on.
+    """
+    moved = corpus.model_copy(update={"source": "beir", "path": folder})
+    if _find(_folder(moved), f"qrels/{moved.split}.tsv") is None:
+        moved = moved.model_copy(update={"split": None})
+    files(moved)
+    return moved
 
 
 def beir(corpus: CorpusConfig) -> InputFiles:
@@ -97,7 +111,7 @@ def _needed(folder: str, *names: str) -> str:
 def _judged(corpus: CorpusConfig, folder: str, qrels: Mapping[str, str | None], prefix: str) -> dict[str, str]:
     """Judgements to train on and to test on are needed, those of a dev split may be absent."""
     for role, key in (("train", "split"), ("test", "test_split")):
-        if qrels[role] is None:
+        if role in qrels and qrels[role] is None:
             seen = [path for path, _ in store.files_below(folder) if path.startswith(prefix)]
             raise BadInput(
                 f"corpus.{key}: {folder} has no judgements {prefix}{getattr(corpus, key)}.tsv (nor .gz); "

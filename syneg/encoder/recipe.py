@@ -1,8 +1,10 @@
 """What is the same for mining, training and evaluation: prefixes, lengths and the model's folder. Imports no torch."""
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from syneg.errors import BadInput
 from syneg.store import models
 
 if TYPE_CHECKING:  # a bare GPU machine measures training without the config's library
@@ -34,3 +36,24 @@ class Recipe:
 def base_model(config: "EncoderConfig") -> str:
     """The address of the model that nothing was trained into. Raises BadInput if it is not there."""
     return models.check(config.model, "encoder.model")
+
+
+def for_model(config: "EncoderConfig", model: str) -> "EncoderConfig":
+    """`config` with another model. Prompts that the model's folder states, as sentence-transformers keeps them, go
+    before those of the config: E5 without its "query: " would be scored as a worse model than it is.
+
+    Raises:
+        BadInput: there is no model.
+    """
+    stated = models.locate(model, "--model") / "config_sentence_transformers.json"
+    prompts = {}
+    if stated.exists():
+        try:
+            prompts = json.loads(stated.read_text(encoding="utf-8")).get("prompts") or {}
+        except ValueError as error:
+            raise BadInput(f"{stated}: no JSON ({error}). Expected what sentence-transformers writes.") from error
+    own = {
+        "query_prompt": prompts.get("query") or config.query_prompt,
+        "passage_prompt": prompts.get("document") or prompts.get("passage") or config.passage_prompt,
+    }
+    return config.model_copy(update={"model": models.check(model), **own})

@@ -1,7 +1,7 @@
-"""Base, tuned and BM25 over the whole corpus, on the test queries."""
+"""Rankings of the whole corpus for the test queries, and their scores: those of a run, or those of one model alone."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,49 +18,91 @@ from syneg.settings.mine import Bm25Config
 from syneg.stage import Context, Inputs, Output, Source
 from syneg.texts import passage_text
 
+Search = Callable[[pa.Table, int], pa.Table]
+"""From queries (`schemas.QUERIES`) and k to the first k passages of each (`schemas.RANKING`)."""
+
 _VECTORS = {"base": ("query_vectors", "passage_vectors"), "tuned": ("tuned_query_vectors", "tuned_passage_vectors")}
 
 
 def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, evaluate: EvaluateConfig) -> Output:
-    """Ranks the corpus for every test query that has a relevant passage and scores the rankings.
-
-    As in BEIR's evaluation a passage with the query's own id is never ranked for it (ArguAna's queries are passages).
-    A collection without such queries gives empty tables: training on it is legitimate, and the report says so.
-    """
+    """Base, tuned and BM25. A collection without test queries gives empty tables: training on it is legitimate, and
+    the report says so."""
     tables = inputs.tables
-    test = tables["queries"].where("split", ["test"])
-    qrels = tables["qrels"].where("query_id", test["query_id"].to_pylist())
-    answered = qrels.filter(pc.field("relevance") > 0)["query_id"].unique()
-    queries = test.filter(pc.field("query_id").isin(answered))
-
+    test = _Test.of(tables)
     searches = {name: _encoder_search(tables, name) for name in _VECTORS}
     if evaluate.bm25:
         searches["bm25"] = _bm25_search(tables["passages"], bm25)
-    runs, scores = [], []
-    for system, search in searches.items() if queries.num_rows else ():
-        context.progress(f"{system}: ranking the corpus for {queries.num_rows} queries")
-        ranking = without_own_passage(search(queries, evaluate.depth + 1), evaluate.depth)
-        runs.append(_of_system(system, ranking))
-        scores.append(_of_system(system, metrics.per_query(ranking, qrels, evaluate.measures)))
-    all_scores = pa.concat_tables([schemas.SCORES.empty_table(), *scores])
+    runs, scores = test.scored(searches, evaluate, context)
     context.progress("looking for test texts among those trained on")
     seen = leaks.find(
-        _test_texts(queries, qrels, tables["passages"]),
+        _test_texts(test.queries, test.qrels, tables["passages"]),
         leaks.trained_on(tables["instances"].blocks()),
         evaluate.leak_similarity,
     )
-    facts = summary(all_scores, evaluate.measures, evaluate.seed) | {
-        "queries": queries.num_rows,
+    facts = summary(scores, evaluate.measures, evaluate.seed) | {
+        "queries": test.queries.num_rows,
         "leaks": leaks.summary(seen),
     }
-    unanswerable = test.num_rows - queries.num_rows
-    return Output(
-        rows_in=test.num_rows,
-        rows_out=queries.num_rows,
-        rejected={"no_relevant_passage": unanswerable} if unanswerable else {},
-        tables={"runs": pa.concat_tables([schemas.RUNS.empty_table(), *runs]), "scores": all_scores, "leaks": seen},
-        facts=lambda: facts,
-    )
+    return test.output({"runs": runs, "scores": scores, "leaks": seen}, facts)
+
+
+def score(inputs: Inputs, context: Context, *, evaluate: EvaluateConfig) -> Output:
+    """One model, by its vectors: the system is called "model"."""
+    test = _Test.of(inputs.tables)
+    runs, scores = test.scored({"model": _encoder_search(inputs.tables, "base")}, evaluate, context)
+    return test.output({"runs": runs, "scores": scores}, {"queries": test.queries.num_rows})
+
+
+def score_bm25(inputs: Inputs, context: Context, *, bm25: Bm25Config, evaluate: EvaluateConfig) -> Output:
+    """BM25 alone."""
+    test = _Test.of(inputs.tables)
+    runs, scores = test.scored({"bm25": _bm25_search(inputs.tables["passages"], bm25)}, evaluate, context)
+    return test.output({"runs": runs, "scores": scores}, {"queries": test.queries.num_rows})
+
+
+@dataclass(frozen=True)
+class _Test:
+    """The test queries that have a relevant passage, and the judgements of all `asked`, of which they are a part."""
+
+    queries: pa.Table
+    qrels: pa.Table
+    asked: int
+
+    @classmethod
+    def of(cls, tables: Mapping[str, Source]) -> "_Test":
+        test = tables["queries"].where("split", ["test"])
+        qrels = tables["qrels"].where("query_id", test["query_id"].to_pylist())
+        answered = qrels.filter(pc.field("relevance") > 0)["query_id"].unique()
+        return cls(test.filter(pc.field("query_id").isin(answered)), qrels, test.num_rows)
+
+    def scored(
+        self, searches: Mapping[str, Search], evaluate: EvaluateConfig, context: Context
+    ) -> tuple[pa.Table, pa.Table]:
+        """`schemas.RUNS` and `schemas.SCORES` of every system.
+
+        As in BEIR's evaluation a passage with the query's own id is never ranked for it (ArguAna's queries are
+        passages).
+        """
+        runs, scores = [], []
+        for system, search in searches.items() if self.queries.num_rows else ():
+            context.progress(f"{system}: ranking the corpus for {self.queries.num_rows} queries")
+            ranking = without_own_passage(search(self.queries, evaluate.depth + 1), evaluate.depth)
+            runs.append(_of_system(system, ranking))
+            scores.append(_of_system(system, metrics.per_query(ranking, self.qrels, evaluate.measures)))
+        return (
+            pa.concat_tables([schemas.RUNS.empty_table(), *runs]),
+            pa.concat_tables([schemas.SCORES.empty_table(), *scores]),
+        )
+
+    def output(self, tables: Mapping[str, pa.Table], facts: Mapping[str, Any]) -> Output:
+        unanswerable = self.asked - self.queries.num_rows
+        return Output(
+            rows_in=self.asked,
+            rows_out=self.queries.num_rows,
+            rejected={"no_relevant_passage": unanswerable} if unanswerable else {},
+            tables=tables,
+            facts=lambda: facts,
+        )
 
 
 def _test_texts(queries: pa.Table, qrels: pa.Table, passages: Source) -> list[leaks.Text]:
@@ -100,7 +142,7 @@ def summary(scores: pa.Table, measures: tuple[str, ...], seed: int) -> dict[str,
     }
 
 
-def _encoder_search(tables: Mapping[str, Source], system: str) -> Callable[[pa.Table, int], pa.Table]:
+def _encoder_search(tables: Mapping[str, Source], system: str) -> Search:
     query_vectors, passage_vectors = (tables[name] for name in _VECTORS[system])
 
     def search(queries: pa.Table, k: int) -> pa.Table:
@@ -110,7 +152,7 @@ def _encoder_search(tables: Mapping[str, Source], system: str) -> Callable[[pa.T
     return search
 
 
-def _bm25_search(passages: Source, settings: Bm25Config) -> Callable[[pa.Table, int], pa.Table]:
+def _bm25_search(passages: Source, settings: Bm25Config) -> Search:
     def search(queries: pa.Table, k: int) -> pa.Table:
         index = Bm25Index.build(passages.blocks(), settings)
         return index.top_k(queries["query_id"].to_pylist(), queries["text"].to_pylist(), k)

@@ -1,11 +1,14 @@
 """Which arms differ, by paired tests that know how many of them were made. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
 
 from syneg.evaluate import significance
 from syneg.evaluate.significance import Difference
-from syneg.experiment.results import Arm, Results
+from syneg.experiment.results import Results
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,16 @@ class Comparison:
     def loss(self) -> bool:
         return self.is_shown and self.found.difference < 0
 
+    def summary(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self.found) | {
+            "baseline": self.baseline,
+            "treated": self.treated,
+            "adjusted_p": self.adjusted_p,
+            "detectable": self.detectable,
+            "shown": self.is_shown,
+        }
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -53,7 +66,9 @@ def analyse(results: Results, rival: str | None, seed: int) -> Analysis:
     pairs = [(results.arms[arm.base], arm) for arm in tuned if arm.base is not None]
     if rival is not None:
         pairs += [(results.arms[rival], arm) for arm in tuned if arm.name != rival]
-    comparisons = _compared(pairs, measure, seed)
+    comparisons = compared(
+        [((left.name, left.values[measure]), (right.name, right.values[measure])) for left, right in pairs], seed
+    )
     gains = [comparison.detectable for comparison in comparisons]
     return Analysis(
         measure=measure,
@@ -64,11 +79,21 @@ def analyse(results: Results, rival: str | None, seed: int) -> Analysis:
     )
 
 
-def _compared(pairs: list[tuple[Arm, Arm]], measure: str, seed: int) -> list[Comparison]:
-    found = [significance.paired(left.values[measure], right.values[measure], seed=seed) for left, right in pairs]
+Named = tuple[str, np.ndarray]
+"""A system's name and its scores, [Q] or [S, Q]."""
+
+
+def compared(pairs: Sequence[tuple[Named, Named]], seed: int) -> list[Comparison]:
+    """Each pair's second system minus its first. Holm's correction is over all pairs together."""
+    found = [significance.paired(left, right, seed=seed) for (_, left), (_, right) in pairs]
     adjusted = significance.holm([difference.p for difference in found])
-    level = significance.LEVEL / len(pairs)
     return [
-        Comparison(left.name, right.name, difference, p, significance.detectable_gain(difference.standard_error, level))
-        for (left, right), difference, p in zip(pairs, found, adjusted, strict=True)
+        Comparison(
+            left,
+            right,
+            difference,
+            p,
+            significance.detectable_gain(difference.standard_error, significance.LEVEL / len(pairs)),
+        )
+        for ((left, _), (right, _)), difference, p in zip(pairs, found, adjusted, strict=True)
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syneg.experiment.analysis import Analysis, Comparison
+from syneg.experiment.analysis import Analysis
 from syneg.experiment.grid import Grid
 from syneg.experiment.results import Arm, Results
 from syneg.experiment.verdict import Verdict
@@ -70,6 +70,7 @@ def summary(
 
 
 def _arm(arm: Arm, results: Results, analysis: Analysis) -> dict[str, Any]:
+    with_base, with_rival = analysis.with_base.get(arm.name), analysis.with_rival.get(arm.name)
     return {
         "name": arm.name,
         "base": arm.base,
@@ -82,20 +83,9 @@ def _arm(arm: Arm, results: Results, analysis: Analysis) -> dict[str, Any]:
             }
             for name, values in arm.values.items()
         },
-        "with_base": _comparison(analysis.with_base.get(arm.name)),
-        "with_rival": _comparison(analysis.with_rival.get(arm.name)),
+        "with_base": with_base.summary() if with_base else None,
+        "with_rival": with_rival.summary() if with_rival else None,
         "trainings": [dict(training) for training in arm.trainings],
-    }
-
-
-def _comparison(found: Comparison | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return asdict(found.found) | {
-        "baseline": found.baseline,
-        "adjusted_p": found.adjusted_p,
-        "detectable": found.detectable,
-        "shown": found.is_shown,
     }
 
 

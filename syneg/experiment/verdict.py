@@ -35,25 +35,25 @@ def reach(results: Results, analysis: Analysis) -> Verdict:
     is not shown to be worse: then that one is, since it needs no LLM.
     """
     winners = [found for found in analysis.with_base.values() if found.gain]
-    power = _power(results, analysis)
+    power_sentence = power(_tested(results), analysis.count, analysis.detectable, analysis.measure)
     caveats = tuple(_caveats(results, analysis))
     if not winners:
         kind, sentence = _no_winner(results, analysis)
         best = _best(list(analysis.with_base.values()))
-        return Verdict(kind, best.baseline, sentence, power, caveats)
+        return Verdict(kind, best.baseline, sentence, power_sentence, caveats)
     means = {name: float(arm.values[analysis.measure].mean()) for name, arm in results.arms.items()}
     best = max(winners, key=lambda found: means[found.treated])
     rival = next((found for found in winners if found.treated == analysis.rival), None)
     against = analysis.with_rival.get(best.treated)
     if against is not None and against.gain:
         sentence = f"{best.treated} beats {_numbers(against, results)}: use it."
-        return Verdict("better", best.treated, f"{sentence} {_over_base(best)}", power, caveats)
+        return Verdict("better", best.treated, f"{sentence} {_over_base(best)}", power_sentence, caveats)
     use = rival or best
     sentence = f"{use.treated} beats {_numbers(use, results)}: use it."
     if against is not None:
         size = f"{_points(against.found.difference)} points ({_span(against)})"
         sentence += f" {best.treated} against {analysis.rival}: {size}, which is not shown to be a difference."
-    return Verdict("better", use.treated, sentence, power, caveats)
+    return Verdict("better", use.treated, sentence, power_sentence, caveats)
 
 
 def _no_winner(results: Results, analysis: Analysis) -> tuple[Literal["worse", "unclear"], str]:
@@ -107,12 +107,15 @@ def _points(value: float) -> str:
     return f"{100 * value:.1f}".replace("-0.0", "0.0").replace("-", "\N{MINUS SIGN}")
 
 
-def _power(results: Results, analysis: Analysis) -> str:
-    low, high = (100 * gain for gain in analysis.detectable)
+def power(tested: str, comparisons: int, detectable: tuple[float, float], measure: str) -> str:
+    """The smallest gain that can be seen, to be read before any difference. `detectable`: from the easiest to the
+    hardest comparison."""
+    low, high = (100 * gain for gain in detectable)
     span = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"
+    counted = "one comparison" if comparisons == 1 else f"{comparisons} comparisons"
     return (
-        f"With {_tested(results)} and {analysis.count} comparisons a gain has to be about {span} {analysis.measure} "
-        "points to be found four times out of five. A smaller one may be there and not be seen."
+        f"With {tested} and {counted} a gain has to be about {span} {measure} points to be found four times out of "
+        "five. A smaller one may be there and not be seen."
     )
 
 

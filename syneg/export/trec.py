@@ -23,10 +23,24 @@ def write(tables: Mapping[str, Source], name: str, out: str) -> dict[str, int]:
     for table, column in (("runs", "system"), ("candidates", "sampler")):
         for key in _distinct(tables[table], column):
             path = f"{table}/{key}.trec"
-            written[path] = _put(files.join(out, path), _ranked(tables[table], column, key, f"{name}-{key}"))
+            written[path] = ranking(tables[table], column, key, f"{name}-{key}", files.join(out, path))
     for split in ("train", "test"):
-        written[f"qrels.{split}"] = _put(files.join(out, f"qrels.{split}"), _judged(tables, split))
+        written[f"qrels.{split}"] = judgements(tables, split, files.join(out, f"qrels.{split}"))
     return written
+
+
+def ranking(source: Source, column: str, key: str, tag: str, path: str) -> int:
+    """Writes the rows of `source` (`schemas.RUNS` or CANDIDATES) whose `column` is `key`. Returns the lines.
+
+    Raises:
+        BadInput: an id holds white space, which the format has no way to write.
+    """
+    return _put(path, _ranked(source, column, key, tag))
+
+
+def judgements(tables: Mapping[str, Source], split: str, path: str) -> int:
+    """Writes the judgements of one split. `tables`: qrels, queries. Returns the lines. Raises as `ranking`."""
+    return _put(path, _judged(tables, split))
 
 
 def _distinct(source: Source, column: str) -> list[str]:

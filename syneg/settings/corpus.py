@@ -17,7 +17,7 @@ class CorpusConfig(Section):
 
     source: Literal["beir", "msmarco", "stdlib"] = "beir"
     path: Annotated[str | None, Content("input")] = None
-    split: str = "train"  # the judgements to train on: qrels/{split}.tsv
+    split: str | None = "train"  # the judgements to train on: qrels/{split}.tsv; None: just to be evaluated on
     dev_split: str = "dev"
     test_split: str = "test"
     max_passages: PositiveInt | None = None

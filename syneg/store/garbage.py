@@ -10,6 +10,7 @@ from syneg.store.entry import Entry
 from syneg.store.manifest import Manifest
 
 _MANIFEST = "manifest.json"
+_RECORDS = {"runs": "run.json", "evaluations": "evaluation.json"}
 _FINGERPRINT_DIGITS = 16
 
 
@@ -36,8 +37,8 @@ def find(root: str, before: float) -> Iterator[Garbage]:
     for entry in files.entries_below(root):
         stage, _, inside = entry.name.partition("/")
         fingerprint, _, name = inside.partition("/")
-        if stage == "runs":
-            records += [entry.name] if name == "run.json" else []
+        if stage in _RECORDS:
+            records += [entry.name] if name == _RECORDS[stage] else []
         elif name and _is_fingerprint(fingerprint):
             outputs[f"{stage}/{fingerprint}"].append(entry)
     named = set(_named(root, records))
@@ -62,7 +63,9 @@ def _is_fingerprint(name: str) -> bool:
 
 def _named(root: str, records: Iterable[str]) -> Iterator[str]:
     for record in records:
-        for stage, fingerprint in json.loads(files.read(files.join(root, record)))["stages"].items():
+        content = json.loads(files.read(files.join(root, record)))
+        yield from content.get("outputs", ())  # of an evaluation
+        for stage, fingerprint in content.get("stages", {}).items():
             yield f"{stage}/{fingerprint}"
 
 

@@ -123,7 +123,7 @@ def test_of_two_runs_the_first_manifest_counts_and_the_other_run_ends(
     """Another driver finishes the stage: while this one computes it, or before it starts to."""
     (step, _) = pipeline.plan(config)
     load = manifest.load
-    monkeypatch.setattr(pipeline, "plan", lambda config: [pipeline.Step(STAGES[0], step.fingerprint, None)])
+    monkeypatch.setattr(pipeline, "plan", lambda config, graph: [pipeline.Step(STAGES[0], step.fingerprint, None)])
     run(config, last="make")
     theirs = files.read(files.join(config.store.root, "make", str(step.fingerprint), "manifest.json"))
     for seen in (None, load):

@@ -109,3 +109,11 @@ def test_splits_go_by_role_not_by_name(tmp_path: Path) -> None:
     files = {name.replace("train", "mine"): content for name, content in BEIR.items()}
     tables, _ = run_stage(CorpusConfig(path=str(write(tmp_path, files)), split="mine"))
     assert tables["queries"]["split"].to_pylist() == ["train", "train", "test"]
+
+
+def test_a_collection_that_is_just_evaluated_on_needs_nothing_to_train_on(tmp_path: Path) -> None:
+    files = {name: content for name, content in BEIR.items() if name != "qrels/train.tsv"}
+    tables, output = run_stage(CorpusConfig(path=str(write(tmp_path, files)), split=None))
+    assert tables["queries"]["split"].to_pylist() == ["test"]
+    assert len(tables["passages"]) == 3
+    assert output.rejected == {"unjudged_query": 2}
