@@ -133,7 +133,7 @@ def scored(config: RunConfig, stage: str, system: str, values: Mapping[str, floa
     table = pa.Table.from_pylist(rows, schema=schemas.SCORES)
     parts = tables.write(table, folder, "scores", lambda line: None)
     content = NOTHING | {"tables": {"scores": list(parts)}}
-    return Manifest(stage=stage, fingerprint=mark, folders={}, **content)
+    return Manifest.model_validate(content | {"stage": stage, "fingerprint": mark, "folders": {}})
 
 
 def test_models_are_compared_in_pairs_and_equal_ones_do_not_differ(config: RunConfig) -> None:

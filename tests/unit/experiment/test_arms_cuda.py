@@ -118,7 +118,10 @@ def test_measures_are_those_of_the_evaluation(script: ModuleType) -> None:
         pa.table([list(column) for column in zip(*rows, strict=True)], schema=schema)
         for rows, schema in ((ranking, schemas.RANKING), (judged, schemas.QRELS))
     ]
-    ours = {(row["measure"], row["query_id"]): row["value"] for row in metrics.per_query(*tables, MEASURES).to_pylist()}
+    ours = {
+        (row["measure"], row["query_id"]): row["value"]
+        for row in metrics.per_query(tables[0], tables[1], MEASURES).to_pylist()
+    }
     for query in range(30):
         gains = {passage: gain for name, passage, gain in judged if name == f"q{query}"}
         ranked = [gains.get(passage, 0) for name, passage, _, _ in ranking if name == f"q{query}"]
