@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic import model_validator as _check
 
+from syneg.settings.adore import AdoreConfig
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.evaluate import EvaluateConfig
@@ -35,6 +36,7 @@ class RunConfig(Section):
     judge: JudgeConfig = JudgeConfig()
     gate: GateConfig = GateConfig()
     bm25: Bm25Config = Bm25Config()
+    adore: AdoreConfig = AdoreConfig()
     mine: MineConfig = MineConfig()
     judge_mined: JudgeMinedConfig = JudgeMinedConfig()
     mix: MixConfig = MixConfig()

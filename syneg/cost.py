@@ -42,6 +42,8 @@ def held(stage: str, resources: ResourcesConfig) -> WorkerResources | None:
         return resources.encode
     if stage.startswith("mix"):
         return resources.mix
+    if stage.startswith("adore"):
+        return resources.train.model_copy(update={"min_workers": 1, "max_workers": 1})
     return resources.train if stage.startswith("train") else None
 
 
@@ -104,6 +106,10 @@ def _estimated(
         return texts, texts / rate, 0, texts * vector_bytes(rates.dimensions)
     if stage == "probe":
         return 2 * config.probe.sample, config.probe.sample / rates.texts_encoded_per_second, 0, 0
+    if stage == "adore":
+        trained, looked_at = pairs * config.adore.epochs, passages + queries
+        seconds = trained * (1 / rates.texts_trained_per_second + passages / rates.scores_per_second)
+        return queries, seconds + looked_at / rates.rows_per_second, 0, queries * vector_bytes(rates.dimensions)
     if stage == "mine":
         rows = pairs * sum(sampler.window_end - sampler.window_start for sampler in config.mine.samplers.values())
         return rows, pairs * passages / rates.scores_per_second + rows / rates.rows_per_second, 0, rows * 40

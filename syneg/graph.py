@@ -55,10 +55,24 @@ _ONE_ROUND = (
         resumes_by_row=True,
     ),
     Stage(
+        "adore",
+        "syneg.train.adore:run",
+        version=1,
+        reads=_CORPUS | {"passage_vectors": "embed.passage_vectors"},
+        writes=("query_vectors",),
+        folders=("query_encoder",),
+        sections=("encoder", "adore"),
+    ),
+    Stage(
         "mine",
         "syneg.mine.stage:run",
-        version=3,
-        reads=_CORPUS | {"passage_vectors": "embed.passage_vectors", "query_vectors": "embed.query_vectors"},
+        version=4,
+        reads=_CORPUS
+        | {
+            "passage_vectors": "embed.passage_vectors",
+            "query_vectors": "embed.query_vectors",
+            "adore_query_vectors": "adore.query_vectors",
+        },
         writes=("candidates", "positives"),
         sections=("bm25", "mine"),
     ),
@@ -186,7 +200,7 @@ def stages(config: RunConfig) -> tuple[Stage, ...]:
     `mine.rounds` = n unrolls the graph (ANCE, arXiv 2007.00808): round r mines with the vectors of the model that round
     r - 1 trained, and trains that model on. Stages of the rounds before the last have the round in their names
     (mine_1, ..., embed_tuned_1); those of the last are called as in a run of one round, so that whoever reads the model
-    or its scores reads the last one's.
+    or its scores reads the last one's. ADORE starts from the base model in any number of rounds, and runs once.
     """
     made = list(_unrolled(config.mine.rounds))
     if config.generate.style_example:
@@ -235,8 +249,10 @@ def _written_after_mining(unrolled: Sequence[Stage]) -> list[Stage]:
 
 
 def _asked(unrolled: Iterable[Stage], config: RunConfig) -> Iterator[Stage]:
-    """The stages without a judge that nobody asks. Who would read its gate's candidates reads those of mining."""
+    """The stages that somebody asks for. Who would read the candidates of the judge's gate then reads those of mining."""
     left_out = set[str]() if config.judge.enabled else {"judge"}
+    if "adore" not in config.mine.samplers:
+        left_out.add("adore")
     if not config.judge_mined.enabled:
         left_out |= {"judge_mined", "gate_mined"}
     for stage in unrolled:

@@ -8,6 +8,11 @@ def passage_text(title: str, text: str) -> str:
     return f"{title} {text}".strip() if title else text.strip()
 
 
+def body_of(title: str, text: str) -> str:
+    """What passages are compared by. The title is left out: mirrored passages often differ in it."""
+    return normalized(text) or normalized(passage_text(title, text))
+
+
 def normalized(text: str) -> str:
     """`text` for comparison: Unicode NFKC, case folded, every run of white space one space."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

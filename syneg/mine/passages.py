@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from syneg.ids import order_of
 from syneg.stage import Source
-from syneg.texts import normalized, passage_text
+from syneg.texts import body_of
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,6 @@ class Passages:
         order = np.argsort(order_of(ids))
         keys, simhashes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "simhashes"))
         return cls(ids.take(pa.array(order)), keys[order], simhashes[order])
-
-
-def body_of(title: str, text: str) -> str:
-    """What is compared. The title is left out: mirrored passages often differ in it."""
-    return normalized(text) or normalized(passage_text(title, text))
 
 
 def text_key(title: str, text: str) -> int:

@@ -45,11 +45,15 @@ class Search:
 
     @cached_property
     def base(self) -> Any:
-        return self._by_vectors("", ("dense", "simans", "ance"))
+        return self._by_vectors("query_vectors", "passage_vectors", ("dense", "simans", "ance"))
 
     @cached_property
     def trained(self) -> Any:
-        return self._by_vectors("tuned_", ("ance",))
+        return self._by_vectors("tuned_query_vectors", "tuned_passage_vectors", ("ance",))
+
+    @cached_property
+    def query_side(self) -> Any:
+        return self._by_vectors("adore_query_vectors", "passage_vectors", ("adore",))
 
     @property
     def has_trained(self) -> bool:
@@ -58,14 +62,14 @@ class Search:
     def start(self, function: Callable[..., searches.Ranking], *arguments: Any) -> Any:
         return self.corpus.workers.start(function, *arguments)
 
-    def _by_vectors(self, prefix: str, samplers: tuple[str, ...]) -> Any:
+    def _by_vectors(self, of_queries: str, of_passages: str, samplers: tuple[SamplerName, ...]) -> Any:
         """By cosine, as deep as the deepest of `samplers` looks."""
         workers, tables = self.corpus.workers, self.corpus.inputs.tables
         depth = max(sampler.window_end for name, sampler in self.corpus.mine.samplers.items() if name in samplers)
-        queries = tables[f"{prefix}query_vectors"].where("id", self.shard.ids.to_pylist())
+        queries = tables[of_queries].where("id", self.shard.ids.to_pylist())
         queries = queries.take(pa.array(rows_of(self.shard.ids, queries["id"])))
         embedded = workers.put(searches.Embedded(self.shard, dense.matrix(queries["vector"])))
-        parts = tables[f"{prefix}passage_vectors"].split(workers.count)
+        parts = tables[of_passages].split(workers.count)
         found = [workers.start(searches.search_vectors, embedded, part, depth) for part in parts]
         return workers.start(searches.join_found, embedded, depth, *found)
 
@@ -106,10 +110,20 @@ def _simans(search: Search, sampler: SamplerConfig) -> Any:
     return search.start(searches.draw_simans, search.shard, window, sampler.window_start, search.corpus.mine)
 
 
+def _adore(search: Search, sampler: SamplerConfig) -> Any:
+    """Top of the passages, by their base vectors, for the query encoder that ADORE trained (arXiv 2104.08051).
+
+    ADORE itself is the stage of that name, which searches its negatives anew at every step. What is ranked here is
+    what its last step left: a snapshot, with which the stage train does not go on searching.
+    """
+    return search.start(searches.cut, search.query_side, sampler.window_end)
+
+
 SAMPLERS: dict[SamplerName, Sampler] = {
     "random": _random,
     "bm25": _bm25,
     "dense": _dense,
     "ance": _ance,
     "simans": _simans,
+    "adore": _adore,
 }

@@ -40,7 +40,7 @@ class Best:
 
     scores: np.ndarray  # float32 [Q, K]; -inf where there are fewer
     rows: np.ndarray  # int64 [Q, K]: places in `ids`; -1 where there are fewer
-    ids: pa.Array
+    ids: pa.Array  # of any type that sorts
 
     @classmethod
     def none(cls, queries: int) -> "Best":
@@ -70,10 +70,10 @@ def top_k(queries: pa.Table, passages: Iterable[pa.Table], k: int) -> pa.Table:
 def search(queries_QD: np.ndarray, passages: Iterable[pa.Table], k: int) -> Best:
     """The k best of `passages` (blocks of id, vector) for each query."""
     queries_QD = queries_QD.astype(np.float32)
-    best = Best.none(len(queries_QD))
+    best: list[Best] = []
     for block in in_blocks(passages, _BLOCK_ROWS):
-        best = merged([best, _search_block(queries_QD, block, k)], k)
-    return best
+        best = [merged([*best, _search_block(queries_QD, block, k)], k)]
+    return best[0] if best else Best.none(len(queries_QD))
 
 
 def merged(found: Sequence[Best], k: int) -> Best:

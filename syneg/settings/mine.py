@@ -1,13 +1,13 @@
 """Retrieved negatives."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic import model_validator as _check
 
 from syneg.settings.section import ModelAddress, Section, Share
 
-SamplerName = Literal["random", "bm25", "dense", "ance", "simans"]
+SamplerName = Literal["random", "bm25", "dense", "ance", "simans", "adore"]
 UNSCORED = ("random",)
 """Samplers that give no score, so that nothing can be filtered by one."""
 DRAWN = ("random", "simans")
@@ -91,17 +91,6 @@ class MineConfig(Section):
     near_duplicate_bits: NonNegativeInt | None = Field(default=3, le=16)
     cross_encoder: CrossEncoderConfig | None = None
     seed: int = 0  # of the draws of random and simans
-
-    @_check(mode="before")
-    @classmethod
-    def _adore_is_no_sampler(cls, values: Any) -> Any:
-        samplers = values.get("samplers") if isinstance(values, dict) else None
-        if isinstance(samplers, dict) and "adore" in samplers:
-            raise ValueError(
-                "mine.samplers: adore searches its negatives anew at every training step, so they cannot be mined "
-                "beforehand: a top-k from before the training is the sampler dense. Name that one, or ance with rounds"
-            )
-        return values
 
     @_check(mode="after")
     def _fits_its_samplers(self) -> "MineConfig":

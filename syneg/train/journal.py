@@ -24,6 +24,10 @@ class Journal:
         self._metrics[row["step"]] = row
         self._line = line
 
+    def say(self, line: str) -> None:
+        """What to show where no step has a row."""
+        self._line = line
+
     def similarities(self, step: int, rank: int, rows: pa.Table) -> None:
         self._similarities[step, rank] = rows
 

@@ -8,7 +8,7 @@ the instance's own passages (the paper), or those of the whole batch as well (in
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, softplus
 
 
 def own_scores(queries_QD: Tensor, passages_PD: Tensor, candidates_QK: Tensor) -> Tensor:
@@ -52,3 +52,34 @@ def truncated(vectors_ND: Tensor, dimensions: int) -> Tensor:
     """The first `dimensions` of each vector, at unit length again [N, dimensions] (Matryoshka, 2205.13147)."""
     whole = dimensions == vectors_ND.shape[1]
     return vectors_ND if whole else normalize(vectors_ND[:, :dimensions], dim=1)
+
+
+def lambda_mrr(
+    positives_QJ: Tensor, negatives_QK: Tensor, known_QJ: Tensor, found_QK: Tensor, cut: int, temperature: float
+) -> Tensor:
+    """The loss of each query [Q] of ADORE (arXiv 2104.08051): LambdaRank for the reciprocal rank.
+
+        L = mean over pairs (d+, d-) of |1/r(d+) - 1/r(d-)| log(1 + exp((s(q, d-) - s(q, d+)) / t))
+
+    r is the rank among all of the query's passages here, from 1; beyond `cut` 1/r counts as 0. So what would change
+    the reciprocal rank most if the two changed places weighs most. The weights carry no gradient. (The released code
+    adds both orders of a pair with one sign, whose sum is least where the scores are equal; this is the formula.)
+
+    Args:
+        positives_QJ: scores.
+        negatives_QK: scores.
+        known_QJ: false where a query has fewer than J positives.
+        found_QK: false where it has fewer than K negatives.
+        cut: ranks that count.
+        temperature: t, by which cosines are divided.
+    """
+    here_QC = torch.cat([known_QJ, found_QK], dim=1)
+    scores_QC = torch.cat([positives_QJ, negatives_QK], dim=1).detach().masked_fill(~here_QC, -torch.inf)
+    rank_QC = scores_QC.argsort(dim=1, descending=True, stable=True).argsort(dim=1) + 1
+    gain_QC = torch.where(rank_QC <= cut, 1 / rank_QC, 0.0)
+    gain_QJ, gain_QK = gain_QC.tensor_split([positives_QJ.shape[1]], dim=1)
+    weight_QJK = (gain_QJ.unsqueeze(2) - gain_QK.unsqueeze(1)).abs()
+    pair_QJK = known_QJ.unsqueeze(2) & found_QK.unsqueeze(1)
+    behind_QJK = (negatives_QK.unsqueeze(1) - positives_QJ.unsqueeze(2)) / temperature
+    loss_QJK = (weight_QJK * softplus(behind_QJK)).masked_fill(~pair_QJK, 0.0)
+    return loss_QJK.sum(dim=(1, 2)) / pair_QJK.sum(dim=(1, 2)).clamp(min=1)

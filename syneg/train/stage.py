@@ -1,7 +1,7 @@
 """Fine-tuning on the instances, by Ray Train."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,7 +60,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: Trai
             failure_config=FailureConfig(max_failures=pool.max_failures),
         ),
     )
-    with _shown(journal, context.progress, watching):
+    with shown(journal, context.progress, watching):
         found = _fit(trainer, journal)
     model = data.fetch_model(found.pop("model"), context.scratch)
     facts = {"gradient_clipping": train.gradient_clipping, **found}
@@ -110,7 +110,7 @@ def _fit(trainer: TorchTrainer, journal: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _shown(journal: Any, progress: Callable[[str], None], watching: list[Tracker]) -> Iterator[None]:
+def shown(journal: Any, progress: Callable[[str], None], watching: Sequence[Tracker] = ()) -> Iterator[None]:
     """Shows the journal's line every second, and tells the trackers every new row, for as long as the body runs."""
     ended = threading.Event()
     told = 0

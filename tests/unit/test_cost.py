@@ -41,6 +41,14 @@ def test_vectors_take_two_bytes_a_dimension() -> None:
     assert found.seconds == pytest.approx(1300 / (100 * 8))
 
 
+def test_adore_trains_every_query_and_looks_at_every_passage_on_one_worker() -> None:
+    rates = ("resources.estimate.texts_trained_per_second=10.0", "resources.estimate.scores_per_second=1e4")
+    found = one("adore", "adore.epochs=2", "resources.estimate.rows_per_second=1300.0", *rates)
+    assert found.rows == 300
+    assert found.seconds == pytest.approx(2 * 200 * (1 / 10 + 1000 / 1e4) + 1)
+    assert found.gpus == 1
+
+
 def test_rounds_cost_each() -> None:
     run = config("mine.rounds=2", "mine.samplers.ance={}")
     found = [estimate.stage for estimate in cost.estimate(run, Sizes(10, 10, 5, 2), names(run))]

@@ -211,6 +211,18 @@ def test_generation_reads_what_was_mined_where_it_shows_an_example_of_the_style(
         assert sorted(map(str, others)) == sorted(str(stage) for stage in shows if stage.name != "generate")
 
 
+def test_adore_stands_once_before_all_rounds_where_it_is_mined_with() -> None:
+    config = of_rounds(2)
+    mine = config.mine.model_dump() | {"samplers": {"ance": {}, "adore": {}}}
+    asked = RunConfig.model_validate(config.model_dump() | {"mine": mine})
+    assert [name for name in graph.names(asked) if name not in graph.names(config)] == ["adore"]
+    stages = {stage.name: stage for stage in graph.stages(asked)}
+    assert stages["adore"].reads["passage_vectors"] == "embed.passage_vectors"
+    for name in ("mine_1", "mine"):
+        assert stages[name].reads["adore_query_vectors"] == "adore.query_vectors"
+        assert "adore_query_vectors" not in {stage.name: stage for stage in graph.stages(config)}[name].reads
+
+
 def of_rounds(rounds: int, **generate: object) -> RunConfig:
     samplers = {"dense": {}, "ance": {}} if rounds > 1 else {"dense": {}}
     mine = {"samplers": samplers, "rounds": rounds}

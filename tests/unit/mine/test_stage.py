@@ -250,7 +250,6 @@ def test_what_two_samplers_both_accept_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"samplers": {"adore": {}}}, "adore searches its negatives anew at every training step"),
         ({"samplers": {"random": {"relative_margin": 0.1}}}, "random gives no scores"),
         ({"samplers": {"simans": {"pick": "uniform"}}}, "simans is a draw already"),
     ],
