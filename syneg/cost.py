@@ -112,7 +112,9 @@ def _estimated(
         return queries, seconds + looked_at / rates.rows_per_second, 0, queries * vector_bytes(rates.dimensions)
     if stage == "mine":
         rows = pairs * sum(sampler.window_end - sampler.window_start for sampler in config.mine.samplers.values())
-        return rows, pairs * passages / rates.scores_per_second + rows / rates.rows_per_second, 0, rows * 40
+        lists, probes = config.mine.ivf.resolved(passages) if config.mine.index == "ivf" else (1, 1)
+        seconds = pairs * passages * probes / lists / rates.scores_per_second
+        return rows, seconds + rows / rates.rows_per_second, 0, rows * 40
     if stage == "train":
         per_instance = 2 + config.mix.synthetic_per_instance + config.mix.retrieved_per_instance
         texts = pairs * per_instance * config.train.epochs

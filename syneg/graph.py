@@ -249,7 +249,7 @@ def _written_after_mining(unrolled: Sequence[Stage]) -> list[Stage]:
 
 
 def _asked(unrolled: Iterable[Stage], config: RunConfig) -> Iterator[Stage]:
-    """The stages that somebody asks for. Who would read the candidates of the judge's gate then reads those of mining."""
+    """The stages that somebody asks for. Without the judge's gate, who would read its candidates reads mining's."""
     left_out = set[str]() if config.judge.enabled else {"judge"}
     if "adore" not in config.mine.samplers:
         left_out.add("adore")

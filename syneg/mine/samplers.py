@@ -4,19 +4,27 @@ They start functions on workers and hand on what these give; no ranking passes t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from syneg.ids import rows_of
 from syneg.mine import searches
 from syneg.mine.shard import Shard
-from syneg.search import dense
+from syneg.search import dense, ivf
 from syneg.settings.mine import Bm25Config, MineConfig, SamplerConfig, SamplerName
 from syneg.stage import Inputs
 from syneg.workers import Workers
+
+RankingName = Literal["base", "trained", "query_side"]
+VECTORS: dict[RankingName, tuple[str, str]] = {
+    "base": ("query_vectors", "passage_vectors"),
+    "trained": ("tuned_query_vectors", "tuned_passage_vectors"),  # by the model of the round before
+    "query_side": ("adore_query_vectors", "passage_vectors"),
+}
+"""The tables of queries and of passages that a ranking is made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +36,22 @@ class Corpus:
     mine: MineConfig
     bm25: Bm25Config
     passages: Any  # handle of `Passages`
+    _lists: dict[str, list[Any]] = field(default_factory=dict, init=False)  # by the table of the vectors
 
     @cached_property
     def bm25_index(self) -> Any:
         parts = self.inputs.tables["passages"].split(self.workers.count)
         terms = [self.workers.start(searches.count_terms, part, self.bm25) for part in parts]
         return self.workers.start(searches.index_terms, self.bm25, *terms)
+
+    def lists(self, of_passages: str) -> list[Any]:
+        """Handles of `ivf.Lists`, one for each worker's share of the passages."""
+        if of_passages not in self._lists:
+            vectors, workers = self.inputs.tables[of_passages], self.workers
+            centres = workers.start(ivf.Centres.learn, vectors, self.mine.ivf)
+            parts = vectors.split(workers.count)
+            self._lists[of_passages] = [workers.start(ivf.Lists.of, centres, part) for part in parts]
+        return self._lists[of_passages]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,36 +60,44 @@ class Search:
 
     corpus: Corpus
     shard: Shard
+    _found: dict[RankingName, Any] = field(default_factory=dict, init=False)
 
     @cached_property
-    def base(self) -> Any:
-        return self._by_vectors("query_vectors", "passage_vectors", ("dense", "simans", "ance"))
+    def rankings(self) -> dict[RankingName, tuple[SamplerName, ...]]:
+        """The rankings by vectors that the samplers of this run take, and who takes each."""
+        ance: RankingName = "trained" if "tuned_passage_vectors" in self.corpus.inputs.tables else "base"
+        takes: dict[SamplerName, RankingName] = {"dense": "base", "simans": "base", "ance": ance, "adore": "query_side"}
+        asked: dict[RankingName, tuple[SamplerName, ...]] = {}
+        for sampler in self.corpus.mine.samplers:
+            if sampler in takes:
+                asked[takes[sampler]] = (*asked.get(takes[sampler], ()), sampler)
+        return asked
 
-    @cached_property
-    def trained(self) -> Any:
-        return self._by_vectors("tuned_query_vectors", "tuned_passage_vectors", ("ance",))
+    def by_vectors(self, sampler: SamplerName) -> Any:
+        return self.ranking(next(name for name, takers in self.rankings.items() if sampler in takers))
 
-    @cached_property
-    def query_side(self) -> Any:
-        return self._by_vectors("adore_query_vectors", "passage_vectors", ("adore",))
+    def ranking(self, name: RankingName) -> Any:
+        if name not in self._found:
+            self._found[name] = self._searched(name)
+        return self._found[name]
 
-    @property
-    def has_trained(self) -> bool:
-        return "tuned_passage_vectors" in self.corpus.inputs.tables
-
-    def start(self, function: Callable[..., searches.Ranking], *arguments: Any) -> Any:
-        return self.corpus.workers.start(function, *arguments)
-
-    def _by_vectors(self, of_queries: str, of_passages: str, samplers: tuple[SamplerName, ...]) -> Any:
-        """By cosine, as deep as the deepest of `samplers` looks."""
-        workers, tables = self.corpus.workers, self.corpus.inputs.tables
-        depth = max(sampler.window_end for name, sampler in self.corpus.mine.samplers.items() if name in samplers)
+    def _searched(self, name: RankingName) -> Any:
+        """By cosine, as deep as the deepest of the samplers that take it looks."""
+        corpus, workers, tables = self.corpus, self.corpus.workers, self.corpus.inputs.tables
+        of_queries, of_passages = VECTORS[name]
+        depth = max(corpus.mine.samplers[sampler].window_end for sampler in self.rankings[name])
         queries = tables[of_queries].where("id", self.shard.ids.to_pylist())
         queries = queries.take(pa.array(rows_of(self.shard.ids, queries["id"])))
         embedded = workers.put(searches.Embedded(self.shard, dense.matrix(queries["vector"])))
-        parts = tables[of_passages].split(workers.count)
-        found = [workers.start(searches.search_vectors, embedded, part, depth) for part in parts]
+        if corpus.mine.index == "exact":
+            parts = tables[of_passages].split(workers.count)
+            found = [workers.start(searches.search_vectors, embedded, part, depth) for part in parts]
+        else:
+            found = [workers.start(searches.search_lists, embedded, own, depth) for own in corpus.lists(of_passages)]
         return workers.start(searches.join_found, embedded, depth, *found)
+
+    def start(self, function: Callable[..., searches.Ranking], *arguments: Any) -> Any:
+        return self.corpus.workers.start(function, *arguments)
 
 
 Sampler = Callable[[Search, SamplerConfig], Any]
@@ -91,7 +117,7 @@ def _bm25(search: Search, sampler: SamplerConfig) -> Any:
 
 def _dense(search: Search, sampler: SamplerConfig) -> Any:
     """Top of the frozen encoder by cosine."""
-    return search.start(searches.cut, search.base, sampler.window_end)
+    return search.start(searches.cut, search.by_vectors("dense"), sampler.window_end)
 
 
 def _ance(search: Search, sampler: SamplerConfig) -> Any:
@@ -99,14 +125,13 @@ def _ance(search: Search, sampler: SamplerConfig) -> Any:
 
     In the paper one process trains while another refreshes the index; here a round ends before the next begins.
     """
-    ranking = search.trained if search.has_trained else search.base
-    return search.start(searches.cut, ranking, sampler.window_end)
+    return search.start(searches.cut, search.by_vectors("ance"), sampler.window_end)
 
 
 def _simans(search: Search, sampler: SamplerConfig) -> Any:
     """Drawn without replacement from a window of the frozen encoder's ranking, by p_i proportional to
     exp(-a (s(q,d_i) - s(q,d+) - b)^2) (SimANS, arXiv 2210.11773, equation 4). Ranks are the order of the draw."""
-    window = search.start(searches.cut, search.base, sampler.window_end)
+    window = search.start(searches.cut, search.by_vectors("simans"), sampler.window_end)
     return search.start(searches.draw_simans, search.shard, window, sampler.window_start, search.corpus.mine)
 
 
@@ -116,7 +141,7 @@ def _adore(search: Search, sampler: SamplerConfig) -> Any:
     ADORE itself is the stage of that name, which searches its negatives anew at every step. What is ranked here is
     what its last step left: a snapshot, with which the stage train does not go on searching.
     """
-    return search.start(searches.cut, search.query_side, sampler.window_end)
+    return search.start(searches.cut, search.by_vectors("adore"), sampler.window_end)
 
 
 SAMPLERS: dict[SamplerName, Sampler] = {

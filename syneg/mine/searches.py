@@ -13,7 +13,7 @@ from syneg.mine import draws
 from syneg.mine.passages import Passages
 from syneg.mine.shard import Shard
 from syneg.schemas import RANKING
-from syneg.search import dense
+from syneg.search import dense, ivf
 from syneg.search.bm25 import Bm25Index, Terms
 from syneg.settings.mine import Bm25Config, MineConfig
 from syneg.stage import Source
@@ -67,6 +67,13 @@ def search_vectors(embedded: Embedded, passages: Source, k: int) -> Found:
             yield block
 
     return dense.search(queries_QD, looked_at(), k), positive_scores
+
+
+def search_lists(embedded: Embedded, lists: ivf.Lists, k: int) -> Found:
+    """As `search_vectors`, through the lists."""
+    shard, queries_QD = embedded.shard, embedded.vectors_QD
+    positive_scores = lists.scores(queries_QD[shard.positive_queries], shard.positive_ids)
+    return lists.search(queries_QD, k), positive_scores
 
 
 def join_found(embedded: Embedded, k: int, *found: Found) -> Ranking:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from syneg import schemas
-from syneg.mine import cross_encoder
+from syneg.mine import cross_encoder, recall
 from syneg.mine.candidates import candidates
 from syneg.mine.facts import Tally
 from syneg.mine.passages import Passages
@@ -39,11 +39,13 @@ def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, mine: MineConfig)
 def mined(inputs: Inputs, context: Context, workers: Workers, *, bm25: Bm25Config, mine: MineConfig) -> Output:
     if mine.cross_encoder is not None:
         cross_encoder.check(mine.cross_encoder)
-    tally, positives = Tally(), [schemas.POSITIVES.empty_table()]
-    rows = _rows(inputs, context, workers, bm25, mine, tally, positives)
+    tally, positives, missed = Tally(), [schemas.POSITIVES.empty_table()], dict[str, Any]()
+    rows = _rows(inputs, context, workers, bm25, mine, tally, positives, missed)
     tables = {"candidates": rows, "positives": iter(positives)}  # written in this order: all are there by then
     return Output(
-        lambda: tally.rows + sum(table.num_rows for table in positives), tables, facts=lambda: tally.facts(mine)
+        lambda: tally.rows + sum(table.num_rows for table in positives),
+        tables,
+        facts=lambda: tally.facts(mine) | missed,
     )
 
 
@@ -55,8 +57,11 @@ def _rows(
     mine: MineConfig,
     tally: Tally,
     positives: list[pa.Table],
+    missed: dict[str, Any],
 ) -> Iterator[pa.Table]:
-    """The candidates, slice by slice; what else a slice gives is added to `tally` and `positives`."""
+    """The candidates, slice by slice. What else a slice gives is added to `tally` and `positives`; `missed` gets what
+    there is to tell of an approximate index.
+    """
     yield schemas.CANDIDATES.empty_table()
     queries, qrels = training_queries(inputs)
     texts = inputs.tables["passages"]
@@ -86,3 +91,6 @@ def _rows(
                 yield finished()
     while waiting:
         yield finished()
+    if mine.index == "ivf":
+        context.progress("measuring the index against an exact search")
+        missed["index"] = recall.facts(corpus, queries, qrels)

@@ -74,6 +74,24 @@ class Bm25Config(Section):
     stemmer: Literal["porter", "none"] = "porter"
 
 
+class IvfConfig(Section):
+    """Read where `mine.index` is ivf: the passages' vectors lie in lists, and a query looks at the nearest of them.
+
+    More probes find more and take longer; as many probes as lists are an exact search. The defaults are ours: FAISS's
+    guidelines give 4 to 16 times the root of the passages for lists, and a sixteenth of the lists is looked at.
+    """
+
+    lists: PositiveInt | None = None  # None: 4 times the root of the number of passages
+    probes: PositiveInt | None = None  # lists that a query looks at; None: a sixteenth of them
+    recall_queries: PositiveInt = 200  # training queries that are searched exactly too, to tell what is missed
+    seed: NonNegativeInt = 0  # of the sample that the lists' centres are learnt from
+
+    def resolved(self, passages: int) -> tuple[int, int]:
+        """Lists and probes over so many passages: never more lists than passages, nor more probes than lists."""
+        lists = min(self.lists or round(4 * passages**0.5), max(1, passages))
+        return lists, min(self.probes or max(1, round(lists / 16)), lists)
+
+
 class MineConfig(Section):
     """Retrieved negatives: the samplers, in the order in which the mix takes turns among them."""
 
@@ -81,6 +99,10 @@ class MineConfig(Section):
         default_factory=lambda: {"dense": SamplerConfig(relative_margin=0.05), "bm25": SamplerConfig()}, min_length=1
     )
     simans: SimansConfig = SimansConfig()
+    # How vectors are searched: every passage for every query, or through an inverted file, for CPUs above a million
+    # passages, whose recall against the exact search is measured on a sample and reported.
+    index: Literal["exact", "ivf"] = "exact"
+    ivf: IvfConfig = IvfConfig()
     rounds: PositiveInt = 1  # of ANCE: each mines with the encoder that the one before trained, and trains it on
     # A query with fewer accepted candidates than this, over all samplers, is short: it stays so, or random passages
     # fill it up (under the sampler random), or its candidates are rejected. Counted and listed in any case.

@@ -40,7 +40,7 @@ HOMES = {
     "transformers": ("syneg/encoder/", "syneg/generate/engines/vllm.py", "syneg/store/models.py"),
     "deepspeed": ("syneg/train/engine.py",),
     "peft": ("syneg/train/trainable.py",),
-    "faiss": ("syneg/search/dense.py",),
+    "faiss": ("syneg/search/",),
     "sklearn": ("syneg/mix/shortcut.py",),
     "bm25s": ("syneg/search/bm25.py",),
     "vllm": ("syneg/generate/engines/plugin.py",),

@@ -49,6 +49,13 @@ def test_adore_trains_every_query_and_looks_at_every_passage_on_one_worker() -> 
     assert found.gpus == 1
 
 
+def test_an_index_looks_at_a_share_of_the_passages() -> None:
+    rates = ("resources.estimate.scores_per_second=1e3", "resources.estimate.rows_per_second=1e12")
+    exact, ivf = one("mine", *rates), one("mine", "mine.index=ivf", "mine.ivf={lists: 100, probes: 5}", *rates)
+    assert exact.seconds == pytest.approx(200.0)
+    assert ivf.seconds == pytest.approx(10.0)
+
+
 def test_rounds_cost_each() -> None:
     run = config("mine.rounds=2", "mine.samplers.ance={}")
     found = [estimate.stage for estimate in cost.estimate(run, Sizes(10, 10, 5, 2), names(run))]

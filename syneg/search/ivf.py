@@ -1,0 +1,109 @@
+"""Dense search through an inverted file (FAISS): only the lists nearest to a query are looked at, so some of the best
+passages may be missed. For CPUs above a million passages.
+
+The lists' centres are learnt once, from a sample that the ids of the corpus decide. Each worker then sorts its
+passages into lists around the same centres, so that what all of them find together is what one index of the whole
+corpus would find, however the passages are shared out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow as pa
+
+from syneg.ids import order_of, rows_of
+from syneg.search.dense import Best, in_blocks, matrix, merged, of_pairs
+from syneg.settings.mine import IvfConfig
+from syneg.stage import Source
+
+_BLOCK_ROWS = 65_536
+_LEARNT_FROM = 50  # vectors of the sample for each list; FAISS asks for 39 or more
+_SLACK = 16  # asked for beyond k: FAISS's order within rounding is not that of the pairs' own scores
+_PAIRS = 4_096  # scored at once: their vectors stay in the cache
+
+
+@dataclass(frozen=True)
+class Centres:
+    """What the lists of every worker stand around."""
+
+    index: np.ndarray  # uint8: a FAISS index without vectors, as bytes
+    probes: int
+
+    @classmethod
+    def learn(cls, vectors: Source, settings: IvfConfig) -> "Centres":
+        """k-means over a sample of `vectors` (id, vector); memory is bounded by the sample and the ids."""
+        ids = _ids(block["id"] for block in vectors.blocks(["id"]))
+        lists, probes = settings.resolved(len(ids))
+        drawn = np.random.default_rng(settings.seed).choice(
+            len(ids), min(len(ids), _LEARNT_FROM * lists), replace=False
+        )
+        sample = ids.take(pa.array(np.argsort(order_of(ids))[np.sort(drawn)])).to_pylist()
+        learnt_PD = matrix(vectors.where("id", sample).sort_by("id")["vector"]).astype(np.float32)
+        width, kind = learnt_PD.shape[1], faiss.METRIC_INNER_PRODUCT
+        # float16 and no residuals: the vectors as they are stored, without another loss.
+        half = faiss.ScalarQuantizer.QT_fp16
+        index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(width), width, lists, half, kind, False)
+        index.cp.seed, index.cp.min_points_per_centroid = settings.seed + 1, 1
+        index.train(learnt_PD)
+        return cls(faiss.serialize_index(index), probes)
+
+
+@dataclass(frozen=True)
+class Lists:
+    """P passages in their lists."""
+
+    index: np.ndarray  # uint8: a FAISS index, as bytes, which workers of a machine read from one memory map
+    ids: pa.Array  # string [P]
+    probes: int
+
+    @classmethod
+    def of(cls, centres: Centres, vectors: Source) -> "Lists":
+        """Of the rows of `vectors` (id, vector), read once, block by block."""
+        index: Any = faiss.deserialize_index(centres.index)
+        ids: list[pa.ChunkedArray] = []
+        for block in in_blocks(vectors.blocks(), _BLOCK_ROWS):
+            index.add(matrix(block["vector"]).astype(np.float32))
+            ids.append(block["id"])
+        index.make_direct_map()
+        return cls(faiss.serialize_index(index), _ids(ids), centres.probes)
+
+    def search(self, queries_QD: np.ndarray, k: int) -> Best:
+        """The k best among the lists that are looked at, by the scores that `dense.search` gives the same pairs."""
+        index = self._opened()
+        queries_QD = queries_QD.astype(np.float32)
+        rows_QK = index.search(queries_QD, min(k + _SLACK, len(self.ids)))[1]
+        scores_QK = np.empty(rows_QK.shape, np.float32)
+        step = max(1, _PAIRS // rows_QK.shape[1])
+        for start in range(0, len(rows_QK), step):
+            own = slice(start, start + step)
+            scores_QK[own] = of_pairs(_vectors(index, rows_QK[own]), queries_QD[own, None])
+        return merged([Best(np.where(rows_QK < 0, np.float32(-np.inf), scores_QK), rows_QK, self.ids)], k)
+
+    def scores(self, queries_ND: np.ndarray, passage_ids: pa.Array) -> np.ndarray:
+        """The score of one passage for each query: float32 [N], NaN for passages that are not here."""
+        rows = rows_of(passage_ids, self.ids)
+        here, found = rows >= 0, np.full(len(rows), np.nan, np.float32)
+        if here.any():
+            found[here] = of_pairs(_vectors(self._opened(), rows[here]), queries_ND[here])
+        return found
+
+    def shape(self) -> tuple[int, int]:
+        """How many lists there are, and how many a query looks at."""
+        return self._opened().nlist, self.probes
+
+    def _opened(self) -> faiss.IndexIVF:
+        index: Any = faiss.deserialize_index(self.index)  # comes as an IndexIVFScalarQuantizer
+        index.nprobe = self.probes
+        return index
+
+
+def _vectors(index: faiss.IndexIVF, rows: np.ndarray) -> np.ndarray:
+    """float32 [..., D] of row numbers of any shape; for -1 that of some passage."""
+    return index.reconstruct_batch(np.maximum(rows, 0).ravel()).reshape(*rows.shape, -1)
+
+
+def _ids(columns: Iterator[pa.ChunkedArray] | list[pa.ChunkedArray]) -> pa.Array:
+    return pa.concat_arrays([pa.array([], pa.string()), *(chunk for column in columns for chunk in column.chunks)])

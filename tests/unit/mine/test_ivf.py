@@ -1,0 +1,90 @@
+"""Mining through an inverted file: what it finds, what it misses, and that it says so."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from syneg.search import ivf
+from syneg.search.dense import matrix, top_k
+from syneg.settings.mine import IvfConfig
+from syneg.workers import InProcess
+from tests.memory import rows_of
+from tests.unit.mine.test_stage import Several, many, output_of, vectors
+
+KEYS = [("query_id", "ascending"), ("sampler", "ascending"), ("rank", "ascending")]
+SETTINGS: dict[str, Any] = {"samplers": {"dense": {"window_end": 12, "relative_margin": 0.05}, "simans": {}}}
+
+
+def mined(folder: Path, workers: InProcess | None = None, **settings: Any) -> tuple[pa.Table, dict[str, Any]]:
+    output = output_of(many(300), folder, workers, **SETTINGS, **settings)
+    return rows_of(output, "candidates").sort_by(KEYS), dict(output.facts())
+
+
+def test_as_many_probes_as_lists_find_what_exact_search_finds(tmp_path: Path) -> None:
+    rows, facts = mined(tmp_path, index="ivf", ivf={"lists": 9, "probes": 9})
+    exact, _ = mined(tmp_path)
+    assert rows.equals(exact)
+    assert facts["index"]["recall"]["base"] == {"share": 1.0, "at": 100, "queries": 20, "lists": 9, "probes": 9}
+    assert facts["index"]["warnings"] == []
+
+
+@pytest.mark.parametrize("probes", [1, 3])
+def test_what_is_missed_is_told_as_brute_force_tells_it(tmp_path: Path, probes: int) -> None:
+    rows, facts = mined(tmp_path, index="ivf", ivf={"lists": 9, "probes": probes})
+    inputs = many(300)
+    queries_QD, passages_PD = (
+        matrix(inputs.tables[name].table()["vector"]).astype(np.float64)
+        for name in ("query_vectors", "passage_vectors")
+    )
+    ids = np.array(inputs.tables["passage_vectors"].table()["id"].to_pylist())
+    found: dict[str, set[str]] = {}
+    for row in rows.to_pylist():
+        if row["sampler"] == "simans":  # without a window's start: all that the search gave, in another order
+            found.setdefault(row["query_id"], set()).add(row["passage_id"])
+    shares = [
+        len(set(ids[np.argsort(-(passages_PD @ query))[:100]]) & found[f"q{number}"]) / 100
+        for number, query in enumerate(queries_QD)
+    ]
+    told = facts["index"]["recall"]["base"]
+    assert told["share"] == pytest.approx(np.mean(shares), abs=1e-4)
+    assert told["share"] < 0.9
+    assert f"finds {told['share']:.0%} of the 100 passages" in facts["index"]["warnings"][0]
+
+
+def test_more_probes_find_more(tmp_path: Path) -> None:
+    shares = [
+        mined(tmp_path, index="ivf", ivf={"lists": 9, "probes": probes})[1]["index"]["recall"]["base"]["share"]
+        for probes in (1, 2, 5, 9)
+    ]
+    assert shares == sorted(shares)
+    assert shares[0] < shares[-1]
+
+
+def test_three_workers_lists_hold_what_one_worker_s_hold(tmp_path: Path) -> None:
+    settings = {"index": "ivf", "ivf": {"lists": 9, "probes": 2}}
+    one, told = mined(tmp_path, **settings)
+    several, told_by_three = mined(tmp_path, Several(), **settings)
+    assert several.equals(one)
+    assert told_by_three == told
+
+
+def test_scores_are_those_of_exact_search(tmp_path: Path) -> None:
+    table, asked = vectors([f"p{row:03d}" for row in range(200)], 3), vectors(["a", "b"], 4).table()
+    lists = ivf.Lists.of(ivf.Centres.learn(table, IvfConfig(lists=7, probes=3)), table)
+    exact = top_k(asked, table.blocks(), 200)
+    scores = {(row["query_id"], row["passage_id"]): row["score"] for row in exact.to_pylist()}
+    queries_QD = matrix(asked["vector"])
+    found = lists.search(queries_QD, 5).ranking(asked["id"], 5).to_pylist()
+    assert len(found) == 10
+    assert all(row["score"] == scores[row["query_id"], row["passage_id"]] for row in found)
+    ids = pa.array(["p007", "nowhere"])
+    assert lists.scores(queries_QD, ids).tolist() == pytest.approx([scores["a", "p007"], np.nan], nan_ok=True)
+
+
+def test_defaults_follow_the_number_of_passages() -> None:
+    assert IvfConfig().resolved(1_000_000) == (4_000, 250)
+    assert IvfConfig().resolved(3) == (3, 1)
+    assert IvfConfig(lists=50, probes=80).resolved(1_000) == (50, 50)
