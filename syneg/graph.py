@@ -144,6 +144,7 @@ _ONE_ROUND = (
             "query_vectors": "embed.query_vectors",
             "tuned_passage_vectors": "embed_tuned.passage_vectors",
             "tuned_query_vectors": "embed_tuned.query_vectors",
+            "adore_query_vectors": "adore.query_vectors",
             "instances": "mix.instances",
         },
         writes=("runs", "scores", "leaks"),

@@ -21,15 +21,21 @@ from syneg.texts import passage_text
 Search = Callable[[pa.Table, int], pa.Table]
 """From queries (`schemas.QUERIES`) and k to the first k passages of each (`schemas.RANKING`)."""
 
-_VECTORS = {"base": ("query_vectors", "passage_vectors"), "tuned": ("tuned_query_vectors", "tuned_passage_vectors")}
+_VECTORS = {
+    "base": ("query_vectors", "passage_vectors"),
+    "tuned": ("tuned_query_vectors", "tuned_passage_vectors"),
+    "adore": ("adore_query_vectors", "passage_vectors"),  # the query encoder alone has learnt; where a run trains it
+}
 
 
 def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, evaluate: EvaluateConfig) -> Output:
-    """Base, tuned and BM25. A collection without test queries gives empty tables: training on it is legitimate, and
-    the report says so."""
+    """Base, tuned, BM25 and, where it was trained, ADORE's query encoder.
+
+    A collection without test queries gives empty tables: training on it is legitimate, and the report says so.
+    """
     tables = inputs.tables
     test = _Test.of(tables)
-    searches = {name: _encoder_search(tables, name) for name in _VECTORS}
+    searches = {name: _encoder_search(tables, name) for name, (vectors, _) in _VECTORS.items() if vectors in tables}
     if evaluate.bm25:
         searches["bm25"] = _bm25_search(tables["passages"], bm25)
     runs, scores = test.scored(searches, evaluate, context)

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from syneg.report import gantt
 
-_SYSTEMS = {"bm25": "BM25", "base": "Base", "tuned": "Tuned"}
+_SYSTEMS = {"bm25": "BM25", "base": "Base", "tuned": "Tuned", "adore": "ADORE"}
 
 
 def render(report: Mapping[str, Any], content: Path) -> str:

@@ -220,6 +220,7 @@ def test_adore_stands_once_before_all_rounds_where_it_is_mined_with() -> None:
     assert stages["adore"].reads["passage_vectors"] == "embed.passage_vectors"
     for name in ("mine_1", "mine"):
         assert stages[name].reads["adore_query_vectors"] == "adore.query_vectors"
+        assert "adore_query_vectors" in stages["evaluate"].reads
         assert "adore_query_vectors" not in {stage.name: stage for stage in graph.stages(config)}[name].reads
 
 

@@ -94,6 +94,19 @@ def test_bm25_is_left_out_when_it_is_not_asked_for(tmp_path: Path) -> None:
     assert set(output.facts()["scores"]) == {"base", "tuned"}
 
 
+def test_adore_ranks_the_base_s_passages_for_its_own_queries(tmp_path: Path) -> None:
+    given = inputs()
+    swapped = {
+        "query_vectors": given.tables["tuned_query_vectors"],
+        "passage_vectors": given.tables["tuned_passage_vectors"],
+    }
+    learnt = Inputs({**given.tables, **swapped, "adore_query_vectors": given.tables["query_vectors"]})
+    scores = evaluated(tmp_path, learnt).facts()["scores"]
+    assert set(scores) == {"base", "tuned", "adore", "bm25"}
+    assert scores["base"]["MAP"] == 1.0  # the swapped vectors see everything, and for flat queries nothing
+    assert scores["adore"]["MAP"] < 1.0
+
+
 def test_without_test_queries_there_is_nothing_to_score(tmp_path: Path) -> None:
     output = evaluated(tmp_path, inputs(QUERIES[2:3]))
     assert (output.rows_in, output.rows_out, output.rejected) == (0, 0, {})
