@@ -115,7 +115,7 @@ def by_layout(finished: Finished) -> dict[str, Mapping[str, Any]]:
     The other one is of a run that differs in nothing but `generate.layout`.
     """
     config = finished.config
-    found = {config.generate.layout: finished.manifests["gate"].facts}
+    found: dict[str, Mapping[str, Any]] = {config.generate.layout: finished.manifests["gate"].facts}
     for layout in get_args(Layout):
         if layout not in found and config.generate.engine.kind != "recorded":
             generate = config.generate.model_copy(update={"layout": layout})

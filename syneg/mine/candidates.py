@@ -143,7 +143,8 @@ def _with_places(found: pa.Table, mine: MineConfig) -> pa.Table:
     accepted = found.select(_KEY).take(pa.array(rows))
     uniform = {name for name, sampler in mine.samplers.items() if sampler.pick == "uniform"}
     keys = zip(*(accepted[name].to_pylist() for name in _KEY), strict=True)
-    lots = [draws.lot(mine.seed, "place", *key) if key[1] in uniform else 0.0 for key in keys]
+    drawn = [draws.lot(mine.seed, "place", *key) if key[1] in uniform else 0.0 for key in keys]
+    lots = np.array(drawn)
     groups = [accepted[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in _KEY[:2]]
     order = np.lexsort((np.arange(len(rows)), lots, *groups))  # rows of a group stand best first
     starts = np.flatnonzero(np.r_[True, np.any([np.diff(group[order]) for group in groups], axis=0)][: len(rows)])

@@ -5,7 +5,7 @@ It acts only in those that `engines/vllm.py` started, which it knows by their en
 
 import multiprocessing
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,9 @@ def tell_cached_tokens() -> None:
         num_cached_tokens: int | None = None
 
     class Engine(vllm.AsyncLLMEngine):
-        async def generate(self, prompt: Any, sampling_params: Any, *args: Any, **options: Any) -> AsyncIterator[Any]:
+        async def generate(
+            self, prompt: Any, sampling_params: Any, *args: Any, **options: Any
+        ) -> AsyncGenerator[Any, None]:
             # ray.data.llm looks at nothing but the last output. As in `vllm.LLM`, the others are not made.
             sampling_params.output_kind = RequestOutputKind.FINAL_ONLY
             async for output in super().generate(prompt, sampling_params, *args, **options):
