@@ -64,9 +64,7 @@ class RunConfig(Section):
             raise ValueError("mix.strategy in_batch_only leaves no negative at all: turn train.in_batch_negatives on")
         if self.train.distillation is not None:
             if self.mine.cross_encoder is None:
-                raise ValueError(
-                    "train.distillation learns from the scores of a cross-encoder: give mine.cross_encoder"
-                )
+                raise ValueError("train.distillation learns from a cross-encoder's scores: give mine.cross_encoder")
             if self.mix.strategy in ("synthetic_only", "in_batch_only"):
                 raise ValueError(
                     f"train.distillation finds no negative with a cross-encoder's score under mix.strategy="

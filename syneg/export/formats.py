@@ -32,14 +32,11 @@ def flagembedding(row: Row, layout: Layout) -> dict[str, Any]:
     pos_scores and neg_scores, which its --knowledge_distillation reads, are a cross-encoder's: there only where one
     scored every passage (`mine.cross_encoder`, and no synthetic negative). A sampler's score is on no common scale.
     """
-    record: dict[str, Any] = {
-        "query": row["query"],
-        "pos": [row["positive"]],
-        "neg": [one["text"] for one in row["negatives"]],
-    }
+    negatives = row["negatives"]
+    record = {"query": row["query"], "pos": [row["positive"]], "neg": [one["text"] for one in negatives]}
     if layout.teacher:
-        scores = {"pos_scores": [row["positive_cross_score"]]}
-        record |= scores | {"neg_scores": [one["cross_score"] for one in row["negatives"]]}
+        record["pos_scores"] = [row["positive_cross_score"]]
+        record["neg_scores"] = [one["cross_score"] for one in negatives]
     return record | ({"prompt": layout.query_prompt} if layout.query_prompt else {})
 
 

@@ -68,9 +68,8 @@ def _texts(pairs: pa.Table, queries: Source, passages: Source) -> ray.data.Datas
     asked = queries.where("query_id", pairs["query_id"].unique().to_pylist(), ["query_id", "text"])
     row = rows_of(pairs["query_id"], asked["query_id"])
     pairs = pairs.append_column("query", asked["text"].take(pa.array(row)))
-    pieces: list[Any] = [
-        ray.put(pairs.slice(start, _PAIRS_AT_ONCE)) for start in range(0, pairs.num_rows, _PAIRS_AT_ONCE)
-    ]
+    starts = range(0, max(1, pairs.num_rows), _PAIRS_AT_ONCE)
+    pieces: list[Any] = [ray.put(pairs.slice(start, _PAIRS_AT_ONCE)) for start in starts]
     read = partial(_with_passages, passages=passages)
     return ray.data.from_arrow_refs(pieces).map_batches(read, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
 

@@ -143,11 +143,11 @@ def _with_places(found: pa.Table, mine: MineConfig) -> pa.Table:
     accepted = found.select(_KEY).take(pa.array(rows))
     uniform = {name for name, sampler in mine.samplers.items() if sampler.pick == "uniform"}
     keys = zip(*(accepted[name].to_pylist() for name in _KEY), strict=True)
-    drawn = [draws.lot(mine.seed, "place", *key) if key[1] in uniform else 0.0 for key in keys]
-    lots = np.array(drawn)
-    groups = [accepted[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in _KEY[:2]]
-    order = np.lexsort((np.arange(len(rows)), lots, *groups))  # rows of a group stand best first
-    starts = np.flatnonzero(np.r_[True, np.any([np.diff(group[order]) for group in groups], axis=0)][: len(rows)])
+    lots = np.array([draws.lot(mine.seed, "place", *key) if key[1] in uniform else 0.0 for key in keys])
+    query, sampler = (accepted[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in _KEY[:2])
+    order = np.lexsort((np.arange(len(rows)), lots, query, sampler))  # rows of a group stand best first
+    is_other = (np.diff(query[order]) != 0) | (np.diff(sampler[order]) != 0)
+    starts = np.flatnonzero(np.r_[True, is_other][: len(rows)])
     place = np.full(found.num_rows, np.nan)
     place[rows[order]] = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
     at = found.schema.get_field_index("place")

@@ -25,6 +25,8 @@ from tests.memory import MemoryTable
 from tests.tiny_bert import tiny_bert
 from tests.unit.train.instances import instance_table
 
+PLACE = schemas.INSTANCES.get_field_index("reject_reason")
+
 ENCODER = EncoderConfig(query_prompt="query: ", query_max_length=12, passage_max_length=40)
 TRAIN = TrainConfig(
     epochs=2, batch_size=4, chunk_size=4, learning_rate=1e-3, query_max_length=12, passage_max_length=16, zero_stage=1
@@ -33,7 +35,9 @@ TRAIN = TrainConfig(
 
 def _inputs(rows: int) -> Inputs:
     table = instance_table(rows)
-    rejected = table.slice(0, 1).set_column(5, schemas.INSTANCES.field("reject_reason"), pa.array(["empty_positive"]))
+    rejected = table.slice(0, 1).set_column(
+        PLACE, schemas.INSTANCES.field("reject_reason"), pa.array(["empty_positive"])
+    )
     return Inputs({"instances": MemoryTable(pa.concat_tables([rejected, table.slice(1)]))})
 
 

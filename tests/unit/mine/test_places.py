@@ -10,7 +10,7 @@ from tests.unit.mine.test_stage import many, output_of
 
 def places(tmp_path: Path, pick: str, **more: Any) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """The accepted rows of each query and sampler, by place."""
-    samplers = {"bm25": {"window_end": 9}, "dense": {"window_end": 12, "absolute_margin": 0.1, "pick": pick}}
+    samplers = {"bm25": {"window_end": 9}, "dense": {"window_end": 12, "pick": pick}}
     rows = rows_of(output_of(many(60), tmp_path, samplers=samplers, **more), "candidates").to_pylist()
     found = defaultdict(list)
     for row in rows:

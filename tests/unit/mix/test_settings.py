@@ -14,7 +14,7 @@ DEMO = "configs/demo.yaml"
         (["mix.quotas={random: 1}"], "mix.quotas names random, but mine.samplers has dense, bm25"),
         (["mix.strategy=in_batch_only", "train.in_batch_negatives=false"], "turn train.in_batch_negatives on"),
         (["mix.synthetic_per_instance=0", "mix.retrieved_per_instance=0"], "an instance needs a negative"),
-        (["train.distillation={}"], "learns from the scores of a cross-encoder: give mine.cross_encoder"),
+        (["train.distillation={}"], "learns from a cross-encoder's scores: give mine.cross_encoder"),
         (
             ["train.distillation={}", "mine.cross_encoder={model: x}", "mix.strategy=synthetic_only"],
             "no negative with a cross-encoder's score under mix.strategy=synthetic_only",

@@ -9,6 +9,8 @@ from syneg.train.batches import text_key
 from syneg.train.instances import Instances
 from tests.unit.train.instances import instance_table
 
+PLACE = schemas.INSTANCES.get_field_index("reject_reason")
+
 
 def test_rows_come_from_every_block() -> None:
     table = instances.with_keys(instance_table(20))
@@ -25,8 +27,7 @@ def test_rows_come_from_every_block() -> None:
 def test_what_is_written_is_mapped_again_without_rejected_rows(tmp_path: Path) -> None:
     table = instance_table(2_500)
     reasons = pa.array(["empty_positive" if row in (0, 1_700) else None for row in range(2_500)], pa.string())
-    place = schemas.INSTANCES.get_field_index("reject_reason")
-    rejecting = table.set_column(place, schemas.INSTANCES.field("reject_reason"), reasons)
+    rejecting = table.set_column(PLACE, schemas.INSTANCES.field("reject_reason"), reasons)
     written = instances.write([rejecting.slice(0, 900), rejecting.slice(900, 0), rejecting.slice(900)], tmp_path)
     found = Instances.open(tmp_path)
 

@@ -61,8 +61,8 @@ def test_divergence_from_the_teacher_over_what_it_scored() -> None:
     nan = math.nan
     scores_QK = torch.tensor([[0.9, 0.1, 0.3], [0.5, 0.4, 0.2], [0.5, 0.4, 0.2], [0.1, 0.9, 0.3], [0.2, 0.1, 0.3]])
     teacher_QK = torch.tensor([[8, 2, 5.0], [8, nan, 5], [nan, 2, 5], [3, nan, nan], [nan, nan, nan]])
-    scores_QK.requires_grad_()
-    found_Q = distilled(scores_QK, teacher_QK, temperature=0.1, teacher_temperature=2.0)
+    leaf_QK = scores_QK.clone().requires_grad_()
+    found_Q = distilled(leaf_QK, teacher_QK, temperature=0.1, teacher_temperature=2.0)
 
     def loop(query: int, own: list[int]) -> float:
         student = [math.exp(float(scores_QK[query, place]) / 0.1) for place in own]
@@ -72,9 +72,9 @@ def test_divergence_from_the_teacher_over_what_it_scored() -> None:
 
     torch.testing.assert_close(found_Q, torch.tensor([loop(0, [0, 1, 2]), loop(1, [0, 2]), 0.0, 0.0, 0.0]))
     found_Q.sum().backward()
-    assert scores_QK.grad is not None
-    assert scores_QK.grad.isfinite().all()
-    assert scores_QK.grad[1, 1] == scores_QK.grad[2:].abs().sum() == 0
+    assert leaf_QK.grad is not None
+    assert leaf_QK.grad.isfinite().all()
+    assert leaf_QK.grad[1, 1] == leaf_QK.grad[2:].abs().sum() == 0
 
 
 def test_candidates_above_the_positive_by_the_margin() -> None:
