@@ -8,12 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from syneg.evaluate.significance import Difference, paired
+from syneg.graph import stages
 from syneg.pipeline import Finished
+from syneg.stage import Stage
 from syneg.store.manifest import Manifest
 
 Cause = Literal["same", "settings", "inputs", "version", "only_a", "only_b"]
 
-_NOT_ROWS = ("name", "store", "resources")  # where and how wide, never which
+_NOT_ROWS = ("name", "store", "storage", "resources")  # where and how wide, never which
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class StageChange:
 
 @dataclass(frozen=True)
 class ScoreChange:
-    """B minus A of one system and measure, over the queries that both have. `difference` is None if they share none."""
+    """B minus A of one system and measure, over the queries that both have; the means too, or, if they share none,
+    those of each run's own. `difference` is then None."""
 
     system: str
     measure: str
@@ -66,7 +69,13 @@ class Comparison:
 def compare(a: Finished, b: Finished) -> Comparison:
     settings = changes(_settings(a), _settings(b))
     scores = [run.table("evaluate", "scores").table() for run in (a, b)]
-    return Comparison(settings, list(stage_changes(a.manifests, b.manifests)), list(score_changes(*scores)))
+    reads = {stage.name: stage_sources(stage) for run in (b, a) for stage in stages(run.config)}
+    return Comparison(settings, list(stage_changes(a.manifests, b.manifests, reads)), list(score_changes(*scores)))
+
+
+def stage_sources(stage: Stage) -> frozenset[str]:
+    """The stages that `stage` reads."""
+    return frozenset(address.partition(".")[0] for address in stage.reads.values())
 
 
 def changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
@@ -88,20 +97,23 @@ def _settings(run: Finished) -> dict[str, Any]:
     return {key: value for key, value in run.config.model_dump(mode="json").items() if key not in _NOT_ROWS}
 
 
-def stage_changes(a: Mapping[str, Manifest], b: Mapping[str, Manifest]) -> Iterator[StageChange]:
-    """Every stage of both runs, in A's order."""
-    differs = False  # a stage before this one did
+def stage_changes(
+    a: Mapping[str, Manifest], b: Mapping[str, Manifest], reads: Mapping[str, frozenset[str]]
+) -> Iterator[StageChange]:
+    """Every stage of both runs, in A's order. `reads`: the stages that each of them reads."""
+    differing = set[str]()
     for stage in [*a, *(stage for stage in b if stage not in a)]:
         left, right = a.get(stage), b.get(stage)
         if left is None or right is None:
             rows = [made.rows_out if made else None for made in (left, right)]
             yield StageChange(stage, "only_a" if left else "only_b", *rows, rejected=())
-            differs = True
+            differing.add(stage)
             continue
         cause: Cause = "same"
         if left.fingerprint != right.fingerprint:
-            cause = "settings" if left.settings != right.settings else "inputs" if differs else "version"
-            differs = True
+            from_inputs = not differing.isdisjoint(reads[stage])
+            cause = "settings" if left.settings != right.settings else "inputs" if from_inputs else "version"
+            differing.add(stage)
         rejected = tuple(changes(left.rejected, right.rejected))
         yield StageChange(stage, cause, left.rows_out, right.rows_out, rejected)
 
@@ -115,11 +127,11 @@ def score_changes(a: pa.Table, b: pa.Table) -> Iterator[ScoreChange]:
         ours, theirs = left[system, measure], right[system, measure]
         shared = sorted(ours.keys() & theirs.keys())
         values = [np.array([scores[query] for query in shared]) for scores in (ours, theirs)]
+        means = zip(values, (ours, theirs), strict=True)
         yield ScoreChange(
             system,
             measure,
-            sum(ours.values()) / len(ours),
-            sum(theirs.values()) / len(theirs),
+            *(float(np.mean(of_run if shared else list(own.values()))) for of_run, own in means),
             paired(*values, seed=0) if shared else None,
         )
 

@@ -149,6 +149,13 @@ def arms_table(results: "Results", analysis: "Analysis") -> Table:
     return table
 
 
+def rival_table(analysis: "Analysis") -> Table | None:
+    """The differences of the arms from the arm to beat; None where there is none."""
+    if not analysis.with_rival:
+        return None
+    return _differences(f"Against {analysis.rival}: {analysis.measure}, in points", list(analysis.with_rival.values()))
+
+
 def standing_tables(standings: "Standings") -> Iterator[Table]:
     """By collection the means of every system, and the differences of models, in points; then all collections."""
     for name, standing in standings.collections.items():

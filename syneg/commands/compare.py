@@ -60,8 +60,8 @@ def _stages(found: "Comparison") -> Table:
 
 
 def _scores(found: "Comparison") -> Table:
-    headings = ("system", "measure", "A", "B", "B - A", "95 %", "p", "queries")
-    table = Table(*headings, title="Scores, in points (paired over the shared queries)", title_justify="left")
+    headings = ("system", "measure", "A", "B", "B - A, points", "95 %", "p", "queries")
+    table = Table(*headings, title="Scores over the shared queries, paired; p not corrected", title_justify="left")
     for change in found.scores:
         table.add_row(change.system, change.measure, f"{change.mean_a:.4f}", f"{change.mean_b:.4f}", *_test(change))
     return table

@@ -59,6 +59,8 @@ def experiment(
     page = publish.publish(planned, found, analysed, reached, figures)
     console.print(f"\n{reached.power}\n", highlight=False)
     console.print(terminal.arms_table(found, analysed))
+    if against := terminal.rival_table(analysed):
+        console.print(against)
     console.print(f"\n{reached.sentence}\n", highlight=False, style="bold")
     for caveat in reached.caveats:
         console.print(f"- {caveat}", highlight=False)

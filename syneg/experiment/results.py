@@ -82,6 +82,7 @@ def training_of(run: Finished) -> dict[str, Any]:
         gradient_norm=metrics["gradient_norm"].to_pylist(),
         seconds={name: made.seconds for name, made in run.manifests.items()},
         facts={"mix": mixed.facts, "train": trained.facts},
+        leaks=run.manifests["evaluate"].facts.get("leaks", {}),
     )
 
 
@@ -93,8 +94,10 @@ def training(
     gradient_norm: Sequence[float],
     seconds: Mapping[str, float],
     facts: Mapping[str, Any],
+    leaks: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """JSON values of one training. `run` names the page that tells more, where there is one."""
+    """JSON values of one training. `run` names the page that tells more, where there is one; `leaks` as the stage
+    evaluate counts them."""
     norms = np.asarray(gradient_norm, np.float64)
     return {
         "run": run,
@@ -108,4 +111,5 @@ def training(
         "gradient_norm_variance": float(norms.var(ddof=1)) if len(norms) > 1 else None,
         "seconds": dict(seconds),
         "facts": dict(facts),
+        "leaks": dict(leaks),
     }

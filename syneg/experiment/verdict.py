@@ -31,29 +31,33 @@ class Verdict:
 def reach(results: Results, analysis: Analysis) -> Verdict:
     """The verdict by the first measure.
 
-    Among the arms that are shown to beat their base the best one is proposed, unless the arm to beat is among them and
-    is not shown to be worse: then that one is, since it needs no LLM.
+    Of the arms that are shown to beat their base, those that are shown to beat the arm to beat go first, then the arm
+    to beat itself, since it needs no LLM, then the others; of several the one with the highest mean.
     """
     winners = [found for found in analysis.with_base.values() if found.gain]
     power_sentence = power(_tested(results), analysis.count, analysis.detectable, analysis.measure)
-    caveats = tuple(_caveats(results, analysis))
     if not winners:
         kind, sentence = _no_winner(results, analysis)
         best = _best(list(analysis.with_base.values()))
-        return Verdict(kind, best.baseline, sentence, power_sentence, caveats)
-    means = {name: float(arm.values[analysis.measure].mean()) for name, arm in results.arms.items()}
-    best = max(winners, key=lambda found: means[found.treated])
-    rival = next((found for found in winners if found.treated == analysis.rival), None)
-    against = analysis.with_rival.get(best.treated)
-    if against is not None and against.gain:
-        sentence = f"{best.treated} beats {_numbers(against, results)}: use it."
-        return Verdict("better", best.treated, f"{sentence} {_over_base(best)}", power_sentence, caveats)
-    use = rival or best
-    sentence = f"{use.treated} beats {_numbers(use, results)}: use it."
-    if against is not None:
-        size = f"{_points(against.found.difference)} points ({_span(against)})"
-        sentence += f" {best.treated} against {analysis.rival}: {size}, which is not shown to be a difference."
-    return Verdict("better", use.treated, sentence, power_sentence, caveats)
+        return Verdict(kind, best.baseline, sentence, power_sentence, tuple(_caveats(results, analysis, best.baseline)))
+    means = _means(results, analysis.measure)
+    against = analysis.with_rival
+    beaters = [found for found in winners if found.treated in against and against[found.treated].gain]
+    best = max(beaters or winners, key=lambda found: means[found.treated])
+    use = next((found for found in winners if found.treated == analysis.rival), best) if not beaters else best
+    if beaters:
+        sentence = f"{use.treated} beats {_numbers(against[use.treated], results)}: use it. {_over_base(use)}"
+    else:
+        sentence = f"{use.treated} beats {_numbers(use, results)}: use it."
+        if (found := against.get(best.treated)) is not None:
+            said = "a difference that is shown" if found.is_shown else "which is not shown to be a difference"
+            size = f"{_points(found.found.difference)} points ({_span(found)})"
+            sentence += f" {best.treated} against {analysis.rival}: {size}, {said}."
+    return Verdict("better", use.treated, sentence, power_sentence, tuple(_caveats(results, analysis, use.treated)))
+
+
+def _means(results: Results, measure: str) -> dict[str, float]:
+    return {name: float(arm.values[measure].mean()) for name, arm in results.arms.items()}
 
 
 def _no_winner(results: Results, analysis: Analysis) -> tuple[Literal["worse", "unclear"], str]:
@@ -65,9 +69,9 @@ def _no_winner(results: Results, analysis: Analysis) -> tuple[Literal["worse", "
     if best.found.difference <= 0:
         return "unclear", f"No arm beats {best.baseline} ({best.treated} comes nearest: {_span(best)}): keep it."
     return "unclear", (
-        f"Inconclusive: {best.treated} is {_size(best)} above {best.baseline} ({_span(best)}), but "
-        f"{_tested(results)} cannot show a gain below {100 * best.detectable:.1f} points: keep {best.baseline} "
-        "until more queries or seeds say otherwise."
+        f"Inconclusive: {best.treated} is {_size(best)} above {best.baseline} ({_span(best)}), which is not shown. "
+        f"{_tested(results)} show a gain reliably from about {100 * best.detectable:.1f} points on: keep "
+        f"{best.baseline} until more of them say otherwise."
     )
 
 
@@ -119,7 +123,17 @@ def power(tested: str, comparisons: int, detectable: tuple[float, float], measur
     )
 
 
-def _caveats(results: Results, analysis: Analysis) -> Iterator[str]:
+def _caveats(results: Results, analysis: Analysis, use: str) -> Iterator[str]:
+    means = _means(results, analysis.measure)
+    highest = max(means, key=lambda name: means[name])
+    if len({found.baseline for found in analysis.with_base.values()}) > 1 and highest != use:
+        yield f"Arms of different models were not tested against each other: {highest} has the highest mean."
+    for arm in results.arms.values():
+        if leaked := sum(training.get("leaks", {}).get("test_query", {}).get("query", 0) for training in arm.trainings):
+            yield (
+                f"{leaked / len(arm.trainings):.0f} test queries are (nearly) queries that {arm.name} was trained on: "
+                "its scores are too high. The pages of its runs list them."
+            )
     tuned = [arm for arm in results.arms.values() if arm.tuned]
     for name, title in _COSTS.items():
         seen = {

@@ -57,8 +57,12 @@ def test_another_version_of_a_stage_is_told_from_settings_and_inputs(tmp_path: P
     newer = dict(run.manifests)
     newer["mine"] = newer["mine"].model_copy(update={"fingerprint": "0" * 16})
     newer["mix"] = newer["mix"].model_copy(update={"fingerprint": "1" * 16})
-    found = {change.stage: change.cause for change in comparison.stage_changes(run.manifests, newer)}
-    assert (found["mine"], found["mix"], found["train"]) == ("version", "inputs", "same")
+    newer["train"] = newer["train"].model_copy(update={"fingerprint": "2" * 16})
+    reads = {"mix": frozenset({"gate", "mine"}), "train": frozenset({"corpus"})}
+    changes = comparison.stage_changes(run.manifests, newer, dict.fromkeys(run.manifests, frozenset[str]()) | reads)
+    found = {change.stage: change.cause for change in changes}
+    # What changed before it in time, and is not what it reads, is no cause of train's change.
+    assert (found["mine"], found["mix"], found["train"], found["probe"]) == ("version", "inputs", "version", "same")
 
 
 def test_a_planted_gain_is_found_and_identical_scores_are_not(tmp_path: Path) -> None:
@@ -74,6 +78,9 @@ def test_a_planted_gain_is_found_and_identical_scores_are_not(tmp_path: Path) ->
 def test_the_test_is_over_shared_queries_only(tmp_path: Path) -> None:
     half = compared(tmp_path / "half", scores(0.0), scores(0.0, first=QUERIES // 2)).scores
     assert [change.difference.queries for change in half if change.difference] == [40, 40]
+    for change in half:
+        assert change.difference is not None
+        assert change.mean_b - change.mean_a == pytest.approx(change.difference.difference)
     none = compared(tmp_path / "none", scores(0.0), scores(0.0, first=QUERIES)).scores
     assert [change.difference for change in none] == [None, None]
 
