@@ -1,193 +1,11 @@
-"""The graph: every stage of a run as a value, and what reads what."""
+"""The graph of a run: which stages it has, in which order, and who reads whose tables."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from syneg.config import RunConfig
 from syneg.stage import Stage
-
-_CORPUS = {"passages": "corpus.passages", "queries": "corpus.queries", "qrels": "corpus.qrels"}
-_TEXTS = {"passages": "corpus.passages", "queries": "corpus.queries"}
-
-_ONE_ROUND = (
-    Stage(
-        "corpus",
-        "syneg.corpus.stage:run",
-        version=1,
-        writes=("passages", "queries", "qrels"),
-        sections=("corpus",),
-        on_ray=False,
-    ),
-    Stage(
-        "generate",
-        "syneg.generate.stage:run",
-        version=3,
-        reads=_CORPUS,
-        writes=("answers",),
-        sections=("generate",),
-        resumes_by_row=True,
-        key_is_content=True,
-    ),
-    Stage(
-        "judge",
-        "syneg.generate.judge:run",
-        version=1,
-        reads={"answers": "generate.answers"},
-        writes=("judgements",),
-        sections=("generate", "judge"),
-        resumes_by_row=True,
-    ),
-    Stage(
-        "gate",
-        "syneg.generate.stage:check",
-        version=3,
-        reads=_CORPUS | {"answers": "generate.answers", "judgements": "judge.judgements"},
-        writes=("synthetic",),
-        sections=("generate", "gate", "encoder"),
-    ),
-    Stage(
-        "embed",
-        "syneg.encoder.stage:run",
-        version=1,
-        reads=_TEXTS,
-        writes=("passage_vectors", "query_vectors"),
-        sections=("encoder",),
-        resumes_by_row=True,
-    ),
-    Stage(
-        "adore",
-        "syneg.train.adore:run",
-        version=1,
-        reads=_CORPUS | {"passage_vectors": "embed.passage_vectors"},
-        writes=("query_vectors",),
-        folders=("query_encoder",),
-        sections=("encoder", "adore"),
-    ),
-    Stage(
-        "mine",
-        "syneg.mine.stage:run",
-        version=4,
-        reads=_CORPUS
-        | {
-            "passage_vectors": "embed.passage_vectors",
-            "query_vectors": "embed.query_vectors",
-            "adore_query_vectors": "adore.query_vectors",
-        },
-        writes=("candidates", "positives"),
-        sections=("bm25", "mine"),
-    ),
-    Stage(
-        "judge_mined",
-        "syneg.generate.mined:judge",
-        version=1,
-        reads=_TEXTS | {"candidates": "mine.candidates"},
-        writes=("judgements",),
-        sections=("generate", "judge", "judge_mined"),
-        resumes_by_row=True,
-    ),
-    Stage(
-        "gate_mined",
-        "syneg.generate.mined:gate",
-        version=1,
-        reads={"candidates": "mine.candidates", "judgements": "judge_mined.judgements"},
-        writes=("candidates",),
-        sections=("gate", "judge_mined"),
-        on_ray=False,
-    ),
-    Stage(
-        "mix",
-        "syneg.mix.stage:run",
-        version=4,
-        reads=_CORPUS
-        | {"synthetic": "gate.synthetic", "candidates": "gate_mined.candidates", "positives": "mine.positives"},
-        writes=("instances",),
-        sections=("mine", "mix"),
-    ),
-    Stage(
-        "probe",
-        "syneg.mix.probing:run",
-        version=1,
-        reads={"instances": "mix.instances", "passage_vectors": "embed.passage_vectors"},
-        sections=("encoder", "probe"),
-    ),
-    Stage(
-        "train",
-        "syneg.train.stage:run",
-        version=2,
-        # Corpus and base vectors are for looking at the dev split while training.
-        reads=_CORPUS
-        | {
-            "instances": "mix.instances",
-            "passage_vectors": "embed.passage_vectors",
-            "query_vectors": "embed.query_vectors",
-        },
-        writes=("metrics", "similarities"),
-        folders=("model",),
-        sections=("encoder", "train"),
-    ),
-    Stage(
-        "embed_tuned",
-        "syneg.encoder.stage:run",
-        version=1,
-        reads=_TEXTS | {"model": "train.model"},
-        writes=("passage_vectors", "query_vectors"),
-        sections=("encoder",),
-        resumes_by_row=True,
-    ),
-    Stage(
-        "evaluate",
-        "syneg.evaluate.stage:run",
-        version=2,
-        reads=_CORPUS
-        | {
-            "passage_vectors": "embed.passage_vectors",
-            "query_vectors": "embed.query_vectors",
-            "tuned_passage_vectors": "embed_tuned.passage_vectors",
-            "tuned_query_vectors": "embed_tuned.query_vectors",
-            "adore_query_vectors": "adore.query_vectors",
-            "instances": "mix.instances",
-        },
-        writes=("runs", "scores", "leaks"),
-        sections=("bm25", "evaluate"),
-        on_ray=False,
-    ),
-    Stage(
-        "report",
-        "syneg.report.stage:run",
-        version=3,
-        reads={
-            **_CORPUS,
-            "synthetic": "gate.synthetic",
-            "candidates": "gate_mined.candidates",
-            "instances": "mix.instances",
-            "metrics": "train.metrics",
-            "similarities": "train.similarities",
-            "scores": "evaluate.scores",
-            "runs": "evaluate.runs",
-        },
-        folders=("content",),
-        on_ray=False,
-    ),
-)
-
-_SCORE = Stage(
-    "score",
-    "syneg.evaluate.stage:score",
-    version=1,
-    reads=_CORPUS | {"passage_vectors": "embed.passage_vectors", "query_vectors": "embed.query_vectors"},
-    writes=("runs", "scores"),
-    sections=("evaluate",),
-    on_ray=False,
-)
-_SCORE_BM25 = Stage(
-    "score_bm25",
-    "syneg.evaluate.stage:score_bm25",
-    version=1,
-    reads=_CORPUS,
-    writes=("runs", "scores"),
-    sections=("bm25", "evaluate"),
-    on_ray=False,
-)
+from syneg.stages import ONE_ROUND, SCORE, SCORE_BM25
 
 _WRITING = ("generate", "judge", "gate")
 _REPEATED = ("mine", "judge_mined", "gate_mined", "mix", "probe", "train", "embed_tuned")
@@ -220,18 +38,18 @@ def names(config: RunConfig) -> tuple[str, ...]:
 
 def to_score(bm25: bool) -> tuple[Stage, ...]:
     """A model on a collection, without training: corpus and embed are a run's own, so what runs stored is used."""
-    own = tuple(stage for stage in _ONE_ROUND if stage.name in ("corpus", "embed"))
-    return (*own, _SCORE, _SCORE_BM25) if bm25 else (*own, _SCORE)
+    own = tuple(stage for stage in ONE_ROUND if stage.name in ("corpus", "embed"))
+    return (*own, SCORE, SCORE_BM25) if bm25 else (*own, SCORE)
 
 
 def embedding_of_trained() -> Stage:
     """The stage that embeds with the model that a run trained."""
-    return next(stage for stage in _ONE_ROUND if stage.name == "embed_tuned")
+    return next(stage for stage in ONE_ROUND if stage.name == "embed_tuned")
 
 
 def _unrolled(rounds: int) -> Iterator[Stage]:
-    repeated = [stage for stage in _ONE_ROUND if stage.name in _REPEATED]
-    for stage in _ONE_ROUND:
+    repeated = [stage for stage in ONE_ROUND if stage.name in _REPEATED]
+    for stage in ONE_ROUND:
         if stage is repeated[0]:
             for number in range(1, rounds + 1):
                 yield from (_of_round(each, number, rounds) for each in repeated)
