@@ -9,6 +9,7 @@ import pytest
 
 from syneg import schemas
 from syneg.mine import stage
+from syneg.search.dense import matrix
 from syneg.settings.mine import Bm25Config, MineConfig, SamplerConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output
@@ -94,8 +95,6 @@ def test_no_positive_no_copy_of_it_and_no_empty_passage_is_a_negative(inputs: In
 
 
 def test_dense_scores_and_anchor_are_cosines(inputs: Inputs, tmp_path: Path) -> None:
-    from syneg.search.dense import matrix
-
     query = matrix(inputs.tables["query_vectors"].table()["vector"])[0].astype(np.float64)
     passages = matrix(inputs.tables["passage_vectors"].table()["vector"]).astype(np.float64)
     expected = dict(zip(TEXTS, passages @ query, strict=True))
@@ -167,6 +166,32 @@ def test_three_workers_and_small_slices_find_what_one_finds(tmp_path: Path, monk
     assert rows_of(several, "candidates").sort_by(keys).equals(rows)
     assert several.facts()["samplers"] == one.facts()["samplers"]
     assert set(rows["sampler"].to_pylist()) == {"random", "bm25", "dense", "simans"}
+
+
+def test_all_six_samplers_stand_in_one_run_of_two_rounds(tmp_path: Path) -> None:
+    given = many(60)
+    ids, queries = (given.tables[name].table()["id"].to_pylist() for name in ("passage_vectors", "query_vectors"))
+    learnt = {
+        "tuned_passage_vectors": vectors(ids, 3),
+        "tuned_query_vectors": vectors(queries, 4),
+        "adore_query_vectors": vectors(queries, 5),
+    }
+    samplers = {name: {"window_end": 20} for name in ("random", "bm25", "dense", "ance", "simans", "adore")}
+    output = output_of(Inputs({**given.tables, **learnt}), tmp_path, samplers=samplers, rounds=2)
+    rows = rows_of(output, "candidates").to_pylist()
+    assert {row["sampler"] for row in rows} == set(samplers) == set(output.facts()["samplers"])
+    sources = {"dense": ("", ""), "simans": ("", ""), "ance": ("tuned_", "tuned_"), "adore": ("adore_", "")}
+    by_id = {
+        name: dict(zip(table.table()["id"].to_pylist(), matrix(table.table()["vector"]).astype(float), strict=True))
+        for name, table in {**given.tables, **learnt}.items()
+        if name.endswith("_vectors")
+    }
+    for row in rows:
+        if row["sampler"] in sources:
+            queries_of, passages_of = sources[row["sampler"]]
+            query, passage = by_id[f"{queries_of}query_vectors"], by_id[f"{passages_of}passage_vectors"]
+            expected = query[row["query_id"]] @ passage[row["passage_id"]]
+            assert row["score"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_simans_draws_from_the_window_of_the_dense_ranking(tmp_path: Path) -> None:
