@@ -96,8 +96,8 @@ def test_vectors_that_a_run_made_with_the_model_it_trained_are_used(config: RunC
         Part(name=path.name, bytes=path.stat().st_size, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
         for path in folder.iterdir()
     ]
-    _publish(config, Manifest(stage="train", fingerprint=marks["train"], folders={"model": parts}, **NOTHING))
-    _publish(config, Manifest(stage="embed_tuned", fingerprint=marks["embed_tuned"], folders={}, **NOTHING))
+    assert manifest.publish(config.store.root, made("train", marks["train"], folders={"model": parts}))
+    assert manifest.publish(config.store.root, made("embed_tuned", marks["embed_tuned"]))
     base, asked = evaluation.plan(config, [str(folder)], [])
     assert base.graph.given == {}
     assert asked.graph.given["embed"].fingerprint == marks["embed_tuned"]
@@ -106,20 +106,10 @@ def test_vectors_that_a_run_made_with_the_model_it_trained_are_used(config: RunC
     assert steps["score"].fingerprint is not None
 
 
-NOTHING: dict[str, Any] = {
-    "tables": {},
-    "rows_in": 0,
-    "rows_out": 0,
-    "rejected": {},
-    "seconds": 0.0,
-    "facts": {},
-    "settings": {},
-}
-NOTHING |= {"versions": {}, "finished": ""}
-
-
-def _publish(config: RunConfig, made: Manifest) -> None:
-    assert manifest.publish(config.store.root, made)
+def made(stage: str, mark: str, **content: Any) -> Manifest:
+    nothing: dict[str, Any] = {name: {} for name in ("tables", "folders", "rejected", "facts", "settings", "versions")}
+    counts = {"rows_in": 0, "rows_out": 0, "seconds": 0.0, "finished": ""}
+    return Manifest.model_validate({"stage": stage, "fingerprint": mark, **nothing, **counts, **content})
 
 
 def scored(config: RunConfig, stage: str, system: str, values: Mapping[str, float]) -> Manifest:
@@ -131,9 +121,7 @@ def scored(config: RunConfig, stage: str, system: str, values: Mapping[str, floa
     mark = f"{hash((stage, system)) & 0xFFFFFFFFFFFFFFFF:016x}"
     folder = manifest.output_folder(config.store.root, stage, mark)
     table = pa.Table.from_pylist(rows, schema=schemas.SCORES)
-    parts = tables.write(table, folder, "scores", lambda line: None)
-    content = NOTHING | {"tables": {"scores": list(parts)}}
-    return Manifest.model_validate(content | {"stage": stage, "fingerprint": mark, "folders": {}})
+    return made(stage, mark, tables={"scores": tables.write(table, folder, "scores", lambda line: None)})
 
 
 def test_models_are_compared_in_pairs_and_equal_ones_do_not_differ(config: RunConfig) -> None:
