@@ -55,6 +55,12 @@ class RunConfig(Section):
             )
         if self.corpus.split is None:
             raise ValueError("corpus.split is null, so there is nothing to train on: name judgements, e.g. train")
+        if (
+            (self.judge.enabled or self.judge_mined.enabled)
+            and self.judge.engine is None
+            and self.generate.engine.kind == "recorded"
+        ):
+            raise ValueError("the answers are recorded, so there is no LLM that could judge: give judge.engine")
         if self.judge_mined.enabled and self.judge_mined.per_sampler < self.mix.per_instance:
             raise ValueError(
                 f"judge_mined.per_sampler is {self.judge_mined.per_sampler}, but an instance takes up to "

@@ -6,6 +6,7 @@ from syneg import overrides
 from syneg.errors import BadInput
 
 DEMO = "configs/demo.yaml"
+RECORDED = "generate.engine={kind: recorded, path: README.md}"
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,8 @@ DEMO = "configs/demo.yaml"
             ["train.distillation={}", "mine.cross_encoder={model: x}", "mix.strategy=synthetic_only"],
             "no negative with a cross-encoder's score under mix.strategy=synthetic_only",
         ),
+        (["judge.enabled=true", RECORDED], r"no LLM that could judge: give judge\.engine"),
+        (["judge_mined.enabled=true", RECORDED], r"no LLM that could judge: give judge\.engine"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings: list[str], words: str) -> None:
