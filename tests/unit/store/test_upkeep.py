@@ -49,6 +49,15 @@ def test_gc_spares_what_a_run_names_and_what_is_young(config: RunConfig, tmp_pat
     assert found(tmp_path) == {"make": ("its manifest does not list them", 1)}
 
 
+def test_gc_spares_what_an_evaluation_names(config: RunConfig, tmp_path: Path) -> None:  # noqa: F811
+    finished = run(config)
+    outputs = [f"{made.stage}/{made.fingerprint}" for made in finished.manifests.values()]
+    content = json.dumps({"outputs": outputs[:1]}).encode()
+    files.put(files.join(str(tmp_path), "evaluations", "x", "evaluation.json"), content)
+    aged(tmp_path)
+    assert found(tmp_path) == {"count": ("no run names it", 2)}
+
+
 def finished_rows(name: str) -> pa.Table:
     return pa.table([[name], ["text"], ["train"]], schema=schemas.QUERIES)
 
