@@ -126,14 +126,11 @@ def score_changes(a: pa.Table, b: pa.Table) -> Iterator[ScoreChange]:
             continue
         ours, theirs = left[system, measure], right[system, measure]
         shared = sorted(ours.keys() & theirs.keys())
-        values = [np.array([scores[query] for query in shared]) for scores in (ours, theirs)]
-        means = zip(values, (ours, theirs), strict=True)
-        yield ScoreChange(
-            system,
-            measure,
-            *(float(np.mean(of_run if shared else list(own.values()))) for of_run, own in means),
-            paired(*values, seed=0) if shared else None,
-        )
+        first, second = (np.array([scores[query] for query in shared]) for scores in (ours, theirs))
+        if not shared:  # the means of queries that are not the same
+            first, second = (np.array(list(scores.values())) for scores in (ours, theirs))
+        difference = paired(first, second, seed=0) if shared else None
+        yield ScoreChange(system, measure, float(first.mean()), float(second.mean()), difference)
 
 
 def _by_system(scores: pa.Table) -> dict[tuple[str, str], dict[str, float]]:

@@ -47,7 +47,7 @@ def test_of_the_arms_that_win_one_that_beats_the_arm_to_beat_goes_first() -> Non
     swing = np.where(np.arange(sample.QUERIES) % 2, 0.9, -0.82)
     values = {"steady": rival + 0.03, "noisy": rival + swing}
     arms = {name: replace(results.arms["steady"], name=name, values={"nDCG@10": of}) for name, of in values.items()}
-    found = verdict(replace(results, measures=("nDCG@10",), arms=results.arms | arms), "retrieved_only")
+    found = verdict(replace(results, measures=("nDCG@10",), arms={**results.arms, **arms}), "retrieved_only")
     assert found.use == "steady"
     assert found.sentence.startswith("steady beats retrieved_only by 3.0")
 
