@@ -24,7 +24,7 @@ test: setup
 test-cluster: setup
 	$(BIN)/pytest -m cluster tests/cluster
 
-# Deaths at every point of every stage, and what they cost (about ten minutes).
+# Deaths at every point of every stage, and what they cost (36 minutes on two cores that had other work too).
 test-faults: setup
 	$(BIN)/pytest -s tests/faults/matrix.py
 
