@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell them; UTF-8, and so Arrow, cannot hold them
+from syneg.texts import storable
+
 _NOTHING_WRITTEN = {
     "error": "engine_error",
     "no_answer": "no_answer",
@@ -85,7 +86,7 @@ def _answer(negative: Any, reasoning: str) -> Answer | str:
 
 
 def _clean(text: str) -> str:
-    return _LONE_SURROGATE.sub("�", text).strip()
+    return storable(text).strip()
 
 
 def _unreadable(text: str, finish_reason: str) -> str:

@@ -20,6 +20,7 @@ from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked, Pieces, share
 from syneg.placement import node_group
 from syneg.settings.generate import OpenaiEngine
 from syneg.settings.resources import ResourcesConfig
+from syneg.texts import storable
 
 _PERMANENT = (401, 403, 404)  # the key, the address or the model is wrong: no other request would fare better
 _FINISHED = {"stop": "stop", "length": "length", "content_filter": "refusal"}
@@ -141,7 +142,7 @@ def of_reply(reply: dict[str, Any], choices: tuple[str, str] | None = None) -> d
     message, usage = choice.get("message") or {}, reply.get("usage") or {}
     refusal = message.get("refusal")
     return {
-        "answer": message.get("content") or refusal or "",
+        "answer": storable(message.get("content") or refusal or ""),
         "finish_reason": "refusal" if refusal else _FINISHED.get(choice.get("finish_reason") or "stop", "stop"),
         "error": None,
         "input_tokens": usage.get("prompt_tokens") or 0,

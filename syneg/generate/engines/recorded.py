@@ -24,6 +24,7 @@ from syneg.generate.engines.asked import ANSWERED, LIGHT
 from syneg.generate.engines.endpoint import failed, of_reply
 from syneg.settings.generate import RecordedEngine
 from syneg.store import files
+from syneg.texts import storable
 
 _KEYS = ("query_id", "positive_id")
 _ATTRIBUTES = {"domain_name": "domain", "difficult_level": "difficulty", "length": "length"}
@@ -102,7 +103,7 @@ def _of_row(row: dict[str, Any], place: str) -> dict[str, Any]:
     said = {name: row[name] for name in ("reasoning", "hard_negative", "hard_negatives") if name in row}
     attributes = {f"recorded_{name}": row.get(key) for key, name in _ATTRIBUTES.items()}
     told = {
-        "recorded_answer": row.get("answer", json.dumps({"reasoning": ""} | said)),
+        "recorded_answer": storable(row.get("answer", json.dumps({"reasoning": ""} | said))),
         "recorded_finish_reason": "stop",
         "sample": row.get("sample"),
     }

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import time
 
 import pytest
@@ -66,6 +67,8 @@ def test_a_reply_as_a_row(choice: dict, answer: str, finish_reason: str) -> None
 
 def test_a_reply_without_anything_is_an_empty_answer() -> None:
     assert endpoint.of_reply({"choices": []})["answer"] == ""
+    half = json.loads('"an answer \\ud83d"')
+    assert endpoint.of_reply({"choices": [{"message": {"content": half}}]})["answer"] == "an answer \ufffd"
     assert endpoint.of_reply({"choices": None, "usage": None})["input_tokens"] == 0
 
 

@@ -180,3 +180,9 @@ def test_requests_are_looked_up_by_query_positive_and_sample(tmp_path: Path) -> 
     assert [made["answer"] for made in found] == ['{"hard_negative": "first"}', "", '{"hard_negative": "second"}', ""]
     assert [made["output_tokens"] for made in found] == [3, 0, 3, 0]
     assert {made["domain"] for made in found} == {"drawn"}
+
+
+def test_half_a_character_does_not_end_the_run(tmp_path: Path) -> None:
+    row = {"query_id": "q", "positive_id": "p", "answer": "cut \ud83d"}
+    path = as_lines(str(tmp_path / "answers.jsonl"), [row])  # json spells it \\ud83d
+    assert recorded.load(path)["recorded_answer"].to_pylist() == ["cut \ufffd"]
