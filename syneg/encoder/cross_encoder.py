@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from syneg.encoder.encoder import by_length
+from syneg.texts import storable
 
 _TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 65_536}  # with padding
 _PAIRS_AT_ONCE = 16_384  # cut into tokens and sorted by length, so that all batches but the last of them are full
@@ -34,8 +35,7 @@ class CrossEncoder:
         return np.concatenate([np.empty(0, np.float32), *(self._piece(queries[at], passages[at]) for at in pieces)])
 
     def _piece(self, queries: Sequence[str], passages: Sequence[str]) -> np.ndarray:
-        # No tokeniser takes lone surrogates.
-        clean = [[text.encode("utf-8", "replace").decode() for text in texts] for texts in (queries, passages)]
+        clean = [[storable(text) for text in texts] for texts in (queries, passages)]
         tokens = self._tokenizer(*clean, truncation="longest_first", max_length=self._max_length)
         lengths_N = np.array([len(ids) for ids in tokens["input_ids"]])
         scores_N = np.empty(len(queries), np.float32)
