@@ -52,7 +52,7 @@ def corpus(pairs: int = PAIRS) -> Inputs:
 
 def context(folder: Path, kept: pa.Table | None = None, lines: list[str] | None = None) -> Context:
     """`kept`: the answers that a killed attempt stored."""
-    resources = ResourcesConfig(generate=WorkerResources(batch_rows=4))
+    resources = ResourcesConfig(generate=WorkerResources(cpus=2, batch_rows=4))
     progress = (lambda line: None) if lines is None else lines.append
     rows = schemas.ANSWERS.empty_table() if kept is None else kept
     done = {"answers": KeySet.of(rows["negative_id"].to_pylist())}
@@ -245,6 +245,7 @@ def test_vllm_answers_under_the_grammar(tmp_path: Path) -> None:
         max_negative_chars=200,
         repetition_penalty=1.1,
         temperature=0.7,
+        top_p=1.0,  # below 1 a CPU sorts the whole vocabulary for every token
     )
     output = stage.run(corpus(), context(tmp_path, lines=lines), generate=generate)
     rows = answers(output)

@@ -35,14 +35,20 @@ SETTINGS = {
         "max_tokens": 160,
         "top_p": 1.0,
         "max_model_len": 1536,
-        "max_positive_words": 60,
-        "max_reasoning_chars": 120,
-        "max_negative_chars": 300,
+        "max_positive_words": 40,
+        "max_reasoning_chars": 70,
+        "max_negative_chars": 230,
     },
     "mine": {"samplers": {"dense": {"window_end": 20, "relative_margin": 0.05}, "bm25": {"window_end": 20}}},
     "mix": {"on_short": "keep"},
     "train": {"batch_size": 4, "in_batch_negatives": True, "query_max_length": 32, "passage_max_length": 64},
-    "resources": {"cpus": 2, "object_store_gib": 0.5, "encode": {"cpus": 2}, "train": {"cpus": 2}},
+    "resources": {
+        "cpus": 2,
+        "object_store_gib": 0.5,
+        "generate": {"cpus": 2},
+        "encode": {"cpus": 2},
+        "train": {"cpus": 2},
+    },
 }
 
 
