@@ -1,5 +1,6 @@
 """What a run looks like in a terminal: one live line per stage, then tables."""
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -21,46 +22,56 @@ if TYPE_CHECKING:  # they import numpy and pyarrow
     from syneg.standings import Standings
 
 # Without a terminal (a log, CI) progress is a line now and then instead of a line that moves.
-_LOG_EVERY_SECONDS = 15
+_LOG_EVERY_SECONDS = 15.0
 
 
 class Progress:
-    """Shows each stage as it goes: a `pipeline.Listener`."""
+    """Shows each stage as it goes: a `pipeline.Listener`.
 
-    def __init__(self, console: Console) -> None:
+    The time goes on where a stage has nothing new to say, as an engine has not until its first answers are whole.
+    """
+
+    def __init__(self, console: Console, every_seconds: float = _LOG_EVERY_SECONDS) -> None:
         self._console = console
+        self._every = 0.5 if console.is_terminal else every_seconds
         self._status = Status("", console=console)
-        self._logged = time.monotonic()
-        self._lines: dict[str, str] = {}  # of the stages that run, which may be two
+        self._said: dict[str, str] = {}  # by the stages that run, which may be two
         self._began: dict[str, float] = {}
+        self._ended = threading.Event()
+        self._clock = threading.Thread(target=self._tick, name="progress", daemon=True)
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
             self._status.start()
+        self._clock.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended.set()
+        self._clock.join()
         self._status.stop()
 
     def started(self, stage: Stage) -> None:
-        self._began[stage.name] = self._logged = time.monotonic()
-        self._lines[stage.name] = f"{stage.name:<12}"
-        self._status.update("   ".join(list(self._lines.values())))
+        self._began[stage.name] = time.monotonic()
+        self._said[stage.name] = ""
 
     def progressed(self, stage: Stage, message: str) -> None:
-        now = time.monotonic()
-        line = f"{stage.name:<12} {message}  ({now - self._began[stage.name]:.0f} s)"
-        if self._console.is_terminal:
-            self._lines[stage.name] = line
-            self._status.update("   ".join(list(self._lines.values())))
-        elif now - self._logged >= _LOG_EVERY_SECONDS:
-            self._logged = now
-            self._console.print(f"  … {line}", highlight=False)
+        self._said[stage.name] = message
+
+    def _tick(self) -> None:
+        while not self._ended.wait(self._every):
+            now = time.monotonic()
+            lines = [f"{name:<12} {said}  ({now - self._began[name]:.0f} s)" for name, said in list(self._said.items())]
+            if self._console.is_terminal:
+                self._status.update("   ".join(map(escape, lines)))
+                continue
+            for line in lines:
+                self._console.print(f"  … {line}", markup=False, highlight=False)
 
     def finished(self, stage: Stage, result: Manifest, reused: bool) -> None:
-        self._lines.pop(stage.name, None)
+        self._said.pop(stage.name, None)
         rejected = f", {sum(result.rejected.values()):,} rejected" if result.rejected else ""
         time_taken = "reused" if reused else f"{result.seconds:.1f} s"
         self._console.print(
