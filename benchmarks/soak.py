@@ -5,11 +5,13 @@ take days here and scale by adding workers: the LLM (an answer is made up at onc
 from the text's id). Queries are a tenth of the passages, one relevant passage each.
 
     python benchmarks/soak.py [PASSAGES ...]      # 10000 100000 if none is given; 1000000 takes long
+    python benchmarks/soak.py 10000 100000 --record benchmarks/soak.json   # what tests/unit/test_cost.py reads
 
 Time should grow with the rows. Mining's exact search grows with queries times passages, so a tenfold collection costs
 it a hundredfold; its column says so. The target is the issue's: the driver stays under 1 GB.
 """
 
+import argparse
 import hashlib
 import json
 import os
@@ -39,12 +41,12 @@ _WORDS_A_PASSAGE = 55
 _VOCABULARY = [f"w{number:05x}" for number in range(30_000)]
 
 
-def main(sizes: list[int]) -> int:
+def main(sizes: list[int], record: Path | None) -> int:
     machine = f"{os.cpu_count()} CPUs, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.machine()}"
     print(f"{machine}; vectors of {DIMENSIONS} dimensions; queries a tenth of the passages\n", flush=True)
     print("| passages | " + " | ".join(STAGES) + " | driver's peak | all processes' peak |")
     print("|---:|" + "---:|" * (len(STAGES) + 2), flush=True)
-    peak = 0.0
+    peak, runs = 0.0, []
     for size in sizes:
         done = subprocess.run(
             [sys.executable, __file__, "--one", str(size)], stdout=subprocess.PIPE, text=True, check=True
@@ -53,6 +55,9 @@ def main(sizes: list[int]) -> int:
         times = " | ".join(f"{found['seconds'][stage]:.1f} s" for stage in STAGES)
         print(f"| {size:,} | {times} | {found['driver'] / 1e6:,.0f} MB | {found['tree'] / 1e9:,.2f} GB |", flush=True)
         peak = max(peak, found["driver"])
+        runs.append({"passages": size, "queries": size // 10, **found})
+        if record:  # after every size: the next may take an hour
+            record.write_text(json.dumps({"machine": machine, "dimensions": DIMENSIONS, "runs": runs}, indent=1) + "\n")
     holds = peak < TARGET_BYTES
     ratio = round(peak / TARGET_BYTES, 3)
     print(
@@ -213,7 +218,12 @@ class Drawing:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        one(int(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="*", type=int, default=[10_000, 100_000])
+    parser.add_argument("--record", type=Path)
+    parser.add_argument("--one", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.one:
+        one(arguments.sizes[0])
     else:
-        sys.exit(main([int(size) for size in sys.argv[1:]] or [10_000, 100_000]))
+        sys.exit(main(arguments.sizes, arguments.record))
