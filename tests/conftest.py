@@ -14,7 +14,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no test asks the machine for credentials
 
-SCIFACT = Path(__file__).parents[2] / "shared" / "data" / "scifact"
+COLLECTIONS = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,16 @@ def s3_root(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def scifact() -> Path:
+    return collection("scifact")
+
+
+@pytest.fixture(scope="session")
+def nq_mini() -> Path:
+    return collection("nq-mini")
+
+
+def collection(name: str) -> Path:
     """The real collection where it exists."""
-    if not SCIFACT.is_dir():
-        pytest.skip("the SciFact collection is not at ../shared/data/scifact")
-    return SCIFACT
+    if not (COLLECTIONS / name).is_dir():
+        pytest.skip(f"the collection {name} is not at ../shared/data/{name}")
+    return COLLECTIONS / name

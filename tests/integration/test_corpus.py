@@ -1,4 +1,4 @@
-"""The real SciFact: BEIR's counts."""
+"""Real collections: their known counts."""
 
 from collections import Counter
 from pathlib import Path
@@ -19,6 +19,12 @@ def test_scifact_counts(scifact: Path) -> None:
     }
     assert not output.rejected
     assert output.facts()["empty_passages"] == 0
+
+
+def test_nq_mini_counts_with_its_dev_split(nq_mini: Path) -> None:
+    tables, output = run_stage(CorpusConfig(path=str(nq_mini)))
+    assert len(tables["passages"]) + output.rejected.get("duplicate_text", 0) == 1938
+    assert Counter(tables["queries"]["split"].to_pylist()) == {"train": 1161, "dev": 194, "test": 300}
 
 
 def test_scifact_survives_an_export(scifact: Path, tmp_path: Path) -> None:
