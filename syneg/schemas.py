@@ -223,6 +223,7 @@ SYNTHETIC_REASONS = (
     "truncated",
     "malformed",
     "empty",
+    "garbled",
     "too_short",
     "repetitive",
     "too_long",

@@ -10,6 +10,8 @@ from syneg.texts import normalized
 _QUERY_RUN, _POSITIVE_RUN = 3, 8  # words in a row that count as copied
 _SHORT_POSITIVE = 20  # words; the ratio to a shorter positive would forbid a whole sentence
 _GRAM = 3  # words
+_LONGEST_WORD = 45  # characters; longer ones are sequences, keys or salad
+_SYMBOLS = re.compile(r"[\[\]{}<>|\\/*#_@~^=+&$`]")  # of markup and code; rare in prose
 _RATIOS = (
     ("half", 0.5),
     ("twice", 2.0),
@@ -27,6 +29,8 @@ _META = re.compile(
     r"|(?:task|reasoning|hard negatives|attributes|format) definition"
     r"|(?:as|i am|i'm) an? (?:large )?(?:ai|language model|ai language model|assistant)\b"
     r"|^(?:i'm |i am )?sorry\b|^i (?:cannot|can't|can not|am unable to|won't)\b"
+    r"|\bthe user(?:'s)? (?:question|request|intent|response)\b"
+    r"|\bthe (?:provided|given) (?:document|text|passage)s?\b"
     r"|^(?:sure|certainly|of course)[,!.]"
     r"|^here(?: is|'s) (?:a|an|the|your) (?:new |hard |negative )*(?:document|text|json)\b"
 )
@@ -49,6 +53,8 @@ def reject_reason(
     asked = asked_ratio(length) * len(positive_words)
     if not negative_words:
         return "empty"
+    if is_garbled(negative, positive, gate.max_symbol_share):
+        return "garbled"
     if len(negative_words) < max(gate.min_words, gate.min_length_ratio * asked):
         return "too_short"
     if distinct_share(negative_words) < gate.min_distinct_share:
@@ -71,6 +77,16 @@ def reject_reason(
 def asked_ratio(length: str) -> float:
     """How long a negative is to be, relative to its positive, by the phrase that asks; 1.0 where it says nothing."""
     return next((ratio for phrase, ratio in _RATIOS if phrase in length.lower()), 1.0)
+
+
+def is_garbled(text: str, positive: str, max_symbol_share: float) -> bool:
+    """Whether `text` is letter salad or markup, as the positive is not: a small model's tail, which no search finds.
+
+    By its longest word, and by its symbols as a share of its characters beyond the positive's.
+    """
+    longest, usual = (max(map(len, _WORD.findall(one)), default=0) for one in (text, positive))
+    symbols, typical = (len(_SYMBOLS.findall(one)) / max(1, len(one)) for one in (text, positive))
+    return longest > max(_LONGEST_WORD, 2 * usual) or symbols > typical + max_symbol_share
 
 
 def distinct_share(text: list[str]) -> float:

@@ -45,6 +45,7 @@ _WHY = {
     "truncated": "it was too long and was cut off.",
     "refused": "it refuses. Nothing harmful is asked: the text serves to train a search engine.",
     "empty": "the hard negative is empty.",
+    "garbled": "the hard negative is full of symbols, or is not made of words.",
     "too_short": "the hard negative is far shorter than the positive_document.",
     "too_long": "the hard negative is far longer than the positive_document.",
     "meta_text": "the hard negative speaks of this task or repeats its words.",

@@ -25,6 +25,7 @@ from syneg.texts import passage_text
 _SAMPLING = {
     "temperature",
     "top_p",
+    "min_p",
     "repetition_penalty",
     "max_tokens",
     "max_model_len",

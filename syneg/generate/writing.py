@@ -41,6 +41,7 @@ def asked(generate: GenerateConfig) -> Asked:
         max_model_len=generate.max_model_len,
         temperature=generate.temperature,
         top_p=generate.top_p,
+        min_p=generate.min_p,
         repetition_penalty=generate.repetition_penalty,
         schema=schema(
             reflection=generate.reflection,

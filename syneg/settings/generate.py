@@ -94,6 +94,7 @@ class GateConfig(Section):
     min_length_ratio: NonNegativeFloat = 0.2  # to the length asked for, see gate.asked_ratio
     max_length_ratio: PositiveFloat = 3.0
     same_language: bool = True  # as the positive, where both are known for certain
+    max_symbol_share: Share = 0.06  # brackets, slashes and the like among its characters, beyond the positive's share
     min_distinct_share: Share = 0.4  # of a text's runs of 3 words; a model that circles falls below
     max_positive_overlap: Share = 0.6  # share of its words in runs of 8 that stand in the positive or the example
     max_query_overlap: Share = 0.9  # share of the negative's words in runs of 3 that stand in the query
@@ -149,7 +150,10 @@ class GenerateConfig(Section):
     retries: NonNegativeInt = 0
     temperature: NonNegativeFloat = 0.8
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
-    repetition_penalty: PositiveFloat = 1.0  # above 1 keeps a small model from circling and from echoing its prompt
+    # Tokens less likely than this share of the likeliest one are never drawn. Unlike top_p it needs no sorting, which a
+    # CPU spends more time on than on the model.
+    min_p: Share = 0.0
+    repetition_penalty: PositiveFloat = 1.0  # of tokens in the prompt too, so that it also drives away from the topic
     max_tokens: PositiveInt = 1024
     max_model_len: PositiveInt = 4096
     max_positive_words: PositiveInt = 260  # the positive, and the style example, are shown to the LLM up to here

@@ -1,10 +1,12 @@
-"""Every config file that is shipped parses, and says only what differs from the defaults."""
+"""Every config file that is shipped parses, and every prompt beside them is whole."""
 
 from pathlib import Path
 
 import pytest
 
 from syneg import graph, overrides, pipeline
+from syneg.generate import prompts
+from syneg.generate.attributes import Attributes
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -13,6 +15,14 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_parses(path: Path) -> None:
     assert overrides.load(str(path)).name
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "configs" / "prompts").iterdir()), ids=lambda path: path.name)
+def test_prompts_are_whole_and_fence_what_they_show(folder: Path) -> None:
+    prompt = prompts.load(str(folder), style=True)
+    (message,) = prompt.messages("the query", "the positive", Attributes("a", "b", "c"), "[[mark]]", "the example")
+    for shown in ("the query", "the positive", "the example"):
+        assert message["content"].count(f"[[mark]]\n{shown}\n[[mark]]") == message["content"].count(shown) > 0
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

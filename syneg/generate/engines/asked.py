@@ -38,6 +38,7 @@ class Asked:
     max_model_len: int
     temperature: float = 0.0
     top_p: float = 1.0
+    min_p: float = 0.0
     repetition_penalty: float = 1.0
     schema: dict[str, Any] | None = None  # the JSON that an answer has to be
     choices: tuple[str, str] | None = None  # one of two words; told is the probability of the first against the second

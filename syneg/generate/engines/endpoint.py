@@ -119,8 +119,9 @@ def sampling(engine: OpenaiEngine, asked: Asked) -> dict[str, Any]:
     }
     if asked.choices:
         settings |= {"logprobs": True, "top_logprobs": 20}
-    if asked.repetition_penalty != 1.0:  # no part of OpenAI's interface, but of most others'
-        settings["extra_body"]["repetition_penalty"] = asked.repetition_penalty
+    others = {"min_p": (asked.min_p, 0.0), "repetition_penalty": (asked.repetition_penalty, 1.0)}
+    # They are no part of OpenAI's interface, but of most others'.
+    settings["extra_body"] |= {name: value for name, (value, unset) in others.items() if value != unset}
     if asked.schema and engine.response_format == "json_schema":
         schema = asked.schema if engine.string_bounds else _without_bounds(asked.schema)
         form = {"name": "answer", "strict": True, "schema": schema}

@@ -37,6 +37,7 @@ def answer(
     sampling: dict[str, Any] = {
         "temperature": asked.temperature,
         "top_p": asked.top_p,
+        "min_p": asked.min_p,
         "repetition_penalty": asked.repetition_penalty,
         "max_tokens": asked.max_tokens,
     }

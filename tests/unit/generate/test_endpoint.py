@@ -38,10 +38,10 @@ def test_sampling_names_only_what_every_provider_knows() -> None:
     assert found == {"model": "m", "temperature": 0.0, "top_p": 1.0, "max_tokens": 7, "extra_body": {}}
     own = endpoint.sampling(
         engine(max_tokens_name="max_completion_tokens", extra_body={"provider": "p"}),
-        Asked(max_tokens=7, max_model_len=99, repetition_penalty=1.1),
+        Asked(max_tokens=7, max_model_len=99, min_p=0.1, repetition_penalty=1.1),
     )
     assert own["max_completion_tokens"] == 7
-    assert own["extra_body"] == {"provider": "p", "repetition_penalty": 1.1}
+    assert own["extra_body"] == {"provider": "p", "min_p": 0.1, "repetition_penalty": 1.1}
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ def test_a_good_negative_passes() -> None:
         ("too_short", "Four words are few."),
         ("too_short", "Seven words are fewer than a fifth."),
         ("too_long", " ".join(f"word{number}" for number in range(150))),
+        ("garbled", "[7f3a](https://example.org/x/y) {Domain} | [1], [2], {strings} <b>joined</b>"),
+        ("garbled", f"{NEGATIVE} Abbabacadababyefraidomaterelaxableblecuecreamtomangozuplatanteli"),
         ("meta_text", f"This hard negative is about strings. {NEGATIVE}"),
         ("meta_text", f"{NEGATIVE} It does not answer the user_query."),
         ("meta_text", f"As an AI language model, I cannot do this. {NEGATIVE}"),
@@ -51,6 +53,8 @@ def test_a_good_negative_passes() -> None:
         ("meta_text", f"[Task Definition] {NEGATIVE}"),
         ("meta_text", f"{fence(0, 'key')} {NEGATIVE}"),
         ("meta_text", f"Text between the marks. {NEGATIVE}"),
+        ("meta_text", f"{NEGATIVE} This is what the user's question was about."),
+        ("meta_text", f"The provided document lacks it. {NEGATIVE}"),
         ("repetitive", " ".join(["and so on and on"] * 12)),
         ("repetitive", f"{NEGATIVE} {'the end of it all is near ' * 20}"),
         ("other_language", GERMAN),
@@ -72,6 +76,9 @@ def test_a_bad_negative_is_rejected_for_its_reason(expected: str, negative: str)
     ("not_for", "negative"),
     [
         ("empty", "一些文字也是文字没有空格也算字数"),
+        ("garbled", f"{NEGATIVE} See [1], [2] and <https://example.org/strings>."),
+        ("garbled", f"Dichlorodiphenyltrichloroethane is no string. {NEGATIVE}"),
+        ("garbled", CHINESE * 3),
         ("too_short", " ".join(NEGATIVE.split()[:12])),
         ("too_long", " ".join(f"word{number}" for number in range(100))),
         ("meta_text", f"Two sorry strings met an assistant. {NEGATIVE}"),
@@ -95,6 +102,12 @@ def test_what_the_example_speaks_of_is_no_meta_text() -> None:
     negative = f"Hard negatives are mined by rank. {NEGATIVE}"
     assert reason(negative) == "meta_text"
     assert reason(negative, query="How are hard negatives mined?") is None
+
+
+def test_code_beside_code_is_not_garbled() -> None:
+    code = "def joined(*parts: str) -> str: return '/'.join([part for part in parts if part]) or f'{parts[0]}'"
+    assert reason(code) == "garbled"
+    assert reason(code, positive="def split(path): return [part for part in path.split('/') if part] + ['#']") is None
 
 
 def test_the_length_asked_for_is_that_of_the_positive() -> None:
