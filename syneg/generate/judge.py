@@ -118,7 +118,7 @@ def _columns(batch: pa.Table) -> pa.Table:
 
 def _kept(found: Dataset, total: int, max_error_rate: float, context: Context) -> Iterator[pa.Table]:
     judged = errors = 0
-    context.progress(f"0/{total} judged, the engine starts")
+    context.progress(f"0/{total} judged, the first take longest")
     try:
         for block in blocks(found):
             failed = block["error"].drop_null().to_pylist()

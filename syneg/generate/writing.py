@@ -103,7 +103,7 @@ def answers(
         StageFailed: the engine failed too often or stopped, or the budget is spent. The blocks before are whole.
     """
     generate = asking.generate
-    context.progress(f"0/{open_requests} answers, the engine starts")
+    context.progress(f"0/{open_requests} answers, the first take longest")
     waiting: list[Any] = []  # references to answered rows that are to be asked again
     finished: set[str] = set()
     free = admission.room(at_stake(context) * context.resources.generate.max_workers)

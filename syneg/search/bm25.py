@@ -19,7 +19,7 @@ from syneg.search.ranking import ranking_table
 from syneg.settings.mine import Bm25Config
 from syneg.texts import passage_text
 
-_SLACK = 16  # asked for beyond k, so that ties at rank k are seen as such
+_BLOCK = 64  # passages whose best score is looked at first
 
 Sparse = Any  # scipy.sparse arrays, whose annotations leave the shape open
 
@@ -82,25 +82,25 @@ class Bm25Index:
 
     def top_k(self, query_ids: Sequence[str], texts: Sequence[str], k: int) -> pa.Table:
         """The k best passages for each query: `schemas.RANKING`. Passages that share no term with it are left out."""
-        kept = min(k + _SLACK, len(self.passage_ids))
-        rows, scores = np.empty((len(texts), kept), np.int64), np.empty((len(texts), kept), np.float32)
+        kept = min(k, len(self.passage_ids))
+        rows, scores = np.full((len(texts), kept), -1, np.int64), np.zeros((len(texts), kept), np.float32)
         for query, words in enumerate(self._words(texts)):
-            rows[query], scores[query] = self._best(words, kept, k)
-        rows[scores <= 0] = -1
+            if len(words):
+                best, found = self._best(self.index.get_scores_from_ids(words), kept)
+                rows[query, : len(best)], scores[query, : len(best)] = best, found
         return ranking_table(pa.array(query_ids, pa.string()), self.passage_ids, rows, scores, k)
 
-    def _best(self, words: np.ndarray, kept: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-        scores_P = self.index.get_scores_from_ids(words) if len(words) else np.zeros(len(self.passage_ids), np.float32)
-        if kept == len(scores_P):
-            return np.arange(kept), scores_P
-        rows = np.argpartition(scores_P, -kept)[-kept:]
+    def _best(self, scores_P: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Places and scores of the k best, of equal ones those of the first ids; fewer if fewer score at all."""
+        rows = reaching(scores_P, k)
         scores = scores_P[rows]
-        kth = np.partition(scores, -k)[-k]
-        if kth > 0 and scores.min() == kth:  # more may stand level with rank k than were kept: ids decide
-            level = np.flatnonzero(scores_P == kth)
-            names = self.passage_ids.take(pa.array(level)).to_pylist()
-            level = level[sorted(range(len(level)), key=names.__getitem__)[:kept]]
-            rows = np.concatenate([rows[scores > kth], level])[:kept]
+        if len(rows) > k:
+            kth = np.partition(scores, -k)[-k]
+            above, level = rows[scores > kth], rows[scores == kth]
+            if len(above) + len(level) > k:
+                names = self.passage_ids.take(pa.array(level)).to_pylist()
+                level = level[sorted(range(len(level)), key=names.__getitem__)]
+            rows = np.concatenate([above, level])[:k]
             scores = scores_P[rows]
         return rows, scores
 
@@ -129,6 +129,17 @@ def _renumbered(part: Terms, vocabulary: dict[str, int]) -> Sparse:
     number_of = np.array([vocabulary[word] for word in part.words], np.int32)
     columns = number_of[part.counts.indices] if len(number_of) else part.counts.indices
     return csr_array((part.counts.data, columns, part.counts.indptr), shape=(part.counts.shape[0], len(vocabulary)))
+
+
+def reaching(scores_P: np.ndarray, k: int) -> np.ndarray:
+    """Places of all that may be among the k best: int64 [at least min(k, scores above 0)], in order.
+
+    The k-th best of the blocks' maxima is a score that at least k passages reach. It takes a pass over the scores,
+    where selecting k among all of them takes tens of passes.
+    """
+    maxima = np.maximum.reduceat(scores_P, np.arange(0, len(scores_P), _BLOCK))
+    least = np.partition(maxima, -k)[-k] if len(maxima) > k else 0.0
+    return np.flatnonzero(scores_P >= least if least > 0 else scores_P > 0)
 
 
 def _scores(parts: Sequence[Sparse], settings: Bm25Config) -> Sparse:

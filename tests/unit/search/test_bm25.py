@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import Stemmer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from syneg.schemas import PASSAGES
-from syneg.search.bm25 import Bm25Index
+from syneg.search.bm25 import Bm25Index, reaching
 from syneg.settings.mine import Bm25Config
 
 TEXTS = [
@@ -101,3 +103,17 @@ def test_many_ties_are_broken_by_id() -> None:
     found = Bm25Index.build([shuffled], PLAIN).top_k(["q"], ["same"], 4)["passage_id"].to_pylist()
     assert found == Bm25Index.build([table], PLAIN).top_k(["q"], ["same"], 4)["passage_id"].to_pylist()
     assert found == ["p60", "p0", "p1", "p10"]
+
+
+@given(st.lists(st.sampled_from([0.0, 0.0, 0.5, 1.0, 2.0]), min_size=1, max_size=700), st.integers(1, 20))
+def test_none_of_the_best_is_missed(scores: list[float], k: int) -> None:
+    scores_P = np.array(scores, np.float32)
+    found = reaching(scores_P, k)
+    kth = max(np.sort(scores_P)[-min(k, len(scores))], 1e-9)
+    assert set(np.flatnonzero(scores_P >= kth)) <= set(found)
+    assert (scores_P[found] > 0).all()
+
+
+def test_few_passages_are_looked_at_closely() -> None:
+    scores_P = np.random.default_rng(0).random(1_000_000, np.float32)
+    assert 50 <= len(reaching(scores_P, 50)) < 100
