@@ -77,70 +77,139 @@ def estimate(config: RunConfig, size: Sizes, stages: tuple[str, ...]) -> list[Es
     passages, queries, pairs, tested = size.passages, size.queries, size.training_pairs, size.test_queries
     if passages is None or queries is None or pairs is None or tested is None:
         return []
-    written = min(config.generate.max_pairs or pairs, pairs) * config.generate.samples_per_pair
+    job = _Job(config, passages, queries, pairs, tested)
     found = []
     for stage in stages:
         kind = stage.rstrip("_0123456789")
-        if made := _estimated(kind, config, passages, queries, pairs, tested, written):
-            rows, seconds, tokens, stored = made
-            price = usd({kind: seconds}, config.resources)
+        if reckon := _WORK.get(kind):
+            work = reckon(job)
+            price = usd({kind: work.seconds}, config.resources)
             gpus = _gpus(held(kind, config.resources))
-            found.append(Estimate(stage, rows, seconds, tokens, stored, gpus, price))
+            found.append(Estimate(stage, work.rows, work.seconds, work.tokens, work.bytes, gpus, price))
     return found
 
 
-def _estimated(
-    stage: str, config: RunConfig, passages: int, queries: int, pairs: int, tested: int, written: int
-) -> tuple[int, float, int, int] | None:
-    """Rows, seconds, tokens and bytes of one stage."""
-    rates = config.resources.estimate
-    if stage == "generate":
-        return _generated(written, config, rates)
-    if stage == "judge":
-        return _judged(written * config.generate.negatives_per_answer, config, rates)
-    if stage == "judge_mined":
-        return _judged(pairs * len(config.mine.samplers) * config.judge_mined.per_sampler, config, rates)
-    if stage in ("embed", "embed_tuned"):
-        texts = passages + queries
-        rate = rates.texts_encoded_per_second * config.resources.encode.max_workers
-        return texts, texts / rate, 0, texts * vector_bytes(rates.dimensions)
-    if stage == "probe":
-        return 2 * config.probe.sample, config.probe.sample / rates.texts_encoded_per_second, 0, 0
-    if stage == "adore":
-        trained, looked_at = pairs * config.adore.epochs, passages + queries
-        seconds = trained * (1 / rates.texts_trained_per_second + passages / rates.scores_per_second)
-        return queries, seconds + looked_at / rates.rows_per_second, 0, queries * vector_bytes(rates.dimensions)
-    if stage == "mine":
-        rows = pairs * sum(sampler.window_end - sampler.window_start for sampler in config.mine.samplers.values())
-        lists, probes = config.mine.ivf.resolved(passages) if config.mine.index == "ivf" else (1, 1)
-        seconds = pairs * passages * probes / lists / rates.scores_per_second
-        return rows, seconds + rows / rates.rows_per_second, 0, rows * 40
-    if stage == "train":
-        per_instance = 2 + config.mix.synthetic_per_instance + config.mix.retrieved_per_instance
-        texts = pairs * per_instance * config.train.epochs
-        return pairs, texts / (rates.texts_trained_per_second * config.resources.train.max_workers), 0, 0
-    if stage == "evaluate":
-        return tested, 3 * tested * passages / rates.scores_per_second, 0, tested * config.evaluate.depth * 40
-    if stage in ("corpus", "gate", "mix"):
-        rows = {"corpus": passages + queries + pairs, "gate": written, "mix": pairs}[stage]
-        return rows, rows / rates.rows_per_second, 0, rows * 400
-    return None
+@dataclass(frozen=True)
+class _Work:
+    rows: int
+    seconds: float
+    bytes: int = 0
+    tokens: int = 0
 
 
-def _generated(written: int, config: RunConfig, rates: EstimateConfig) -> tuple[int, float, int, int]:
-    answered = min(rates.output_tokens, config.generate.max_tokens)
-    each = rates.prompt_tokens / rates.prompt_tokens_per_second + answered / rates.output_tokens_per_second
-    tokens = written * (rates.prompt_tokens + answered)
-    return written, written * each / config.resources.generate.max_workers, tokens, written * answered * 4
+@dataclass(frozen=True)
+class _Job:
+    """A config and the size of its collection; a method for each stage."""
+
+    config: RunConfig
+    passages: int
+    queries: int
+    pairs: int
+    tested: int
+
+    @property
+    def rates(self) -> EstimateConfig:
+        return self.config.resources.estimate
+
+    @property
+    def written(self) -> int:
+        generate = self.config.generate
+        return min(generate.max_pairs or self.pairs, self.pairs) * generate.samples_per_pair
+
+    def corpus(self) -> _Work:
+        rows = self.passages + self.queries + self.pairs
+        return _Work(rows, rows / self.rates.rows_per_second, rows * 400)
+
+    def generate(self) -> _Work:
+        answer = min(self.rates.output_tokens, self.config.generate.max_tokens)
+        tokens = self.written * (self.rates.prompt_tokens + answer)
+        return _Work(self.written, self._asked(self.written, answer), self.written * answer * 4, tokens)
+
+    def judge(self) -> _Work:
+        return self._judged(self.written * self.config.generate.negatives_per_answer)
+
+    def judge_mined(self) -> _Work:
+        return self._judged(self.pairs * len(self.config.mine.samplers) * self.config.judge_mined.per_sampler)
+
+    def _judged(self, rows: int) -> _Work:
+        """A prompt as long as the writer's, at most, and one token."""
+        return _Work(rows, self._asked(rows, 1), rows * 40, rows * (self.rates.prompt_tokens + 1))
+
+    def _asked(self, requests: int, answer_tokens: int) -> float:
+        rates = self.rates
+        each = rates.prompt_tokens / rates.prompt_tokens_per_second + answer_tokens / rates.output_tokens_per_second
+        return rates.start_seconds + requests * each / self.config.resources.generate.max_workers
+
+    def gate(self) -> _Work:
+        return _Work(self.written, self.written / self.rates.negatives_gated_per_second, self.written * 400)
+
+    def embed(self) -> _Work:
+        texts = self.passages + self.queries
+        seconds = texts / (self.rates.texts_encoded_per_second * self.config.resources.encode.max_workers)
+        return _Work(texts, self.rates.start_seconds + seconds, texts * vector_bytes(self.rates.dimensions))
+
+    def adore(self) -> _Work:
+        rates = self.rates
+        each = 1 / rates.texts_trained_per_second + self.passages / rates.scores_per_second
+        seconds = rates.start_seconds + (self.passages + self.queries) / rates.rows_per_second
+        seconds += self.pairs * self.config.adore.epochs * each
+        return _Work(self.queries, seconds, self.queries * vector_bytes(rates.dimensions))
+
+    def mine(self) -> _Work:
+        """One search for each set of vectors, one of the words, then every candidate looked at."""
+        mine, rates = self.config.mine, self.rates
+        rows = self.pairs * sum(sampler.window_end - sampler.window_start for sampler in mine.samplers.values())
+        searches = (
+            bool({"dense", "simans"} & set(mine.samplers)) + ("ance" in mine.samplers) + ("adore" in mine.samplers)
+        )
+        lists, probes = mine.ivf.resolved(self.passages) if mine.index == "ivf" else (1, 1)
+        seconds = searches * self.pairs * self.passages * probes / lists / rates.scores_per_second
+        if "bm25" in mine.samplers:
+            seconds += self._searched_by_words(self.pairs) / self.config.resources.mine.max_workers
+        if mine.cross_encoder is not None:
+            seconds += rows / rates.pairs_scored_per_second
+        return _Work(rows, seconds + rows / rates.rows_per_second, rows * 40)
+
+    def _searched_by_words(self, queries: int) -> float:
+        """Reading and indexing the passages, then scoring all of them for each query."""
+        return self.passages / self.rates.rows_per_second + queries * self.passages / self.rates.bm25_scores_per_second
+
+    def mix(self) -> _Work:
+        rate = self.rates.instances_mixed_per_second * self.config.resources.mix.max_workers
+        return _Work(self.pairs, self.pairs / rate, self.pairs * 400)
+
+    def probe(self) -> _Work:
+        sample = self.config.probe.sample
+        return _Work(2 * sample, self.rates.start_seconds + sample / self.rates.texts_encoded_per_second)
+
+    def train(self) -> _Work:
+        mix, train = self.config.mix, self.config.train
+        texts = self.pairs * (2 + mix.synthetic_per_instance + mix.retrieved_per_instance) * train.epochs
+        rate = self.rates.texts_trained_per_second * self.config.resources.train.max_workers
+        return _Work(self.pairs, self.rates.start_seconds + texts / rate)
+
+    def evaluate(self) -> _Work:
+        seconds = 2 * self.tested * self.passages / self.rates.scores_per_second + self._searched_by_words(self.tested)
+        return _Work(self.tested, seconds, self.tested * self.config.evaluate.depth * 40)
+
+
+_WORK = {
+    "corpus": _Job.corpus,
+    "generate": _Job.generate,
+    "judge": _Job.judge,
+    "gate": _Job.gate,
+    "embed": _Job.embed,
+    "embed_tuned": _Job.embed,
+    "adore": _Job.adore,
+    "mine": _Job.mine,
+    "judge_mined": _Job.judge_mined,
+    "mix": _Job.mix,
+    "probe": _Job.probe,
+    "train": _Job.train,
+    "evaluate": _Job.evaluate,
+}
 
 
 def vector_bytes(dimensions: int) -> int:
     """What a stored vector takes: float16, as Parquet's fixed-size binary, which does not compress."""
     return 2 * dimensions
-
-
-def _judged(asked: int, config: RunConfig, rates: EstimateConfig) -> tuple[int, float, int, int]:
-    """The judge reads a prompt as long as the writer's, at most, and answers with one token."""
-    each = rates.prompt_tokens / rates.prompt_tokens_per_second + 1 / rates.output_tokens_per_second
-    seconds = asked * each / config.resources.generate.max_workers
-    return asked, seconds, asked * (rates.prompt_tokens + 1), asked * 40

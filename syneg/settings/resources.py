@@ -44,8 +44,13 @@ class EstimateConfig(Section):
     output_tokens_per_second: PositiveFloat = 2_500.0
     texts_encoded_per_second: PositiveFloat = 1_500.0  # of one worker
     texts_trained_per_second: PositiveFloat = 400.0  # of one worker: forward and backward, gradient caching included
-    scores_per_second: PositiveFloat = 5e8  # query-passage scores of the search, over all that mine
-    rows_per_second: PositiveFloat = 20_000.0  # read, checked and written by everything else
+    scores_per_second: PositiveFloat = 5e8  # query-passage scores of the dense search, over all that mine
+    bm25_scores_per_second: PositiveFloat = 2e8  # of one core
+    pairs_scored_per_second: PositiveFloat = 500.0  # by mine.cross_encoder
+    rows_per_second: PositiveFloat = 20_000.0  # of the corpus, read and checked; of candidates, filtered and written
+    negatives_gated_per_second: PositiveFloat = 500.0
+    instances_mixed_per_second: PositiveFloat = 1_000.0  # of one worker
+    start_seconds: NonNegativeFloat = 15.0  # until the workers of a stage have loaded their model
 
 
 class TrainResources(WorkerResources):

@@ -13,7 +13,7 @@ def config(*settings: str) -> RunConfig:
 
 
 def one(stage: str, *settings: str, size: Sizes | None = None) -> cost.Estimate:
-    run = config(*settings)
+    run = config("resources.estimate.start_seconds=0.0", *settings)
     (found,) = cost.estimate(run, size or Sizes(1000, 300, 200, 50), (stage,))
     return found
 
@@ -50,10 +50,41 @@ def test_adore_trains_every_query_and_looks_at_every_passage_on_one_worker() -> 
 
 
 def test_an_index_looks_at_a_share_of_the_passages() -> None:
-    rates = ("resources.estimate.scores_per_second=1e3", "resources.estimate.rows_per_second=1e12")
+    rates = (
+        "resources.estimate.scores_per_second=1e3",
+        "resources.estimate.rows_per_second=1e12",
+        "resources.estimate.bm25_scores_per_second=1e12",
+    )
     exact, ivf = one("mine", *rates), one("mine", "mine.index=ivf", "mine.ivf={lists: 100, probes: 5}", *rates)
     assert exact.seconds == pytest.approx(200.0)
     assert ivf.seconds == pytest.approx(10.0)
+
+
+def test_what_mining_is_made_of() -> None:
+    size = Sizes(1000, 300, 200, 50)
+    free = ("scores_per_second", "bm25_scores_per_second", "rows_per_second", "pairs_scored_per_second")
+    settings = [f"resources.estimate.{name}=1e15" for name in free]
+    both = "mine.samplers={dense: {window_end: 10}, simans: {window_end: 10}, bm25: {window_end: 10}}"
+
+    def seconds(*more: str) -> float:
+        return one("mine", both, *settings, *more, size=size).seconds
+
+    assert seconds() == pytest.approx(0.0, abs=1e-6)
+    assert seconds("resources.estimate.scores_per_second=1e5") == pytest.approx(2.0)  # dense and simans share a search
+    assert seconds("resources.estimate.bm25_scores_per_second=1e5") == pytest.approx(2.0)
+    assert seconds("resources.estimate.bm25_scores_per_second=1e5", "resources.mine.max_workers=4") == pytest.approx(
+        0.5
+    )
+    assert seconds("resources.estimate.rows_per_second=1e3") == pytest.approx(1.0 + 6.0)  # passages, candidates
+    assert seconds("resources.estimate.pairs_scored_per_second=1e3") == pytest.approx(0.0, abs=1e-6)
+    assert seconds("resources.estimate.pairs_scored_per_second=1e3", "mine.cross_encoder={model: m}") == pytest.approx(
+        6.0
+    )
+
+
+def test_workers_take_time_to_start() -> None:
+    found = one("embed", "resources.estimate.texts_encoded_per_second=1e9", "resources.estimate.start_seconds=90.0")
+    assert found.seconds == pytest.approx(90.0, abs=0.1)
 
 
 def test_rounds_cost_each() -> None:
