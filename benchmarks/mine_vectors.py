@@ -3,9 +3,10 @@
     python benchmarks/mine_vectors.py [--full] [--repeats 3]
 
 Random unit vectors, D = 384, every query near its own positive; the best 100 passages, a relative margin of 0.05, the
-best five survivors, which must be the same. Encoding is stubbed in both. Each side is a process of its own, so that its
-peak memory is its own, and the two take turns. CPU time, which a busy machine lengthens less than the clock's; imports
-are not counted. `--full`: 10,000 queries by 200,000 passages, for which the peer holds 8 GB of scores.
+best five survivors, which must be the same but for ties within rounding. Encoding is stubbed in both. Each side is a
+process of its own, so that its peak memory is its own, and the two take turns. CPU time, which a busy machine lengthens
+less than the clock's; imports are not counted. `--full`: 10,000 queries by 200,000 passages, for which the peer holds
+8 GB of scores.
 """
 
 import argparse
@@ -44,7 +45,9 @@ def main() -> None:
         for side, results in found.items():
             results.append(_run(side, arguments.full))
             print(side, f"{results[-1]['seconds']:.2f} s {results[-1]['peak_mib']:.0f} MiB", flush=True)
-    assert found["ours"][0]["negatives"] == found["peer"][0]["negatives"], "the two mined different negatives"
+    pairs = zip(found["ours"][0]["negatives"], found["peer"][0]["negatives"], strict=True)
+    same = statistics.mean(set(ours) == set(theirs) for ours, theirs in pairs)
+    assert same >= 0.999, f"only {same:.2%} of the queries got the same negatives"  # scores within rounding may swap
     medians = {
         (side, name): statistics.median(result[name] for result in results)
         for side, results in found.items()
@@ -56,8 +59,25 @@ def main() -> None:
     ]
     holds = all(claim["holds"] for claim in claims)
     whole = claims[0] | {"name": "mine_vectors", "holds": holds, "claims": claims, "queries": size[0]}
-    print(json.dumps(whole | {"passages": size[1]}))
+    # No exact search in float32 can be faster than this: where it is above a third of the peer's time, three times as
+    # fast cannot be had.
+    floor = round(2 * size[0] * size[1] * D / (1e9 * sgemm_gflops()), 2)
+    print(json.dumps(whole | {"passages": size[1], "same_negatives": same, "seconds_of_the_product": floor}))
     sys.exit(0 if holds else 1)
+
+
+def sgemm_gflops() -> float:
+    """What one thread reaches on a product with this many columns."""
+    import torch
+
+    torch.set_num_threads(1)
+    queries_QD, passages_DP = torch.rand(2_000, D), torch.rand(D, 16_384)
+    times = []
+    for _ in range(5):
+        began = time.process_time()
+        queries_QD @ passages_DP
+        times.append(time.process_time() - began)
+    return 2 * 2_000 * 16_384 * D / min(times) / 1e9
 
 
 def _run(side: str, full: bool) -> dict:

@@ -40,6 +40,8 @@ def held(stage: str, resources: ResourcesConfig) -> WorkerResources | None:
         return resources.generate
     if stage.startswith(("embed", "probe")):
         return resources.encode
+    if stage.startswith("mine"):
+        return resources.mine
     if stage.startswith("mix"):
         return resources.mix
     if stage.startswith("adore"):

@@ -4,7 +4,7 @@ A ranking has N rows over all queries. Queries and passages are row numbers of t
 their normalised form, so that every filter is a few NumPy operations.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +41,18 @@ def reject_reasons(
 ) -> np.ndarray:
     """The first reason that applies to each row (`schemas.CANDIDATE_REASONS`), None for a negative: object [N]."""
     key = judged.keys[ranked.passage]
-    positive_keys = judged.keys[judged.pairs[:, 1]]
+
+    def near(passages: np.ndarray, positives: np.ndarray) -> np.ndarray:
+        if near_duplicate_bits is None:
+            return np.zeros(len(passages), dtype=bool)
+        return np.bitwise_count(judged.simhashes[passages] ^ judged.simhashes[positives]) <= near_duplicate_bits
+
     masks = {
-        "positive": _among(ranked.query, ranked.passage, judged.pairs[:, 0], judged.pairs[:, 1]),
-        "same_text_as_positive": _among(ranked.query, key, judged.pairs[:, 0], positive_keys),
-        "near_duplicate_of_positive": _near_positive(ranked, judged, near_duplicate_bits),
+        "positive": _matches_a_positive(ranked, judged, np.equal),
+        "same_text_as_positive": _matches_a_positive(
+            ranked, judged, lambda passages, positives: judged.keys[passages] == judged.keys[positives]
+        ),
+        "near_duplicate_of_positive": _matches_a_positive(ranked, judged, near),
         "empty_passage": key == np.uint64(EMPTY),
         "same_text_as_other": _repeated(ranked.query, key),
         "outside_window": (ranked.rank < sampler.window_start) | (ranked.rank >= sampler.window_end),
@@ -72,30 +79,17 @@ def above_margin(score: FloatArray, anchor: FloatArray, sampler: SamplerConfig) 
     return too_close
 
 
-def _near_positive(ranked: Ranked, judged: Judged, bits: int | None) -> np.ndarray:
-    """Whether the SimHash is within `bits` bits of a positive's of the same query: bool [N]."""
-    near = np.zeros(len(ranked.query), dtype=bool)
-    if bits is None or not len(judged.pairs):
-        return near
+def _matches_a_positive(
+    ranked: Ranked, judged: Judged, matches: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Whether `matches(passages, positives)`, both row numbers, holds for a positive of the same query: bool [N]."""
+    found = np.zeros(len(ranked.query), dtype=bool)
     pairs = judged.pairs[np.argsort(judged.pairs[:, 0], kind="stable")]
     first, end = (np.searchsorted(pairs[:, 0], ranked.query, side) for side in ("left", "right"))
     for nth in range(int((end - first).max(initial=0))):  # the nth positive of each query at a time
-        has = first + nth < end
-        positive = judged.simhashes[pairs[np.where(has, first + nth, 0), 1]]
-        near |= has & (np.bitwise_count(judged.simhashes[ranked.passage] ^ positive) <= bits)
-    return near
-
-
-def _among(query: IntArray, value: np.ndarray, of_query: IntArray, of_value: np.ndarray) -> np.ndarray:
-    """Whether (query, value) is one of the pairs (of_query, of_value): bool [N]."""
-    kind = np.dtype([("query", np.int64), ("value", np.uint64)])
-
-    def paired(queries: Iterable[int], values: Iterable[int]) -> np.ndarray:
-        pairs = np.empty(len(queries), kind)  # type: ignore[arg-type]
-        pairs["query"], pairs["value"] = queries, values
-        return pairs
-
-    return np.isin(paired(query, value), paired(of_query, of_value))
+        rows = np.flatnonzero(first + nth < end)
+        found[rows] |= matches(ranked.passage[rows], pairs[first[rows] + nth, 1])
+    return found
 
 
 def _repeated(query: IntArray, key: np.ndarray) -> np.ndarray:
