@@ -176,6 +176,10 @@ class _Job:
         """Reading and indexing the passages, then scoring all of them for each query."""
         return self.passages / self.rates.rows_per_second + queries * self.passages / self.rates.bm25_scores_per_second
 
+    def gate_mined(self) -> _Work:
+        rows = self.mine().rows
+        return _Work(rows, rows / self.rates.rows_per_second, rows * 40)
+
     def mix(self) -> _Work:
         rate = self.rates.instances_mixed_per_second * self.config.resources.mix.max_workers
         return _Work(self.pairs, self.pairs / rate, self.pairs * 400)
@@ -205,6 +209,7 @@ _WORK = {
     "adore": _Job.adore,
     "mine": _Job.mine,
     "judge_mined": _Job.judge_mined,
+    "gate_mined": _Job.gate_mined,
     "mix": _Job.mix,
     "probe": _Job.probe,
     "train": _Job.train,

@@ -36,7 +36,7 @@ ONE_ROUND = (
     Stage(
         "gate",
         "syneg.generate.stage:check",
-        version=3,
+        version=4,
         reads=_CORPUS | {"answers": "generate.answers", "judgements": "judge.judgements"},
         writes=("synthetic",),
         sections=("generate", "gate", "encoder"),

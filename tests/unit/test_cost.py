@@ -67,7 +67,7 @@ def test_what_mining_is_made_of() -> None:
     both = "mine.samplers={dense: {window_end: 10}, simans: {window_end: 10}, bm25: {window_end: 10}}"
 
     def seconds(*more: str) -> float:
-        return one("mine", both, *settings, *more, size=size).seconds
+        return one("mine", "resources.mine.max_workers=1", both, *settings, *more, size=size).seconds
 
     assert seconds() == pytest.approx(0.0, abs=1e-6)
     assert seconds("resources.estimate.scores_per_second=1e5") == pytest.approx(2.0)  # dense and simans share a search
