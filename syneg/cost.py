@@ -159,22 +159,19 @@ class _Job:
 
     def mine(self) -> _Work:
         """One search for each set of vectors, one of the words, then every candidate looked at."""
-        mine, rates = self.config.mine, self.rates
+        mine, rates, workers = self.config.mine, self.rates, self.config.resources.mine.max_workers
         rows = self.pairs * sum(sampler.window_end - sampler.window_start for sampler in mine.samplers.values())
         searches = (
             bool({"dense", "simans"} & set(mine.samplers)) + ("ance" in mine.samplers) + ("adore" in mine.samplers)
         )
         lists, probes = mine.ivf.resolved(self.passages) if mine.index == "ivf" else (1, 1)
         seconds = searches * self.pairs * self.passages * probes / lists / rates.scores_per_second
+        seconds += self.passages / rates.passages_indexed_per_second / workers
         if "bm25" in mine.samplers:
-            seconds += self._searched_by_words(self.pairs) / self.config.resources.mine.max_workers
+            seconds += self.pairs * self.passages / rates.bm25_scores_per_second / workers
         if mine.cross_encoder is not None:
             seconds += rows / rates.pairs_scored_per_second
-        return _Work(rows, seconds + rows / rates.rows_per_second, rows * 40)
-
-    def _searched_by_words(self, queries: int) -> float:
-        """Reading and indexing the passages, then scoring all of them for each query."""
-        return self.passages / self.rates.rows_per_second + queries * self.passages / self.rates.bm25_scores_per_second
+        return _Work(rows, seconds + rows / rates.rows_per_second / workers, rows * 40)
 
     def gate_mined(self) -> _Work:
         rows = self.mine().rows
@@ -195,7 +192,9 @@ class _Job:
         return _Work(self.pairs, self.rates.start_seconds + texts / rate)
 
     def evaluate(self) -> _Work:
-        seconds = 2 * self.tested * self.passages / self.rates.scores_per_second + self._searched_by_words(self.tested)
+        rates, scores = self.rates, self.tested * self.passages
+        seconds = 2 * scores / rates.scores_per_second + scores / rates.bm25_scores_per_second
+        seconds += self.passages / rates.passages_indexed_per_second
         return _Work(self.tested, seconds, self.tested * self.config.evaluate.depth * 40)
 
 

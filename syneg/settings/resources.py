@@ -45,9 +45,11 @@ class EstimateConfig(Section):
     texts_encoded_per_second: PositiveFloat = 1_500.0  # of one worker
     texts_trained_per_second: PositiveFloat = 400.0  # of one worker: forward and backward, gradient caching included
     scores_per_second: PositiveFloat = 5e8  # query-passage scores of the dense search, over all that mine
-    bm25_scores_per_second: PositiveFloat = 2e8  # of one core
+    bm25_scores_per_second: PositiveFloat = 1e8  # of one worker
+    passages_indexed_per_second: PositiveFloat = 5_000.0  # hashed and their words counted for mining, by one worker
     pairs_scored_per_second: PositiveFloat = 500.0  # by mine.cross_encoder
-    rows_per_second: PositiveFloat = 20_000.0  # of the corpus, read and checked; of candidates, filtered and written
+    # Of the corpus, read and checked, by the driver; of candidates, filtered, by one worker.
+    rows_per_second: PositiveFloat = 20_000.0
     negatives_gated_per_second: PositiveFloat = 500.0
     instances_mixed_per_second: PositiveFloat = 1_000.0  # of one worker
     start_seconds: NonNegativeFloat = 15.0  # until the workers of a stage have loaded their model
