@@ -83,7 +83,8 @@ def test_what_passes_with_a_retry_is_no_error(tmp_path: Path) -> None:
 def test_death_in_the_middle_keeps_what_was_answered(tmp_path: Path) -> None:
     limits = EndpointLimits(max_retries=0, max_in_flight=4)
     stored: list[pa.Table] = []
-    with StandIn(dies_after=16) as server:
+    # Slow enough that the first pieces come back one by one, before the failing ones.
+    with StandIn(dies_after=16, delay=0.5) as server:
         generate = settings(server, limits, samples_per_pair=4)
         blocks: Any = stage.run(corpus(), context(tmp_path), generate=generate).tables["answers"]
         with pytest.raises(StageFailed, match=r"failed \d+ of 48 requests.*APIConnectionError"):
