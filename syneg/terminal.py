@@ -63,7 +63,11 @@ class Progress:
     def _tick(self) -> None:
         while not self._ended.wait(self._every):
             now = time.monotonic()
-            lines = [f"{name:<12} {said}  ({now - self._began[name]:.0f} s)" for name, said in list(self._said.items())]
+            lines = [
+                f"{name:<12} {said}  ({now - self._began[name]:.0f} s)"
+                for name, said in list(self._said.items())
+                if now - self._began[name] >= self._every  # a stage that ends sooner needs no line
+            ]
             if self._console.is_terminal:
                 self._status.update("   ".join(map(escape, lines)))
                 continue

@@ -4,7 +4,7 @@ A ranking has N rows over all queries. Queries and passages are row numbers of t
 their normalised form, so that every filter is a few NumPy operations.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,18 +41,18 @@ def reject_reasons(
 ) -> np.ndarray:
     """The first reason that applies to each row (`schemas.CANDIDATE_REASONS`), None for a negative: object [N]."""
     key = judged.keys[ranked.passage]
-
-    def near(passages: np.ndarray, positives: np.ndarray) -> np.ndarray:
-        if near_duplicate_bits is None:
-            return np.zeros(len(passages), dtype=bool)
-        return np.bitwise_count(judged.simhashes[passages] ^ judged.simhashes[positives]) <= near_duplicate_bits
-
+    positive, same_text, near = (np.zeros(len(key), dtype=bool) for _ in range(3))
+    for rows, positives in _with_positives(ranked, judged):
+        passages = ranked.passage[rows]
+        positive[rows] |= passages == positives
+        same_text[rows] |= key[rows] == judged.keys[positives]
+        if near_duplicate_bits is not None:
+            differing = np.bitwise_count(judged.simhashes[passages] ^ judged.simhashes[positives])
+            near[rows] |= differing <= near_duplicate_bits
     masks = {
-        "positive": _matches_a_positive(ranked, judged, np.equal),
-        "same_text_as_positive": _matches_a_positive(
-            ranked, judged, lambda passages, positives: judged.keys[passages] == judged.keys[positives]
-        ),
-        "near_duplicate_of_positive": _matches_a_positive(ranked, judged, near),
+        "positive": positive,
+        "same_text_as_positive": same_text,
+        "near_duplicate_of_positive": near,
         "empty_passage": key == np.uint64(EMPTY),
         "same_text_as_other": _repeated(ranked.query, key),
         "outside_window": (ranked.rank < sampler.window_start) | (ranked.rank >= sampler.window_end),
@@ -79,17 +79,13 @@ def above_margin(score: FloatArray, anchor: FloatArray, sampler: SamplerConfig) 
     return too_close
 
 
-def _matches_a_positive(
-    ranked: Ranked, judged: Judged, matches: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Whether `matches(passages, positives)`, both row numbers, holds for a positive of the same query: bool [N]."""
-    found = np.zeros(len(ranked.query), dtype=bool)
+def _with_positives(ranked: Ranked, judged: Judged) -> Iterator[tuple[IntArray, IntArray]]:
+    """Rows of the ranking, each beside a positive of its query: the first of every query at once, then the second."""
     pairs = judged.pairs[np.argsort(judged.pairs[:, 0], kind="stable")]
     first, end = (np.searchsorted(pairs[:, 0], ranked.query, side) for side in ("left", "right"))
-    for nth in range(int((end - first).max(initial=0))):  # the nth positive of each query at a time
+    for nth in range(int((end - first).max(initial=0))):
         rows = np.flatnonzero(first + nth < end)
-        found[rows] |= matches(ranked.passage[rows], pairs[first[rows] + nth, 1])
-    return found
+        yield rows, pairs[first[rows] + nth, 1]
 
 
 def _repeated(query: IntArray, key: np.ndarray) -> np.ndarray:
