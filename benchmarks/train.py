@@ -14,9 +14,7 @@ model's passes at most 5 % of them; peak memory at batch 1,024 at most 1.15 time
 import argparse
 import json
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _turns import Side, answer, end, wait
 
 BATCH, NEGATIVES, CHUNK, TEMPERATURE, RATE = 64, 4, 32, 0.05, 2e-5
 
@@ -35,7 +34,7 @@ def main() -> None:
         return
     if not arguments.collection.is_dir():
         sys.exit(f"There is no collection at {arguments.collection}: name a folder in BEIR layout by --collection.")
-    ours, peer = (_Side(side, BATCH, arguments.length, arguments.steps, arguments) for side in ("ours", "peer"))
+    ours, peer = (_side(side, BATCH, arguments.length, arguments.steps, arguments) for side in ("ours", "peer"))
     for _ in range(arguments.steps):
         print(f"ours {ours.step():7.2f} s    peer {peer.step():7.2f} s", flush=True)
     our_end, peer_end = ours.end(), peer.end()
@@ -46,7 +45,7 @@ def main() -> None:
     ]
     peaks = []
     for batch in (64, 1024):
-        side = _Side("ours", batch, 16, 1, arguments)
+        side = _side("ours", batch, 16, 1, arguments)
         side.step()
         peaks.append(side.end()["peak_mib"])
     results.append(_claim("peak memory at batch 1,024 against 64 (MiB)", peaks[1], peaks[0], at_most=1.15))
@@ -81,66 +80,10 @@ def _claim(name: str, ours: float, peer: float, at_least: float = 0.0, at_most: 
     }
 
 
-class _Side:
-    """A process that takes a step whenever it is told to."""
-
-    def __init__(self, side: str, batch: int, length: int, steps: int, arguments: argparse.Namespace) -> None:
-        command = [sys.executable, __file__, "--side", side, "--batch", str(batch), "--length", str(length)]
-        command += ["--steps", str(steps), "--threads", str(arguments.threads)]
-        command += ["--collection", str(arguments.collection)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(arguments.threads), "TOKENIZERS_PARALLELISM": "false"}
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-        self._seconds: list[float] = []
-        assert self._read() == {"ready": True}
-
-    def step(self) -> float:
-        self._tell("step")
-        seconds = self._read()["seconds"]
-        self._seconds.append(seconds)
-        return seconds
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self._seconds[1:] or self._seconds)
-
-    def end(self) -> dict[str, Any]:
-        self._tell("end")
-        found = self._read()
-        self._process.communicate()
-        return found
-
-    def _tell(self, word: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{word}\n")
-        self._process.stdin.flush()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith("{"):
-                return json.loads(line)
-        sys.exit(f"{' '.join(map(str, self._process.args))} ended with {self._process.wait()}")  # type: ignore[arg-type]
-
-
-def _wait() -> None:
-    """In a side's process: until the next step is asked for."""
-    sys.stdin.readline()
-
-
-def _answer(**values: Any) -> None:
-    print(json.dumps(values), flush=True)
-
-
-def _end(**values: Any) -> None:
-    _wait()
-    _answer(peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **values)
+def _side(side: str, batch: int, length: int, steps: int, arguments: argparse.Namespace) -> Side:
+    command = [sys.executable, __file__, "--side", side, "--batch", str(batch), "--length", str(length)]
+    command += ["--steps", str(steps), "--threads", str(arguments.threads)]
+    return Side([*command, "--collection", str(arguments.collection)], arguments.threads)
 
 
 def _rows(collection: Path, count: int) -> list[dict[str, Any]]:
@@ -196,9 +139,9 @@ def _ours(arguments: argparse.Namespace) -> None:
     known = KnownPositives.of(*(np.array(keys, np.int64) for keys in zip(*positives, strict=True)))
     step = Step(encoder, trainee, _Rows(rows, text_key), train, Peers(), known)
     order, beyond = Order(len(rows), arguments.batch, seed=0), []
-    _answer(ready=True)
+    answer(ready=True)
     for number in range(arguments.steps):
-        _wait()
+        wait()
         began, trainee.seconds = time.perf_counter(), 0.0
         step.backward(step.prepare(order.rows(number)))
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -206,9 +149,9 @@ def _ours(arguments: argparse.Namespace) -> None:
         optimizer.step()
         optimizer.zero_grad()
         beyond.append((passed - trainee.seconds, trainee.seconds))
-        _answer(seconds=time.perf_counter() - began)
+        answer(seconds=time.perf_counter() - began)
     counted = beyond[1:] or beyond
-    _end(
+    end(
         **{
             name: statistics.median(part)
             for name, part in zip(("beyond_s", "model_s"), zip(*counted, strict=True), strict=True)
@@ -284,11 +227,11 @@ def _peer(arguments: argparse.Namespace) -> None:
         began = 0.0
 
         def on_step_begin(self, *_: Any, **__: Any) -> None:
-            _wait()
+            wait()
             self.began = time.perf_counter()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            _answer(seconds=time.perf_counter() - self.began)
+            answer(seconds=time.perf_counter() - self.began)
 
     with tempfile.TemporaryDirectory() as folder:
         settings = SentenceTransformerTrainingArguments(
@@ -310,9 +253,9 @@ def _peer(arguments: argparse.Namespace) -> None:
             loss=loss,
             callbacks=[TakesTurns()],
         )
-        _answer(ready=True)
+        answer(ready=True)
         trainer.train()
-    _end()
+    end()
 
 
 def _columns(rows: list[dict[str, Any]]) -> Iterator[dict[str, str]]:

@@ -8,6 +8,7 @@ from syneg.stage import Stage
 from syneg.stages import ONE_ROUND, SCORE, SCORE_BM25
 
 _WRITING = ("generate", "judge", "gate")
+_MINING = ("adore", "mine", "judge_mined", "gate_mined")
 _REPEATED = ("mine", "judge_mined", "gate_mined", "mix", "probe", "train", "embed_tuned")
 """The stages of a round of ANCE: negatives of the model so far and their judge, instances and what they betray,
 training, vectors of the model that comes out."""
@@ -20,9 +21,11 @@ def stages(config: RunConfig) -> tuple[Stage, ...]:
     r - 1 trained, and trains that model on. Stages of the rounds before the last have the round in their names
     (mine_1, ..., embed_tuned_1); those of the last are called as in a run of one round, so that whoever reads the model
     or its scores reads the last one's. ADORE starts from the base model in any number of rounds, and runs once.
+
+    A strategy without synthetic negatives asks no LLM, one without retrieved ones mines nothing.
     """
     made = list(_unrolled(config.mine.rounds))
-    if config.generate.style_example:
+    if _shows_mined(config):
         made = _written_after_mining(made)
     return tuple(_asked(made, config))
 
@@ -67,20 +70,39 @@ def _written_after_mining(unrolled: Sequence[Stage]) -> list[Stage]:
     return [*others[:place], *writing, *others[place:]]
 
 
-def _asked(unrolled: Iterable[Stage], config: RunConfig) -> Iterator[Stage]:
-    """The stages that somebody asks for. Without the judge's gate, who would read its candidates reads mining's."""
+def _shows_mined(config: RunConfig) -> bool:
+    """Whether the LLM is shown a mined candidate as an example of style."""
+    return config.generate.style_example and config.mix.takes_synthetic
+
+
+def _left_out(config: RunConfig) -> set[str]:
     left_out = set[str]() if config.judge.enabled else {"judge"}
     if "adore" not in config.mine.samplers:
         left_out.add("adore")
     if not config.judge_mined.enabled:
         left_out |= {"judge_mined", "gate_mined"}
+    if not config.mix.takes_synthetic:
+        left_out |= {*_WRITING}
+    if not config.mix.takes_retrieved and not _shows_mined(config):
+        left_out |= {*_MINING}
+    return left_out
+
+
+def _asked(unrolled: Iterable[Stage], config: RunConfig) -> Iterator[Stage]:
+    """The stages that somebody asks for. Without the judge's gate, who would read its candidates reads mining's."""
+    left_out = _left_out(config)
     for stage in unrolled:
-        if stage.name.rstrip("_0123456789") in left_out:
-            continue
-        reads = {name: address for name, address in stage.reads.items() if address.partition(".")[0] not in left_out}
-        if "gate_mined" in left_out and "candidates" in stage.reads:
-            reads["candidates"] = stage.reads["candidates"].replace("gate_mined", "mine")
-        yield replace(stage, reads=reads)
+        if _kind(stage.name) not in left_out:
+            reads = dict(stage.reads)
+            if "gate_mined" in left_out and "candidates" in reads:
+                reads["candidates"] = reads["candidates"].replace("gate_mined", "mine")
+            made = {name: address for name, address in reads.items() if _kind(address) not in left_out}
+            yield replace(stage, reads=made)
+
+
+def _kind(address: str) -> str:
+    """The stage's name without its round: of "mine_1", or of the table "mine_1.candidates", it is "mine"."""
+    return address.partition(".")[0].rstrip("_0123456789")
 
 
 def _of_round(stage: Stage, number: int, rounds: int) -> Stage:

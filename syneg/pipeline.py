@@ -11,7 +11,7 @@ from syneg import execution, fingerprint, ray_session, schedule
 from syneg.config import RunConfig
 from syneg.errors import BadInput, Unreachable
 from syneg.graph import stages
-from syneg.stage import Source, Stage
+from syneg.stage import NoRows, Source, Stage
 from syneg.store import files, manifest
 from syneg.store.manifest import Manifest
 
@@ -61,9 +61,12 @@ class Finished:
         return manifest.place(self.config.store.root, made, name)
 
     def table(self, stage: str, name: str) -> Source:
-        """A table that a stage wrote."""
+        """A table that a stage wrote; without a row where the run has no such stage."""
+        from syneg import schemas
         from syneg.store import tables
 
+        if stage not in self.manifests:
+            return NoRows(getattr(schemas, name.upper()))
         return tables.StoredTable(self.folder(stage, name), tuple(self.manifests[stage].tables[name]))
 
 
@@ -156,7 +159,7 @@ def _between(names: Sequence[str], first: str | None, last: str | None) -> Seque
     first, last = first or names[0], last or names[-1]
     for name in (first, last):
         if name not in names:
-            raise BadInput(f"There is no stage {name!r}. The stages are: {', '.join(names)}.")
+            raise BadInput(f"There is no stage {name!r} in this run. Its stages are: {', '.join(names)}.")
     start, end = names.index(first), names.index(last)
     if end < start:
         raise BadInput(f"--from {first} comes after --to {last}. The order is: {', '.join(names)}.")

@@ -115,6 +115,8 @@ def by_layout(finished: Finished) -> dict[str, Mapping[str, Any]]:
     The other one is of a run that differs in nothing but `generate.layout`.
     """
     config = finished.config
+    if "gate" not in finished.manifests:
+        return {}
     found: dict[str, Mapping[str, Any]] = {config.generate.layout: finished.manifests["gate"].facts}
     for layout in get_args(Layout):
         if layout not in found and config.generate.engine.kind != "recorded":

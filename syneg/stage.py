@@ -76,11 +76,40 @@ class Earlier(Protocol):
 
 
 @dataclass(frozen=True)
+class NoRows:
+    """The source of a table that no stage of the run makes."""
+
+    schema: pa.Schema
+
+    def dataset(self) -> Dataset:
+        import ray.data
+
+        return ray.data.from_arrow(self.table())
+
+    def blocks(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        yield self.table(columns)
+
+    def split(self, count: int) -> Sequence[Source]:
+        return [self]
+
+    def where(self, column: str, values: Sequence[str], columns: list[str] | None = None) -> pa.Table:
+        return self.table(columns)
+
+    def table(self, columns: list[str] | None = None) -> pa.Table:
+        empty = self.schema.empty_table()
+        return empty.select(columns) if columns else empty
+
+
+@dataclass(frozen=True)
 class Inputs:
     """The tables and folders that a stage reads, by the names that `Stage.reads` gives them."""
 
     tables: Mapping[str, Source]
     folders: Mapping[str, str] = field(default_factory=dict)  # addresses, for `store.models` and `store.folders`
+
+    def source(self, name: str, schema: pa.Schema) -> Source:
+        """The table `name`; without a row where the graph has no stage that makes it."""
+        return self.tables.get(name) or NoRows(schema)
 
 
 def _silent(message: str) -> None:

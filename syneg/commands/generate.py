@@ -97,6 +97,8 @@ def sampled_cost(config: RunConfig) -> str:
     """What generation would ask for and cost, from a sample of its prompts. Raises BadInput without a corpus."""
     from syneg.generate.estimate import estimate
 
+    if not config.mix.takes_synthetic:
+        return f"Generation: none, since mix.strategy={config.mix.strategy} takes no synthetic negatives."
     corpus = next(step for step in pipeline.plan(config) if step.stage.name == "corpus")
     if corpus.manifest is None:
         raise BadInput("--sample reads the corpus, which is not done. `syneg run CONFIG --to corpus` makes it first.")

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syneg import schemas
 from syneg.ids import rows_of
 from syneg.mix.shard import Pools, Recipe, Shard
 from syneg.mix.tally import Tally
@@ -46,8 +47,9 @@ def _shards(inputs: Inputs, workers: Workers, pairs: Sequence[pa.Table], recipe:
     ids = pa.chunked_array([chunk for own in pairs for chunk in own["query_id"].chunks], pa.string())
     shard_of = np.repeat(np.arange(len(pairs)), [own.num_rows for own in pairs])
     places = workers.put((ids.combine_chunks(), shard_of))
-    candidates = _cut(inputs.tables["candidates"], workers, cut_candidates, len(pairs), places)
-    synthetic = _cut(inputs.tables["synthetic"], workers, cut_synthetic, len(pairs), places)
+    found, written = inputs.source("candidates", schemas.CANDIDATES), inputs.source("synthetic", schemas.SYNTHETIC)
+    candidates = _cut(found, workers, cut_candidates, len(pairs), places)
+    synthetic = _cut(written, workers, cut_synthetic, len(pairs), places)
     shared = workers.put(recipe)
     planned = [
         workers.scatter(plan_shard, 2, shared, own, len(candidates[place]), *candidates[place], *synthetic[place])

@@ -66,7 +66,7 @@ def training_pairs(inputs: Inputs, seed: int) -> pa.Table:
     order = np.argsort(row, kind="stable")
     order = order[row[order] >= 0]
     pairs, of_query = qrels.take(pa.array(order)), queries.take(pa.array(row[order]))
-    scored = inputs.tables["positives"].table()
+    scored = inputs.source("positives", schemas.POSITIVES).table()
     place = rows_of(_keys(pairs), _keys(scored))
     scores = scored["cross_score"].take(pa.array(place, mask=place < 0))
     names = ["query_id", "query", "passage_id", "cross_score"]

@@ -30,7 +30,7 @@ def dataset(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str
     """The card of the training instances. `report` is what `publish` returned for `run`."""
     config, facts = report["config"], _facts(run)
     front = {"tags": ["retrieval", "hard-negatives", "synthetic", "syneg"], "task_categories": ["text-retrieval"]}
-    corpus, mined, instances = config["corpus"], report["candidates"], report["instances"]
+    corpus, instances = config["corpus"], report["instances"]
     mixed, probed = facts.get("mix", {}), facts.get("probe", {})
     return _document(
         front,
@@ -49,18 +49,7 @@ def dataset(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str
         "## Synthetic negatives",
         *_synthetic(report, facts.get("generate", {}), origins),
         "## Retrieved negatives",
-        _table(
-            ("sampler", "settings", "kept", "filtered"),
-            [
-                (
-                    sampler,
-                    _code(config["mine"]["samplers"].get(sampler, {})),
-                    f"{found.get('kept', 0):,}",
-                    _counts({reason: count for reason, count in found.items() if reason != "kept"}),
-                )
-                for sampler, found in mined.items()
-            ],
-        ),
+        _retrieved(report),
         "## Mix",
         _fields({name: _code(config["mix"][name]) for name in _MIXING if name in config["mix"]}),
         _fields(
@@ -127,6 +116,9 @@ def model(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str:
 
 def _synthetic(report: Mapping[str, Any], generated: Mapping[str, Any], origins: Origins) -> Iterator[str]:
     config, made = report["config"]["generate"], report["generation"]
+    if "generate" not in report["stages"]:
+        yield "None: no LLM was asked."
+        return
     price = "" if origins.usd is None else f", about {origins.usd:,.2f} USD at the prices that the run was given"
     yield _fields(
         {
@@ -138,11 +130,22 @@ def _synthetic(report: Mapping[str, Any], generated: Mapping[str, Any], origins:
             "asked for": f"{made['requests'] or 0:,}",
             "what the gate said": _counts(made["outcomes"]),
             "tokens in, out": f"{made['input_tokens'] or 0:,}, {made['output_tokens'] or 0:,}",
-            "cost": f"{report['stages']['generate']['seconds']:,.0f} s of generating{price}"
-            if "generate" in report["stages"]
-            else _UNSTATED,
+            "cost": f"{report['stages']['generate']['seconds']:,.0f} s of generating{price}",
         }
     )
+
+
+def _retrieved(report: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            sampler,
+            _code(report["config"]["mine"]["samplers"].get(sampler, {})),
+            f"{found.get('kept', 0):,}",
+            _counts({reason: count for reason, count in found.items() if reason != "kept"}),
+        )
+        for sampler, found in report["candidates"].items()
+    ]
+    return _table(("sampler", "settings", "kept", "filtered"), rows) if rows else "None: nothing was mined."
 
 
 def _probe(probed: Mapping[str, Any]) -> Iterator[str]:

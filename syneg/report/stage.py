@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from syneg import schemas
 from syneg.report import changes, plots, tallies
 from syneg.report.changes import shortened
 from syneg.stage import Context, Inputs, Output, Source
@@ -27,9 +28,12 @@ def run(inputs: Inputs, context: Context) -> Output:
     folder.mkdir()
     scores = tables["scores"].table()
     context.progress("counting what the stages kept and rejected")
-    requests = tables["synthetic"].table(["query_id", "positive_id", "reject_reason"])
+    written = inputs.source("synthetic", schemas.SYNTHETIC)
+    requests = written.table(["query_id", "positive_id", "reject_reason"])
     generation = tallies.ordered(tallies.by_reason(requests["reject_reason"], "accepted"), "accepted")
-    candidates = tallies.candidate_outcomes(tables["candidates"].blocks(["sampler", "reject_reason"]))
+    candidates = tallies.candidate_outcomes(
+        inputs.source("candidates", schemas.CANDIDATES).blocks(["sampler", "reject_reason"])
+    )
     instances = tallies.instance_tally(
         tables["instances"].blocks(["query_id", "positive_id", "negatives", "reject_reason"]),
         frozenset(zip(requests["query_id"].to_pylist(), requests["positive_id"].to_pylist(), strict=True)),
@@ -53,7 +57,7 @@ def run(inputs: Inputs, context: Context) -> Output:
         },
         "training": _training(metrics),
         "changes": changes.extremes(changed, tables, _CHARS),
-        "readings": list(_readings(instances.drawn, tables["instances"], tables["synthetic"])),
+        "readings": list(_readings(instances.drawn, tables["instances"], written)),
         "plots": [],
     }
     context.progress("drawing")

@@ -19,6 +19,8 @@ class MixConfig(Section):
       many synthetic ones as hybrid would; an instance without a synthetic negative has retrieved ones.
     - synthetic_only, retrieved_only: one kind for all.
     - in_batch_only: the positives of the other queries are all that there is (`train.in_batch_negatives`).
+
+    What a strategy has no use for is neither written nor mined (`graph.stages`).
     """
 
     strategy: Strategy = "hybrid"
@@ -36,6 +38,14 @@ class MixConfig(Section):
     @property
     def per_instance(self) -> int:
         return 0 if self.strategy == "in_batch_only" else self.synthetic_per_instance + self.retrieved_per_instance
+
+    @property
+    def takes_synthetic(self) -> bool:
+        return self.strategy not in ("retrieved_only", "in_batch_only")
+
+    @property
+    def takes_retrieved(self) -> bool:
+        return self.strategy not in ("synthetic_only", "in_batch_only")
 
     @_check(mode="after")
     def _has_negatives(self) -> "MixConfig":

@@ -1,6 +1,7 @@
 """The graph, planning and running, with small stages of the tests' own."""
 
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pytest
@@ -9,7 +10,7 @@ from syneg import graph, pipeline, schemas
 from syneg.config import RunConfig
 from syneg.errors import BadInput, StageFailed, Superseded
 from syneg.settings.corpus import CorpusConfig
-from syneg.settings.mix import MixConfig
+from syneg.settings.mix import MixConfig, Strategy
 from syneg.stage import Context, Inputs, Output, Stage
 from syneg.store import files, manifest
 from syneg.store.manifest import Manifest
@@ -147,12 +148,38 @@ def test_a_manifest_that_cannot_be_read_is_named(config: RunConfig) -> None:
         pipeline.plan(config)
 
 
-def test_every_stage_reads_what_an_earlier_one_makes() -> None:
-    for config in (of_rounds(1), of_rounds(3), of_rounds(1, style_example=True), of_rounds(3, style_example=True)):
+STRATEGIES = get_args(Strategy)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("rounds", [1, 3])
+@pytest.mark.parametrize("style_example", [False, True])
+def test_every_stage_reads_what_an_earlier_one_makes(strategy: Strategy, rounds: int, style_example: bool) -> None:
+    plain = with_strategy(of_rounds(rounds, style_example=style_example), strategy)
+    judged = {"judge": {"enabled": True}, "judge_mined": {"enabled": True}}
+    for config in (plain, RunConfig.model_validate(plain.model_dump() | judged)):
         made: set[str] = set()
         for stage in graph.stages(config):
             assert set(stage.reads.values()) <= made, stage.name
             made |= {f"{stage.name}.{output}" for output in stage.writes + stage.folders}
+
+
+def test_a_strategy_neither_writes_nor_mines_what_it_has_no_use_for() -> None:
+    found = {strategy: graph.names(with_strategy(of_rounds(1), strategy)) for strategy in STRATEGIES}
+    assert found["direct"] == found["hybrid"]
+    left_out = {strategy: set(found["hybrid"]).difference(names) for strategy, names in found.items()}
+    assert left_out["retrieved_only"] == {"generate", "gate"}
+    assert left_out["synthetic_only"] == {"mine"}
+    assert left_out["in_batch_only"] == {"generate", "gate", "mine"}
+    shown = with_strategy(of_rounds(1, style_example=True), "synthetic_only")
+    assert "mine" in graph.names(shown)  # its candidates are what the LLM is shown
+
+
+def test_a_run_without_a_stage_has_its_tables_without_a_row(config: RunConfig) -> None:
+    table = run(config).table("gate", "synthetic")
+    assert table.table().schema == schemas.SYNTHETIC
+    assert [table.where("query_id", ["q0"], ["text"]).num_rows, *(b.num_rows for b in table.blocks())] == [0, 0]
+    assert [part.table(["text"]).shape for part in table.split(8)] == [(0, 1)]
 
 
 def test_a_round_mines_with_the_model_that_the_round_before_trained() -> None:
@@ -222,6 +249,11 @@ def test_adore_stands_once_before_all_rounds_where_it_is_mined_with() -> None:
         assert stages[name].reads["adore_query_vectors"] == "adore.query_vectors"
         assert "adore_query_vectors" in stages["evaluate"].reads
         assert "adore_query_vectors" not in {stage.name: stage for stage in graph.stages(config)}[name].reads
+
+
+def with_strategy(config: RunConfig, strategy: Strategy) -> RunConfig:
+    train = {"in_batch_negatives": True}
+    return RunConfig.model_validate(config.model_dump() | {"mix": {"strategy": strategy}, "train": train})
 
 
 def of_rounds(rounds: int, **generate: object) -> RunConfig:

@@ -150,6 +150,24 @@ def test_in_batch_only_has_every_pair_and_no_negative(inputs: Inputs, tmp_path: 
     assert facts["negatives"] == {}
 
 
+@pytest.mark.parametrize(
+    ("strategy", "unmade"),
+    [
+        ("retrieved_only", {"synthetic"}),
+        ("synthetic_only", {"candidates", "positives"}),
+        ("in_batch_only", {"synthetic", "candidates", "positives"}),
+    ],
+)
+def test_tables_that_nobody_made_change_nothing(
+    inputs: Inputs, tmp_path: Path, strategy: str, unmade: set[str]
+) -> None:
+    less = Inputs({name: source for name, source in inputs.tables.items() if name not in unmade})
+    settings = {"strategy": strategy, "on_short": "borrow"}
+    with_all, without = (mixed(given, tmp_path, **settings)[0] for given in (inputs, less))
+    assert without == with_all
+    assert all(row["reject_reason"] in (None, "empty_positive") for row in without.values())
+
+
 @pytest.mark.parametrize(("on_short", "reason"), [("drop", "too_few_retrieved"), ("keep", None)])
 def test_a_short_instance(inputs: Inputs, tmp_path: Path, on_short: str, reason: str | None) -> None:
     rows, facts = mixed(inputs, tmp_path, retrieved_per_instance=3, on_short=on_short)

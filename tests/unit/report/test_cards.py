@@ -42,6 +42,17 @@ def test_front_matter_is_yaml_with_what_hubs_look_for(rendered: tuple[str, str])
     assert fronts[1]["library_name"] == "sentence-transformers"
 
 
+def test_a_run_that_neither_wrote_nor_mined_says_so(tmp_path: Path) -> None:
+    run = sample.summary()
+    run["config"] = overrides.load("configs/demo.yaml").model_dump(mode="json")
+    run["stages"] = [stage for stage in run["stages"] if stage["stage"] not in ("generate", "gate", "mine")]
+    report = publish.publish(run, sample.content(tmp_path))
+    report["candidates"] = {}
+    card = cards.dataset(run, report, ORIGINS)
+    assert "None: no LLM was asked." in card
+    assert "None: nothing was mined." in card
+
+
 def test_the_dataset_card(rendered: tuple[str, str]) -> None:
     card = rendered[0]
     for words in (

@@ -97,6 +97,16 @@ def test_without_any_row_there_is_still_a_folder(tmp_path: Path) -> None:
     assert found["changes"]["measure"] is None
 
 
+def test_what_no_stage_made_is_left_out(tmp_path: Path) -> None:
+    """A run that has nothing written and nothing mined: in-batch negatives alone."""
+    less = {name: source for name, source in sample.inputs().tables.items() if name not in ("synthetic", "candidates")}
+    bare = schemas.INSTANCES.empty_table()
+    found = read(sample.content(tmp_path, Inputs({**less, "instances": MemoryTable(bare)})))
+    assert [plot["name"] for plot in found["plots"]] == ["changes", "distributions", "loss"]
+    assert found["candidates"] == {}
+    assert found["generation"] == {"accepted": 0}
+
+
 def test_a_loss_that_is_no_number_stays_valid_json(tmp_path: Path) -> None:
     rows = sample.inputs().tables["metrics"].table().to_pylist()
     rows[-1]["loss"] = math.nan
