@@ -29,10 +29,12 @@ class Progress:
     """Shows each stage as it goes: a `pipeline.Listener`.
 
     The time goes on where a stage has nothing new to say, as an engine has not until its first answers are whole.
+    `label` stands before every line, where several runs go side by side.
     """
 
-    def __init__(self, console: Console, every_seconds: float = _LOG_EVERY_SECONDS) -> None:
+    def __init__(self, console: Console, every_seconds: float = _LOG_EVERY_SECONDS, label: str = "") -> None:
         self._console = console
+        self._label = label
         self._every = 0.5 if console.is_terminal else every_seconds
         self._status = Status("", console=console)
         self._said: dict[str, str] = {}  # by the stages that run, which may be two
@@ -64,7 +66,7 @@ class Progress:
         while not self._ended.wait(self._every):
             now = time.monotonic()
             lines = [
-                f"{name:<12} {said}  ({now - self._began[name]:.0f} s)"
+                f"{self._label}  … {name:<12} {said}  ({now - self._began[name]:.0f} s)"
                 for name, said in list(self._said.items())
                 if now - self._began[name] >= self._every  # a stage that ends sooner needs no line
             ]
@@ -72,18 +74,19 @@ class Progress:
                 self._status.update("   ".join(map(escape, lines)))
                 continue
             for line in lines:
-                self._console.print(f"  … {line}", markup=False, highlight=False)
+                self._console.print(line, markup=False, highlight=False)
 
     def finished(self, stage: Stage, result: Manifest, reused: bool) -> None:
         self._said.pop(stage.name, None)
         rejected = f", {sum(result.rejected.values()):,} rejected" if result.rejected else ""
-        time_taken = "reused" if reused else f"{result.seconds:.1f} s"
+        rows = f"{result.rows_in:,} in → {result.rows_out:,} out{rejected}"
         self._console.print(
-            f"✓ {stage.name:<12} {result.rows_in:,} in → {result.rows_out:,} out{rejected}  ({time_taken})",
+            f"{self._label}✓ {stage.name:<12} {rows}  ({'reused' if reused else f'{result.seconds:.1f} s'})",
+            markup=False,
             highlight=False,
         )
         for warning in result.facts.get("warnings", ()):
-            self._console.print(f"  ! {warning}", style="yellow", markup=False, highlight=False)
+            self._console.print(f"{self._label}  ! {warning}", style="yellow", markup=False, highlight=False)
 
 
 def stage_table(finished: Finished) -> Table:

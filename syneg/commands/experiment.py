@@ -42,8 +42,9 @@ def experiment(
 
     @contextmanager
     def watched(cell: grid.Cell, number: int, total: int) -> Iterator[pipeline.Listener]:
-        console.print(f"[{number}/{total}] {cell.arm}, seed {cell.seed}", highlight=False, markup=False)
-        with run_watched(cell.config, console, log) as listener:
+        label = f"[{number}/{total}] "
+        console.print(f"{label}{cell.arm}, seed {cell.seed}", highlight=False, markup=False)
+        with run_watched(cell.config, console, log, label=label) as listener:
             yield listener
 
     if export:

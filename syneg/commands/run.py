@@ -54,15 +54,23 @@ def _sizes(corpus: Manifest) -> dict[str, int]:
 
 
 @contextmanager
-def watched(config: RunConfig, console: Console, log: Log, last: str | None = None) -> Iterator[pipeline.Listener]:
-    """Everyone who hears of the run: the terminal or the log, the record in storage, Ray's metrics."""
+def watched(
+    config: RunConfig, console: Console, log: Log, last: str | None = None, label: str = ""
+) -> Iterator[pipeline.Listener]:
+    """Everyone who hears of the run: the terminal or the log, the record in storage, Ray's metrics.
+
+    `label` stands before each of the terminal's lines.
+    """
     from syneg import runs
     from syneg.watch import listeners, metrics
 
     folder, names = runs.folder(config.store.root, config.name), graph.names(config)
     planned = names[: names.index(last) + 1] if last in names else names
     with ExitStack() as stack:
-        shown = listeners.JsonLines(config.name) if log is Log.json else stack.enter_context(terminal.Progress(console))
+        if log is Log.json:
+            shown = listeners.JsonLines(config.name)
+        else:
+            shown = stack.enter_context(terminal.Progress(console, label=label))
         recorder = stack.enter_context(listeners.Recorder(config, folder, planned))
         yield listeners.Everyone([shown, recorder, metrics.RayMetrics(config.name)])
 
