@@ -3,7 +3,8 @@
     python benchmarks/generate_memory.py [PAIRS]
 
 Measured is what the driver holds for itself (RssAnon), at its highest: objects in Ray's shared memory are bounded by
-the store's own size. The claim is 1 GiB at a million pairs.
+the store's own size. The claim is 1 GiB at a million pairs. Pieces are large, since a stand-in answers at once: with
+those of an engine a piece's way to the store and back, and not the work, would set the pace.
 """
 
 import json
@@ -21,9 +22,9 @@ from syneg import ray_session, schemas
 from syneg.generate import engine, stage
 from syneg.generate.engines.asked import ANSWERED
 from syneg.settings.generate import GenerateConfig
-from syneg.settings.resources import ResourcesConfig, WorkerResources
+from syneg.settings.resources import EstimateConfig, ResourcesConfig, WorkerResources
 from syneg.settings.store import StorageConfig
-from syneg.stage import Context, Inputs
+from syneg.stage import Context, Inputs, Stake
 from syneg.store import tables
 
 TARGET = 1024.0  # MiB
@@ -78,14 +79,15 @@ def main() -> None:
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     engine.answer = stand_in
     generate = GenerateConfig.model_validate({"attributes": "configs/attributes/generic.yaml"})
-    resources = ResourcesConfig(generate=WorkerResources(batch_rows=64), object_store_gib=0.5)
+    instant = EstimateConfig(output_tokens=100, output_tokens_per_second=1e6)
+    resources = ResourcesConfig(generate=WorkerResources(batch_rows=1_024), estimate=instant, object_store_gib=0.5)
     with tempfile.TemporaryDirectory() as folder, ray_session.session(resources, StorageConfig()):
         inputs = corpus(pairs, folder)
         highest = Highest()
         threading.Thread(target=highest.watch, daemon=True).start()
         time.sleep(0.3)
         before, began = highest.mib, time.perf_counter()
-        output = stage.run(inputs, Context(resources, Path(folder)), generate=generate)
+        output = stage.run(inputs, Context(resources, Path(folder), stake=Stake(rows=8_192)), generate=generate)
         rows: Any = output.tables["answers"]
         answered = sum(block.num_rows for block in rows)
         seconds = time.perf_counter() - began

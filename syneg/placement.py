@@ -20,11 +20,11 @@ def node_group(workers: WorkerResources) -> dict[str, float]:
 def claimed_cpus(workers: WorkerResources, resources: ResourcesConfig) -> float:
     """CPUs that one worker reserves, which may be fewer than it has threads.
 
-    On a machine of our own one CPU is left for the tasks that read and write: they could never start otherwise, since
-    the workers hold theirs until the end. A cluster that is joined has CPUs elsewhere.
+    On a machine of our own one CPU is left to each run for the tasks that read and write: they could never start
+    otherwise, since the workers hold theirs until the end. A cluster that is joined has CPUs elsewhere.
     """
-    if resources.address is not None:
+    if resources.cluster:
         return workers.cpus
-    share = (ray.cluster_resources().get("CPU", 1.0) - 1) / workers.max_workers
+    share = (ray.cluster_resources().get("CPU", 1.0) / resources.shared_by - 1) / workers.max_workers
     claimed = min(workers.cpus, share)
     return float(math.floor(claimed)) if claimed > 1 else max(0.0, claimed)

@@ -11,6 +11,9 @@ from syneg.settings.resources import ResourcesConfig
 from syneg.settings.store import StorageConfig
 from syneg.store import tally
 
+# Read when Ray is imported. A thread that outlives a stopped run would otherwise start a Ray that nobody ends.
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
+
 
 @contextmanager
 def session(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None]:
@@ -27,7 +30,7 @@ def session(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None
     # Workers started without a runtime environment are there at once; with one they are started when needed.
     variables = storage.environment
     environment: dict[str, Any] = {"runtime_env": {"env_vars": variables}} if variables else {}
-    address = _address(resources)
+    address = resources.cluster
     with termination.kept():
         if address:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **environment)
@@ -60,12 +63,8 @@ def _counting_retries() -> Iterator[None]:
 def width(resources: ResourcesConfig) -> int:
     """How many stages may run at a time: generate and gate beside embed and mine, where there is a cluster for both."""
     if resources.side_by_side is None:
-        return 2 if _address(resources) else 1
+        return 2 if resources.cluster else 1
     return 2 if resources.side_by_side else 1
-
-
-def _address(resources: ResourcesConfig) -> str | None:
-    return resources.address or os.environ.get("RAY_ADDRESS")
 
 
 def _quiet() -> None:

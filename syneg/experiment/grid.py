@@ -56,7 +56,7 @@ def load(path: str, changes: Sequence[str] = ()) -> Grid:
 
     def resolved(arm: str, name: str, more: Mapping[str, Any]) -> RunConfig:
         own = {key: value for key, value in experiment.arms[arm].items() if key != TUNED}
-        together = {**for_all, **own, **more, "name": name}
+        together = {"resources.shared_by": experiment.parallel, **for_all, **own, **more, "name": name}
         return overrides.resolve(base, together.items(), f"{path}, arm {arm}")
 
     cells = tuple(

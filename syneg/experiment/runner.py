@@ -2,11 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 
-from syneg import pipeline, ray_session, runs
+from syneg import pipeline, ray_session, runs, schedule
 from syneg.config import RunConfig
 from syneg.errors import BadInput
 from syneg.experiment.grid import Cell, Grid
@@ -47,12 +46,13 @@ def run(grid: Grid, watched: Watched) -> dict[tuple[str, int], Finished]:
     Raises:
         BadInput, StageFailed: as `pipeline.run` does, for the first cell that fails; the finished ones are kept.
     """
-    total = len(grid.cells)
+    cells = {cell.config.name: (number, cell) for number, cell in enumerate(grid.cells, start=1)}
     locks: defaultdict[str, Lock] = defaultdict(Lock)
     finished: dict[tuple[str, int], Finished] = {}
 
-    def run_cell(number: int, cell: Cell) -> None:
-        with watched(cell, number, total) as listener:
+    def work(name: str) -> None:
+        number, cell = cells[name]
+        with watched(cell, number, len(cells)) as listener:
             if grid.config.parallel == 1:
                 done = pipeline.run(cell.config, listener)
             else:
@@ -60,20 +60,13 @@ def run(grid: Grid, watched: Watched) -> dict[tuple[str, int], Finished]:
         runs.publish_run(done, with_model=False)
         finished[cell.arm, cell.seed] = done
 
-    if grid.config.parallel == 1:
-        with one_session(grid):
-            for number, cell in enumerate(grid.cells, start=1):
-                run_cell(number, cell)
-        return finished
-    # Left in this order, Ray ends first, so that threads of a stopped experiment do not go on.
-    with ThreadPoolExecutor(grid.config.parallel) as pool, one_session(grid):
-        futures = [pool.submit(run_cell, number, cell) for number, cell in enumerate(grid.cells, start=1)]
-        try:
-            for future in as_completed(futures):
-                future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with one_session(grid):
+        schedule.run(list(cells), dict.fromkeys(cells, ()), grid.config.parallel, _nothing, work, _nothing)
     return finished
+
+
+def _nothing(*_: object) -> None:
+    """When a cell begins and ends, it is itself that tells."""
 
 
 def _vectors(config: RunConfig) -> str:

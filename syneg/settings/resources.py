@@ -1,5 +1,6 @@
 """Where stages run and how wide."""
 
+import os
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -63,6 +64,9 @@ class TrainResources(WorkerResources):
 
     checkpoint_seconds: PositiveFloat = 300.0
     checkpoint_steps: PositiveInt | None = None  # beside the seconds
+    # Between looks at whether there is room for more workers, where there may be; then all go on from the newest
+    # checkpoint.
+    resize_seconds: PositiveFloat = 60.0
     max_failures: NonNegativeInt = 3  # of workers, before the job fails; nodes that are taken away do not count
     trackers: Annotated[tuple[Literal["tensorboard", "mlflow", "wandb"], ...], Field(strict=False)] = ()
     tensorboard_folder: str = "tensorboard"
@@ -71,8 +75,9 @@ class TrainResources(WorkerResources):
 class ResourcesConfig(Section):
     """Where and how wide; never which rows. Used for a local Ray unless the job joins a cluster by its address."""
 
-    address: str | None = None  # of a running cluster ("auto"); None starts Ray on this machine
+    address: str | None = None  # of a running cluster ("auto"); None: RAY_ADDRESS, or else a Ray on this machine
     cpus: PositiveInt | None = None  # of a local Ray; None: all of this machine's
+    shared_by: PositiveInt = 1  # runs that share a local Ray; an experiment sets it to its `parallel`
     object_store_gib: PositiveFloat = 2.0
     side_by_side: bool | None = None  # stages that do not depend on each other; None: on a cluster that is joined
     generate: WorkerResources = WorkerResources(batch_rows=32)
@@ -82,3 +87,8 @@ class ResourcesConfig(Section):
     train: TrainResources = TrainResources()
     mix: WorkerResources = WorkerResources()
     estimate: EstimateConfig = EstimateConfig()
+
+    @property
+    def cluster(self) -> str | None:
+        """The address of the cluster that a run joins; None where it starts a Ray of its own."""
+        return self.address or os.environ.get("RAY_ADDRESS")

@@ -40,7 +40,7 @@ def bring(inputs: Inputs, context: Context, train: TrainConfig) -> Brought:
     if train.dev.every is not None:
         _bring_dev(inputs, train.dev, folder)
     stored = None
-    if len(ray.nodes()) > 1:
+    if context.resources.cluster or len(ray.nodes()) > 1:  # a cluster's other nodes may come later
         stored = files.join(attempt, f"data-{uuid.uuid4().hex[:8]}")
         folders.seal(stored, folders.put(folder, stored))
     return Brought(attempt, folder, stored, written)

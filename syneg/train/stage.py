@@ -88,6 +88,7 @@ def _scaling(pool: TrainResources) -> ScalingConfig:
         use_gpu=pool.gpus > 0,
         resources_per_worker=resources,
         accelerator_type=pool.accelerator_type,
+        elastic_resize_monitor_interval_s=pool.resize_seconds,
     )
 
 
