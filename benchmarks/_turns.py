@@ -52,7 +52,7 @@ class Side:
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.startswith("{"):
+            if line.startswith('{"'):  # JSON, and not the dictionary that a trainer prints
                 return json.loads(line)
         sys.exit(f"{' '.join(map(str, self._process.args))} ended with {self._process.wait()}")  # type: ignore[arg-type]
 

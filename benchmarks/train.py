@@ -133,6 +133,7 @@ def _ours(arguments: argparse.Namespace) -> None:
         passage_max_length=arguments.length,
     )
     encoder = Encoder.load(_model_folder(), Recipe("", "", arguments.length, arguments.length), "cpu").train()
+    trainable.prepare(encoder, train)
     optimizer = trainable.adamw(encoder, train)
     trainee: Any = _Timed(PlainTrainee(encoder))
     positives = [(text_key(row["query"]), text_key(row["positive"])) for row in rows]

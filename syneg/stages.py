@@ -109,7 +109,7 @@ ONE_ROUND = (
     Stage(
         "train",
         "syneg.train.stage:run",
-        version=2,
+        version=3,
         # Corpus and base vectors are for looking at the dev split while training.
         reads=_CORPUS
         | {

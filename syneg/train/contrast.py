@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from syneg.settings.train import TrainConfig
 
 # Scores held at once. On a CPU a block that leaves the caches gains nothing; a GPU wants large products.
-_CELLS = {"cpu": 1 << 22, "cuda": 1 << 26}
+_CELLS = {"cpu": 1 << 19, "cuda": 1 << 26}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from syneg.encoder import dropout
 from syneg.encoder.encoder import Encoder, Features
 from syneg.errors import BadInput
 
@@ -18,7 +19,8 @@ _LAYER = re.compile(r"\.(?:layers?|h|blocks?)\.(\d+)\.")  # of BERT and its kin:
 
 
 def prepare(encoder: Encoder, train: "TrainConfig") -> None:
-    """Makes of `encoder` what `train` asks for, in place: frozen layers, adapters, activation checkpointing.
+    """Makes of `encoder` what `train` asks for, in place: frozen layers, adapters, activation checkpointing. On a CPU
+    its dropout draws faster.
 
     Raises:
         BadInput: the model has nothing that could learn under these settings.
@@ -29,6 +31,8 @@ def prepare(encoder: Encoder, train: "TrainConfig") -> None:
         _add_adapters(encoder, train.lora, train.seed)
     if train.activation_checkpointing:
         _transformer(encoder).activation_checkpointing_enable()
+    if encoder.device.type == "cpu":
+        dropout.install(encoder)
 
 
 def learning(encoder: Encoder) -> dict[str, nn.Parameter]:
