@@ -2,7 +2,7 @@
 
 PyTorch draws a number for every element; here sixteen bits decide, four elements from one draw, so p is met within
 1/65,536. They come from PyTorch's own generator, so that gradient caching and checkpoints of activations replay them.
-`benchmarks/train.py` measures what it gains. On CUDA nothing is changed: its kernels draw while they compute.
+On CUDA nothing is changed: its kernels draw while they compute.
 """
 
 from typing import Any

@@ -120,6 +120,11 @@ def test_shared_stages_run_once_and_the_verdict_agrees(tmp_path: Path, parallel:
     assert not analysed.with_base["idle"].is_shown
 
 
+def test_arms_side_by_side_know_that_they_share_the_machine(tmp_path: Path) -> None:
+    for parallel in (1, 3):
+        assert {cell.config.resources.shared_by for cell in plan(tmp_path, parallel=parallel).cells} == {parallel}
+
+
 def test_goes_on_after_a_death_without_training_an_arm_twice(tmp_path: Path) -> None:
     planned = plan(tmp_path)
     FAILS_AT.add((0.1, 1))
