@@ -25,6 +25,9 @@ Features = dict[str, Any]  # what the transformer takes: input_ids [N, L], atten
 # caches.
 _TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 131_072}
 
+# A tokeniser keeps, as long as its answer lives, what it cut off a text too: 70 KB of a passage of 300 words.
+_TEXTS_AT_ONCE = 128
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -89,11 +92,15 @@ class Encoder(nn.Module):
 
     def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int | None = None) -> Tokens:
         """`max_length` None: the recipe's. Lone surrogates, which no tokeniser takes, become question marks."""
+        limit = max_length or self.recipe.max_length(kind)
+        starts = range(0, len(texts), _TEXTS_AT_ONCE)
+        pieces = [self._cut_into_tokens(texts[start : start + _TEXTS_AT_ONCE], kind, limit) for start in starts]
+        ids = [tokens for piece, _ in pieces for tokens in piece]
+        return Tokens(kind, ids, sum(truncated for _, truncated in pieces))
+
+    def _cut_into_tokens(self, texts: Sequence[str], kind: Kind, limit: int) -> tuple[list[list[int]], int]:
         prompt = self.recipe.prompt(kind)
         clean = [f"{prompt}{text}".encode("utf-8", "replace").decode("utf-8") for text in texts]
-        if not clean:
-            return Tokens(kind, [], 0)
-        limit = max_length or self.recipe.max_length(kind)
         batch = self.model.tokenizer(clean, truncation=True, max_length=limit, return_attention_mask=False)
         ids: list[list[int]] = batch["input_ids"]
         truncated = sum(
@@ -101,7 +108,7 @@ class Encoder(nn.Module):
             for encoding, kept in zip(batch.encodings, ids, strict=True)
             if len(kept) >= limit
         )
-        return Tokens(kind, ids, truncated)
+        return ids, truncated
 
     def pad(self, tokens: Tokens, rows: Sequence[int] | np.ndarray) -> Features:
         """The model's input for these rows of `tokens`, padded to the longest of them, on the model's device."""
