@@ -12,6 +12,7 @@ from syneg import pipeline, terminal
 from syneg.commands.arguments import Overrides
 from syneg.commands.run import Log
 from syneg.commands.run import watched as run_watched
+from syneg.errors import SynegError
 
 ExperimentFile = Annotated[
     str,
@@ -45,7 +46,11 @@ def experiment(
         label = f"[{number}/{total}] "
         console.print(f"{label}{cell.arm}, seed {cell.seed}", highlight=False, markup=False)
         with run_watched(cell.config, console, log, label=label) as listener:
-            yield listener
+            try:
+                yield listener
+            except SynegError as error:  # said again at the end, which waits for the arms beside this one
+                console.print(f"{label}failed: {error}", style="red", highlight=False, markup=False)
+                raise
 
     if export:
         exported.export(planned, bases, watched, export)

@@ -7,7 +7,7 @@ from threading import Lock
 
 from syneg import pipeline, ray_session, runs, schedule
 from syneg.config import RunConfig
-from syneg.errors import BadInput
+from syneg.errors import BadInput, SynegError
 from syneg.experiment.grid import Cell, Grid
 from syneg.pipeline import Finished, Listener, Step
 from syneg.store.manifest import Manifest
@@ -47,7 +47,7 @@ def run(grid: Grid, watched: Watched) -> dict[tuple[str, int], Finished]:
         BadInput, StageFailed: as `pipeline.run` does, for the first cell that fails; the finished ones are kept.
     """
     cells = {cell.config.name: (number, cell) for number, cell in enumerate(grid.cells, start=1)}
-    locks: defaultdict[str, Lock] = defaultdict(Lock)
+    shared = _Shared()
     finished: dict[tuple[str, int], Finished] = {}
 
     def work(name: str) -> None:
@@ -56,7 +56,7 @@ def run(grid: Grid, watched: Watched) -> dict[tuple[str, int], Finished]:
             if grid.config.parallel == 1:
                 done = pipeline.run(cell.config, listener)
             else:
-                done = _run_beside_others(cell.config, listener, locks)
+                done = _run_beside_others(cell.config, listener, shared)
         runs.publish_run(done, with_model=False)
         finished[cell.arm, cell.seed] = done
 
@@ -76,14 +76,33 @@ def _vectors(config: RunConfig) -> str:
     return mark
 
 
-def _run_beside_others(config: RunConfig, listener: Listener, locks: Mapping[str, Lock]) -> Finished:
+class _Shared:
+    """Stages that several cells have in common: one cell works at a stage, and where it fails no other one tries."""
+
+    def __init__(self) -> None:
+        self._locks: defaultdict[str, Lock] = defaultdict(Lock)
+        self._failures: dict[str, SynegError] = {}
+
+    @contextmanager
+    def alone(self, fingerprint: str) -> Iterator[None]:
+        with self._locks[fingerprint]:
+            if failure := self._failures.get(fingerprint):
+                raise failure
+            try:
+                yield
+            except SynegError as error:
+                self._failures[fingerprint] = error
+                raise
+
+
+def _run_beside_others(config: RunConfig, listener: Listener, shared: _Shared) -> Finished:
     """As `pipeline.run`, a stage at a time, so that of two cells that share a stage one waits for the other."""
     steps = pipeline.plan(config)
     done = frozenset(step.stage.name for step in steps if step.done)
     manifests: Mapping[str, Manifest] = {}
     for step in steps:
         assert step.fingerprint is not None
-        with locks[step.fingerprint]:
+        with shared.alone(step.fingerprint):
             manifests = pipeline.run(config, listener, step.stage.name, step.stage.name).manifests
     return Finished(config, manifests, done)
 

@@ -1,5 +1,6 @@
 """One sentence: which model to use. Pure; points are hundredths of a measure."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -128,12 +129,7 @@ def _caveats(results: Results, analysis: Analysis, use: str) -> Iterator[str]:
     highest = max(means, key=lambda name: means[name])
     if len({found.baseline for found in analysis.with_base.values()}) > 1 and highest != use:
         yield f"Arms of different models were not tested against each other: {highest} has the highest mean."
-    for arm in results.arms.values():
-        if leaked := sum(training.get("leaks", {}).get("test_query", {}).get("query", 0) for training in arm.trainings):
-            yield (
-                f"{leaked / len(arm.trainings):.0f} test queries are (nearly) queries that {arm.name} was trained on: "
-                "its scores are too high. The pages of its runs list them."
-            )
+    yield from _leaks(results)
     tuned = [arm for arm in results.arms.values() if arm.tuned]
     for name, title in _COSTS.items():
         seen = {
@@ -157,3 +153,16 @@ def _caveats(results: Results, analysis: Analysis, use: str) -> Iterator[str]:
         )
         if ahead > 0:
             yield f"BM25 beats every arm here, by {_points(ahead)} {analysis.measure} points over the best."
+
+
+def _leaks(results: Results) -> Iterator[str]:
+    """One caveat for all arms that were trained on equally many test queries, which with one corpus is every arm."""
+    arms: dict[int, list[str]] = {}
+    for arm in results.arms.values():
+        if leaked := sum(training.get("leaks", {}).get("test_query", {}).get("query", 0) for training in arm.trainings):
+            arms.setdefault(math.ceil(leaked / len(arm.trainings)), []).append(arm.name)
+    for leaked, names in arms.items():
+        yield (
+            f"{leaked} test queries are (nearly) queries that {', '.join(names)} trained on: scores are too high. "
+            "The pages of the runs list them."
+        )

@@ -19,7 +19,7 @@ from syneg.errors import StageFailed
 from syneg.generate import admission, engine, prompts
 from syneg.generate.answers import Answer, parse, schema
 from syneg.generate.attributes import Attributes
-from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked
+from syneg.generate.engines.asked import AFTER, ANSWERED, LIGHT, Asked
 from syneg.generate.gate import reject_reason
 from syneg.generate.keys import request_key
 from syneg.generate.prompts import Prompt
@@ -150,7 +150,7 @@ def _answered(requests: Dataset, prompt: Prompt, asking: Asking, context: Contex
     answered = engine.answer(
         rendered, list(REQUEST.names), asked(generate), generate.engine, context.resources, at_stake(context)
     )
-    return blocks(answered.map_batches(partial(_looked_at, generate=generate), **_LIGHTLY))
+    return blocks(answered.map_batches(partial(_looked_at, generate=generate), **_LIGHTLY | {"num_cpus": AFTER}))
 
 
 def render(batch: pa.Table, prompt: Prompt, seed: int) -> pa.Table:

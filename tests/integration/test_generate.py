@@ -20,7 +20,7 @@ from syneg.keyset import KeySet
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.generate import GateConfig, GenerateConfig, JudgeConfig, RecordedEngine, VllmEngine
 from syneg.settings.resources import ResourcesConfig, WorkerResources
-from syneg.stage import Context, Inputs, Output
+from syneg.stage import Context, Inputs, Output, Stake
 from tests.memory import MemoryTable
 
 PAIRS = 12
@@ -50,13 +50,14 @@ def corpus(pairs: int = PAIRS) -> Inputs:
     return Inputs(made)
 
 
-def context(folder: Path, kept: pa.Table | None = None, lines: list[str] | None = None) -> Context:
-    """`kept`: the answers that a killed attempt stored."""
+def context(folder: Path, kept: pa.Table | None = None, lines: list[str] | None = None, rows: int = 256) -> Context:
+    """`kept`: the answers that a killed attempt stored; `rows`: that a worker may be at before they are stored."""
     resources = ResourcesConfig(generate=WorkerResources(cpus=2, batch_rows=4))
     progress = (lambda line: None) if lines is None else lines.append
-    rows = schemas.ANSWERS.empty_table() if kept is None else kept
-    done = {"answers": KeySet.of(rows["negative_id"].to_pylist())}
-    return Context(resources, folder, progress=progress, done=done, kept={"answers": MemoryTable(rows)})
+    stored = schemas.ANSWERS.empty_table() if kept is None else kept
+    done = {"answers": KeySet.of(stored["negative_id"].to_pylist())}
+    tables = {"answers": MemoryTable(stored)}
+    return Context(resources, folder, progress=progress, done=done, kept=tables, stake=Stake(rows))
 
 
 def answers(output: Output) -> pa.Table:
@@ -247,7 +248,8 @@ def test_vllm_answers_under_the_grammar(tmp_path: Path) -> None:
         temperature=0.7,
         top_p=1.0,  # below 1 a CPU sorts the whole vocabulary for every token
     )
-    output = stage.run(corpus(), context(tmp_path, lines=lines), generate=generate)
+    few = context(tmp_path, lines=lines, rows=4)  # others wait until these are stored, on two CPUs once for ever
+    output = stage.run(corpus(), few, generate=generate)
     rows = answers(output)
     assert output.rows_in == rows.num_rows == 8
     assert lines[-1] == "8/8 answers"

@@ -11,6 +11,11 @@ from syneg.settings.resources import WorkerResources
 LIGHT = 0.1
 """CPUs of a step beside the engine. With whole ones, two cores could not hold them all and would wait for ever."""
 
+AFTER = 0.0
+"""CPUs of a step behind the engine: none. Ray Data shares CPUs out from the first step on and lends the last one what
+is left, which on two cores is nothing for as long as a step before it runs; and the one that waits for room
+(`admission`) runs until something is stored."""
+
 
 @dataclass(frozen=True)
 class Pieces:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput
-from syneg.generate.engines.asked import LIGHT, Asked, Pieces, share
+from syneg.generate.engines.asked import AFTER, LIGHT, Asked, Pieces, share
 from syneg.placement import claimed_cpus, node_group, threads
 from syneg.settings.generate import VllmEngine
 from syneg.settings.resources import ResourcesConfig
@@ -47,7 +47,7 @@ def answer(
         _processor_config(folder, asked, engine, resources, pieces),
         preprocess=partial(_with_sampling, sampling=sampling),
         preprocess_map_kwargs={"num_cpus": LIGHT},
-        postprocess_map_kwargs={"num_cpus": LIGHT},
+        postprocess_map_kwargs={"num_cpus": AFTER},
     )
     workers = resources.generate
     tokenized = requests.map_batches(
@@ -60,7 +60,7 @@ def answer(
         batch_format="pyarrow",
     )
     return processor(tokenized).map_batches(
-        partial(_answers, asked=asked, columns=columns), batch_size=None, batch_format="pyarrow", num_cpus=LIGHT
+        partial(_answers, asked=asked, columns=columns), batch_size=None, batch_format="pyarrow", num_cpus=AFTER
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from syneg import pipeline, schemas
+from syneg.commands.experiment import experiment
 from syneg.errors import BadInput, StageFailed
 from syneg.experiment import analysis, grid, results, runner, verdict
 from syneg.settings.corpus import CorpusConfig
@@ -21,6 +22,7 @@ from syneg.stage import Context, Inputs, Output, Stage
 
 CALLS: Counter[str] = Counter()
 FAILS_AT: set[tuple[float, int]] = set()
+FAILING_MIX: list[bool] = []
 QUERIES = [f"q{number:03}" for number in range(200)]
 GAINS = {0.05: 0.2, 0.1: 0.0}  # by temperature
 
@@ -38,6 +40,8 @@ def embed(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output
 
 def mix(inputs: Inputs, context: Context, *, mix: MixConfig) -> Output:
     CALLS["mix"] += 1
+    if FAILING_MIX:
+        raise StageFailed("no mix here")
     return Output(0, {"instances": schemas.INSTANCES.empty_table()}, facts=lambda: {"negatives": {"dense": 0}})
 
 
@@ -80,6 +84,7 @@ STAGES = (
 def _small_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     CALLS.clear()
     FAILS_AT.clear()
+    FAILING_MIX.clear()
     monkeypatch.setattr(pipeline, "stages", lambda config: STAGES)
     monkeypatch.setattr(runner.runs, "publish_run", lambda finished, with_model: "")
 
@@ -136,6 +141,21 @@ def test_goes_on_after_a_death_without_training_an_arm_twice(tmp_path: Path) -> 
     assert CALLS == {"corpus": 1, "embed": 1, "mix": 1, "train": 6}
     runner.run(planned, unwatched)
     assert CALLS["train"] == 6
+
+
+def test_a_shared_stage_that_fails_in_one_arm_is_not_tried_by_those_that_wait_for_it(tmp_path: Path) -> None:
+    FAILING_MIX.append(True)
+    with pytest.raises(StageFailed, match="no mix here"):
+        runner.run(plan(tmp_path, parallel=3), unwatched)
+    assert CALLS == {"corpus": 1, "embed": 1, "mix": 1}
+
+
+def test_of_an_arm_that_fails_the_reason_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    FAILS_AT.add((0.1, 0))
+    plan(tmp_path, parallel=2)
+    with pytest.raises(StageFailed, match="killed here"):
+        experiment(str(tmp_path / "grid.yaml"))
+    assert "[2/6] failed: killed here" in capsys.readouterr().out
 
 
 def test_an_untuned_arm_of_a_model_that_nobody_tunes_is_refused(tmp_path: Path) -> None:

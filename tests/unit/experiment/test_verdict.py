@@ -70,8 +70,10 @@ def test_leaked_test_queries_are_said() -> None:
     leaks = {"test_query": {"query": 4}, "test_positive": {"dense": 9}}
     trainings = [sample.training("hybrid", seed, leaks=leaks) for seed in range(3)]
     leaky = replace(results.arms["hybrid"], trainings=trainings)
-    found = verdict(replace(results, arms={**results.arms, "hybrid": leaky}))
-    assert any("4 test queries are (nearly) queries that hybrid was trained on" in caveat for caveat in found.caveats)
+    arms = {**results.arms, "hybrid": leaky, "twin": replace(leaky, name="twin")}
+    said = [caveat for caveat in verdict(replace(results, arms=arms)).caveats if "test queries are" in caveat]
+    assert len(said) == 1  # and not one for each arm
+    assert said[0].startswith("4 test queries are (nearly) queries that hybrid, twin trained on")
     assert not any("test queries are" in caveat for caveat in verdict(results).caveats)
 
 
