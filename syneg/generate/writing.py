@@ -142,6 +142,7 @@ def answers(
 
 
 _LIGHTLY: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
+_LIGHTLY_AFTER: dict[str, Any] = _LIGHTLY | {"num_cpus": AFTER}
 
 
 def _answered(requests: Dataset, prompt: Prompt, asking: Asking, context: Context) -> Generator[pa.Table, None, None]:
@@ -150,7 +151,7 @@ def _answered(requests: Dataset, prompt: Prompt, asking: Asking, context: Contex
     answered = engine.answer(
         rendered, list(REQUEST.names), asked(generate), generate.engine, context.resources, at_stake(context)
     )
-    return blocks(answered.map_batches(partial(_looked_at, generate=generate), **_LIGHTLY | {"num_cpus": AFTER}))
+    return blocks(answered.map_batches(partial(_looked_at, generate=generate), **_LIGHTLY_AFTER))
 
 
 def render(batch: pa.Table, prompt: Prompt, seed: int) -> pa.Table:

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
+import ray.exceptions
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
@@ -126,7 +127,8 @@ def shown(journal: Any, progress: Callable[[str], None], watching: Sequence[Trac
 
     def watch() -> None:
         while not ended.wait(1.0):
-            tell()
+            with suppress(ray.exceptions.ActorUnavailableError):  # for a moment: told a second later
+                tell()
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
