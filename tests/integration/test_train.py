@@ -1,5 +1,6 @@
 """Training through Ray Train and DeepSpeed."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -113,13 +114,14 @@ def _with_dev(rows: int) -> Inputs:
     return Inputs({**given.tables, **corpus})
 
 
-def _kill_a_worker() -> None:
-    """Of this test's own Ray, and nobody else's."""
+def _kill_a_worker() -> bool:
+    """Of this test's own Ray, and nobody else's. Whether one was found: others of Ray's processes come and go."""
     for process in psutil.Process().children(recursive=True):
-        if "RayTrainWorker" in " ".join(process.cmdline()):
-            process.kill()
-            return
-    raise AssertionError("no training worker is running")
+        with suppress(psutil.NoSuchProcess):
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                process.kill()
+                return True
+    return False
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -132,9 +134,8 @@ def test_a_worker_that_dies_leaves_no_trace_in_what_is_learnt(tmp_path: Path) ->
 
     def kill_once(line: str) -> None:
         step = int(line.split()[1].partition("/")[0]) if line.startswith("step ") else 0
-        if step > 7 and not killed:
+        if step > 7 and not killed and _kill_a_worker():
             killed.append(line)
-            _kill_a_worker()
 
     outputs = []
     for name, progress in ("uninterrupted", lambda line: None), ("killed", kill_once):
