@@ -48,8 +48,9 @@ def settings(server: StandIn, limits: EndpointLimits | None = None, **more: Any)
 
 @pytest.mark.usefixtures("ray_session")
 def test_every_fault_is_a_row_with_its_reason(tmp_path: Path) -> None:
-    limits = EndpointLimits(max_retries=0, timeout_seconds=6.0, max_in_flight=24)
-    with StandIn(FAULTS, lasting=True, stall=8.0) as server:
+    limits = EndpointLimits(max_retries=0, timeout_seconds=12.0, max_in_flight=24)
+    # A stalled answer never comes: one that comes late can win over the time-out where the loop was kept waiting.
+    with StandIn(FAULTS, lasting=True, stall=900.0) as server:
         generate = settings(server, limits, max_error_rate=0.5, samples_per_pair=10)
         output = stage.run(corpus(REQUESTS // 10), context(tmp_path), generate=generate)
         rows = answers(output)
