@@ -93,7 +93,7 @@ def train(encoder: Encoder, table: pa.Table, settings: Any) -> list[dict[str, fl
     trainable.prepare(encoder, settings)
     encoder.train()
     instances = Instances.of(table)
-    trainee = PlainTrainee(trainable.InPrecision(encoder, settings.dtype))
+    trainee = PlainTrainee(encoder)
     step = Step(encoder, trainee, instances, settings, Peers(), instances.known_positives())
     order = Order(len(instances), settings.batch_size, settings.seed)
     optimizer = trainable.adamw(encoder, settings)

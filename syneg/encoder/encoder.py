@@ -4,10 +4,12 @@ A thin layer around `SentenceTransformer`, whose pooling is kept as it is. Impor
 runs and can be measured with torch and sentence-transformers alone.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,15 +17,19 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 from torch import Tensor, nn
 
+from syneg.encoder import packed
 from syneg.encoder.recipe import Kind, Recipe
 from syneg.errors import BadInput
 from syneg.store import models
 
-Features = dict[str, Any]  # what the transformer takes: input_ids [N, L], attention_mask [N, L], ...
+if TYPE_CHECKING:  # a bare GPU machine measures without the config's library
+    from syneg.settings.encoder import EncoderConfig
 
-# Tokens, padding included, that are encoded at once. Larger batches gain nothing on a CPU: the activations leave its
-# caches.
-_TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 131_072}
+# What the transformer takes: input_ids [N, L], attention_mask [N, L], ...; on CUDA one row without padding (packed.py).
+Features = dict[str, Any]
+
+# Tokens, padding included, that are a batch. Larger ones lose a tenth on a CPU: the activations leave its caches.
+_TOKENS_PER_BATCH = {"cpu": 3_072, "cuda": 131_072}
 
 # A tokeniser keeps, as long as its answer lives, what it cut off a text too: 70 KB of a passage of 300 words.
 _TEXTS_AT_ONCE = 128
@@ -44,8 +50,12 @@ class Tokens:
 class Encoder(nn.Module):
     """A sentence-transformers model whose output is always L2-normalised.
 
-    `forward` takes what `features` gives and returns vectors [N, D] with gradients; `encode` is for inference.
+    `forward` takes what `features` gives and returns vectors [N, D] with gradients; `encode` is for inference. With
+    `autocast` set both compute in that precision, while weights, gradients and an optimiser's state stay in float32.
     """
+
+    autocast: torch.dtype | None = None
+    at_once: int = 1  # batches that `encode` is at, each with torch's threads: two at one thread beat one at two
 
     def __init__(self, model: SentenceTransformer, recipe: Recipe) -> None:
         super().__init__()
@@ -59,6 +69,10 @@ class Encoder(nn.Module):
             for kind in ("query", "passage"):
                 measured: Any = model.preprocess(["a"], prompt=recipe.prompt(kind)).get("prompt_length", 0)
                 self._prompt_tokens[kind] = measured
+        self._first_position: int | None = None
+        self._compiled = False
+        if self.device.type == "cuda":
+            self.pack(compiled=True)
 
     @classmethod
     def load(
@@ -79,6 +93,20 @@ class Encoder(nn.Module):
             model_kwargs={"dtype": torch.float32},
         )
         return cls(model, recipe)
+
+    @classmethod
+    def for_inference(cls, address: str | Path, config: "EncoderConfig") -> "Encoder":
+        """As `load`, by the config's recipe, its weights in the config's precision."""
+        encoder = cls.load(address, Recipe.of(config), trust_remote_code=config.trust_remote_code)
+        on_device = "bfloat16" if encoder.device.type == "cuda" else "float32"
+        return encoder.to(getattr(torch, config.dtype or on_device))
+
+    def pack(self, compiled: bool) -> None:
+        """Lays batches out without padding from now on, and compiles the layers, if this kind of model allows it."""
+        self._first_position = packed.install(self.model)
+        self._compiled = compiled and self._first_position is not None
+        if self._compiled:
+            packed.compile_layers(self.model)
 
     @property
     def device(self) -> torch.device:
@@ -110,21 +138,39 @@ class Encoder(nn.Module):
         )
         return ids, truncated
 
-    def pad(self, tokens: Tokens, rows: Sequence[int] | np.ndarray) -> Features:
-        """The model's input for these rows of `tokens`, padded to the longest of them, on the model's device."""
-        padded = self.model.tokenizer.pad({"input_ids": [tokens.ids[row] for row in rows]}, return_tensors="pt")
-        features: Features = {name: values.to(self.device) for name, values in padded.items()}
+    def lay_out(self, tokens: Tokens, rows: Sequence[int] | np.ndarray) -> Features:
+        """The model's input for these rows of `tokens`, padded to the longest of them or packed, on its device."""
+        ids = [tokens.ids[row] for row in rows]
+        if self._first_position is None:
+            made = self.model.tokenizer.pad({"input_ids": ids}, return_tensors="pt")
+        else:
+            made = packed.features(ids, self._first_position)
+        features: Features = {
+            name: self._on_device(values) if isinstance(values, Tensor) else values for name, values in made.items()
+        }
         if tokens.kind in self._prompt_tokens:
             features["prompt_length"] = self._prompt_tokens[tokens.kind]
         return features
 
+    def _on_device(self, values: Tensor) -> Tensor:
+        """From pinned memory a GPU copies when it comes to it, and nobody waits."""
+        on_gpu = self.device.type == "cuda"
+        return (values.pin_memory() if on_gpu else values).to(self.device, non_blocking=on_gpu)
+
     def features(self, texts: Sequence[str], kind: Kind, max_length: int | None = None) -> Features:
         tokens = self.tokenize(texts, kind, max_length)
-        return self.pad(tokens, range(len(texts)))
+        return self.lay_out(tokens, range(len(texts)))
 
     def forward(self, features: Features) -> Tensor:
         """Unit vectors [N, D]. `features` are left as they are, so that they can be encoded again."""
-        return self.model(dict(features))["sentence_embedding"]
+        wanted = torch.is_grad_enabled()
+        # torch.compile makes another graph of a pass without gradients, and there dropout draws something else.
+        with (
+            torch.set_grad_enabled(wanted or (self.training and self._compiled)),
+            torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None),
+        ):
+            vectors_ND: Tensor = self.model(dict(features))["sentence_embedding"]
+        return vectors_ND if wanted else vectors_ND.detach()
 
     def encode(self, texts: Sequence[str], kind: Kind) -> np.ndarray:
         """Unit vectors float32 [N, D] in the order of `texts`."""
@@ -140,15 +186,28 @@ class Encoder(nn.Module):
     def encode_batches(self, tokens: Tokens) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Row numbers and vectors float32 [n, D], batch by batch, until every text was in one.
 
-        Texts of one length are encoded together, so that little is spent on padding.
+        Texts of one length are encoded together, so that little is spent on padding. While a GPU encodes a batch, the
+        next one is laid out.
         """
-        was_training = self.training
-        for rows in by_length(tokens.lengths(), _TOKENS_PER_BATCH.get(self.device.type, 4_096)):
-            self.eval()
-            with torch.inference_mode():
-                encoded = self(self.pad(tokens, rows)).float().cpu().numpy()
+        was_training, kind = self.training, self.device.type
+        ahead = max(self.at_once - 1, int(kind == "cuda"))
+        waiting: deque[tuple[np.ndarray, Future[Tensor]]] = deque()
+        self.eval()
+        try:
+            with ThreadPoolExecutor(self.at_once) as pool:
+                for rows in by_length(tokens.lengths(), _TOKENS_PER_BATCH.get(kind, _TOKENS_PER_BATCH["cpu"])):
+                    waiting.append((rows, pool.submit(self._encode_batch, tokens, rows)))
+                    if len(waiting) > ahead:
+                        yield _fetched(*waiting.popleft())
+                while waiting:
+                    yield _fetched(*waiting.popleft())
+        finally:
             self.train(was_training)
-            yield rows, encoded
+
+    def _encode_batch(self, tokens: Tokens, rows: np.ndarray) -> Tensor:
+        """On a GPU it returns before the vectors are there."""
+        with torch.inference_mode():
+            return self(self.lay_out(tokens, rows)).float()
 
     def save(self, folder: Path) -> None:
         """A sentence-transformers folder whose `encode_query` and `encode_document` follow the same recipe."""
@@ -162,6 +221,10 @@ class Encoder(nn.Module):
         transformer.query_length = recipe.query_max_length
         transformer.document_length = recipe.passage_max_length
         self.model.save(str(folder), create_model_card=False)
+
+
+def _fetched(rows: np.ndarray, encoded: "Future[Tensor]") -> tuple[np.ndarray, np.ndarray]:
+    return rows, encoded.result().cpu().numpy()
 
 
 def _check(model: SentenceTransformer, recipe: Recipe) -> None:

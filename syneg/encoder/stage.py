@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 
-from syneg.encoder.recipe import Kind, Recipe, base_model
+from syneg.encoder.recipe import Kind, base_model
+from syneg.errors import StageFailed
 from syneg.keyset import KeySet
 from syneg.placement import claimed_cpus, node_group, threads
 from syneg.settings.encoder import EncoderConfig
@@ -102,8 +103,9 @@ class EncodeBatch:
 
         from syneg.encoder.encoder import Encoder
 
-        torch.set_num_threads(threads)
-        self._encoder = Encoder.load(folder, Recipe.of(encoder), trust_remote_code=encoder.trust_remote_code)
+        torch.set_num_threads(1)
+        self._encoder = Encoder.for_inference(folder, encoder)
+        self._encoder.at_once = threads if self._encoder.device.type == "cpu" else 1
         self._ledger = ledger
         self._stake = stake
         self._keep = keep
@@ -118,6 +120,7 @@ class EncodeBatch:
             tokens = self._encoder.tokenize(rows["text"].to_pylist(), kind)
             self._ledger.add.remote(table, rows["id"][0].as_py(), tokens.truncated, self._encoder.dimensions)
             for places, vectors_ND in self._in_time(tokens):
+                _check_finite(vectors_ND, table, rows["id"], places)
                 made = pa.table({"id": rows["id"].take(pa.array(places)), "vector": as_binary(vectors_ND)})
                 label = pa.repeat(pa.scalar(table), made.num_rows)
                 yield self._keep(table, made) if self._keep else made.append_column("table", label)
@@ -134,6 +137,15 @@ class EncodeBatch:
                 places, vectors, began = [], [], time.monotonic()
         if places:
             yield np.concatenate(places), np.concatenate(vectors)
+
+
+def _check_finite(vectors_ND: np.ndarray, table: str, ids: pa.ChunkedArray, places: np.ndarray) -> None:
+    broken = np.flatnonzero(~np.isfinite(vectors_ND).all(axis=1))
+    if len(broken):
+        raise StageFailed(
+            f"{table}: the encoder's vector of {ids[int(places[broken[0]])].as_py()!r} is not of finite numbers, nor "
+            f"are {len(broken) - 1} others of its batch. Look at the model's weights, or give encoder.dtype=float32."
+        )
 
 
 def as_binary(vectors_ND: np.ndarray) -> pa.FixedSizeBinaryArray:

@@ -106,9 +106,8 @@ class Similarities:
 
     def __init__(self, encoder: EncoderConfig, model: str, gate: GateConfig) -> None:
         from syneg.encoder.encoder import Encoder
-        from syneg.encoder.recipe import Recipe
 
-        self._encoder = Encoder.load(model, Recipe.of(encoder), trust_remote_code=encoder.trust_remote_code)
+        self._encoder = Encoder.for_inference(model, encoder)
         self._gate = gate
 
     def __call__(self, batch: pa.Table) -> pa.Table:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg.encoder.recipe import Recipe, base_model
+from syneg.encoder.recipe import base_model
 from syneg.mix import shortcut
 from syneg.mix.recipe import SYNTHETIC, seeded
 from syneg.settings.encoder import EncoderConfig
@@ -102,7 +102,7 @@ def _encode(folder: Path, encoder: EncoderConfig, texts: Sequence[str]) -> np.nd
     """float32 [N, D], in the precision of the stored vectors: rounding must not tell the kinds apart."""
     from syneg.encoder.encoder import Encoder  # loads torch, which the driver need not
 
-    model = Encoder.load(folder, Recipe.of(encoder), trust_remote_code=encoder.trust_remote_code)
+    model = Encoder.for_inference(folder, encoder)
     return model.encode(texts, "passage").astype(np.float16).astype(np.float32)
 
 

@@ -1,5 +1,7 @@
 """The encoder: a model, its prefixes and lengths."""
 
+from typing import Literal
+
 from pydantic import PositiveInt
 
 from syneg.settings.section import ModelAddress, Section
@@ -13,4 +15,6 @@ class EncoderConfig(Section):
     passage_prompt: str = ""
     query_max_length: PositiveInt = 64
     passage_max_length: PositiveInt = 256
+    # Of mining's and evaluation's vectors; training has its own. None: bfloat16 on CUDA, float32 on a CPU.
+    dtype: Literal["float32", "bfloat16"] | None = None
     trust_remote_code: bool = False

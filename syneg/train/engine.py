@@ -10,7 +10,7 @@ from torch import Tensor
 
 from syneg.encoder.encoder import Encoder, Features
 from syneg.settings.train import TrainConfig
-from syneg.train.trainable import InPrecision, learning
+from syneg.train.trainable import learning
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, one of each for every weight
 
@@ -51,8 +51,7 @@ class Engine:
             # Else it looks for a compiler and builds a C++ all-reduce through shared memory, for a minute or more.
             deepspeed.ops.__dict__["__compatible_ops__"] = {}
         deepspeed.init_distributed(dist_backend="gloo" if on_cpu else "nccl")
-        model = InPrecision(encoder, train.dtype)
-        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings(train))
+        engine, *_ = deepspeed.initialize(model=encoder, optimizer=optimizer, config=settings(train))
         return cls(engine, encoder)
 
     def encode(self, features: Features) -> Tensor:

@@ -144,7 +144,7 @@ class Step:
             if kept and (texts > self.train.chunk_size or cells > self._token_limit):
                 break
             kept += 1
-        chunks = [self.encoder.pad(kind, rows) for kind, rows in cuts]
+        chunks = [self.encoder.lay_out(kind, rows) for kind, rows in cuts]
         return chunks, kept, torch.from_numpy(np.concatenate(places))
 
     def _cut(self, order: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from syneg.encoder import dropout
-from syneg.encoder.encoder import Encoder, Features
+from syneg.encoder.encoder import Encoder
 from syneg.errors import BadInput
 
 if TYPE_CHECKING:
@@ -19,8 +18,8 @@ _LAYER = re.compile(r"\.(?:layers?|h|blocks?)\.(\d+)\.")  # of BERT and its kin:
 
 
 def prepare(encoder: Encoder, train: "TrainConfig") -> None:
-    """Makes of `encoder` what `train` asks for, in place: frozen layers, adapters, activation checkpointing. On a CPU
-    its dropout draws faster.
+    """Makes of `encoder` what `train` asks for, in place: frozen layers, adapters, activation checkpointing,
+    its precision. On a CPU its dropout draws faster.
 
     Raises:
         BadInput: the model has nothing that could learn under these settings.
@@ -29,6 +28,9 @@ def prepare(encoder: Encoder, train: "TrainConfig") -> None:
         _freeze(encoder, train.trained_layers)
     if train.lora is not None:
         _add_adapters(encoder, train.lora, train.seed)
+    if train.dtype == "bfloat16":
+        # Not the weights: gradients of many chunks are summed, which in bfloat16 would lose those that come late.
+        encoder.autocast = torch.bfloat16
     if train.activation_checkpointing:
         _transformer(encoder).activation_checkpointing_enable()
     if encoder.device.type == "cpu":
@@ -81,27 +83,6 @@ def fold_adapters(encoder: Encoder) -> None:
             parent, _, child = name.rpartition(".")
             setattr(encoder.get_submodule(parent), child, module.get_base_layer())
     encoder.requires_grad_(True)
-
-
-class InPrecision(nn.Module):
-    """The encoder computing in `dtype`, while weights, gradients and the optimiser's state stay in float32.
-
-    Gradients of many chunks are summed, which in bfloat16 would lose those that come late.
-    """
-
-    def __init__(self, encoder: Encoder, dtype: str) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.dtype = dtype
-
-    def forward(self, features: Features) -> Tensor:
-        with self._precision():
-            return self.encoder(features)
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self.dtype == "float32":
-            return nullcontext()
-        return torch.autocast(self.encoder.device.type, getattr(torch, self.dtype))
 
 
 def _transformer(encoder: Encoder) -> Any:

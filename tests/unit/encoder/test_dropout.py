@@ -70,7 +70,7 @@ def test_an_encoder_drops_while_it_trains_and_saves_as_before(tmp_path: Path) ->
 
     tokens = changed.tokenize(TEXTS, "passage", 16)
     changed.train()
-    features = changed.pad(tokens, tokens.lengths().argsort())
+    features = changed.lay_out(tokens, tokens.lengths().argsort())
     assert not torch.equal(changed(features), changed(features))
     for name, encoder in (("plain", plain), ("changed", changed)):
         encoder.save(tmp_path / name)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
+from syneg.encoder import encoder as encoding
 from syneg.encoder.encoder import Encoder, by_length
 from syneg.encoder.recipe import Recipe
 from syneg.errors import BadInput
@@ -34,6 +35,14 @@ def test_vectors_are_unit_length_and_in_the_order_of_the_texts(encoder: Encoder)
     np.testing.assert_allclose(np.linalg.norm(together_ND, axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(together_ND, alone_ND, atol=1e-6)
     assert np.abs(together_ND[0] - together_ND[4]).max() > 0.01  # texts do differ
+
+
+def test_batches_at_the_same_time_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(encoding._TOKENS_PER_BATCH, "cpu", 30)
+    encoder, texts = Encoder.load(folder, RECIPE, device="cpu"), [f"text {'long ' * (row % 5)}" for row in range(40)]
+    one = encoder.encode(texts, "passage")
+    encoder.at_once = 3
+    np.testing.assert_array_equal(encoder.encode(texts, "passage"), one)
 
 
 def test_queries_and_passages_have_prefixes_and_lengths_of_their_own(encoder: Encoder) -> None:

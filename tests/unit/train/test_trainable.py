@@ -86,7 +86,8 @@ def test_gradients_do_not_depend_on_activation_checkpointing(folder: Path, lora:
 
 def test_bfloat16_leaves_weights_and_gradients_in_float32(encoder: Encoder) -> None:
     features, exact = encoder.features(TEXTS, "query"), encoder.encode(TEXTS, "query")
-    vectors_ND = trainable.InPrecision(encoder.eval(), "bfloat16")(features)
+    trainable.prepare(encoder, TrainConfig(dtype="bfloat16"))
+    vectors_ND = encoder.eval()(features)
     vectors_ND.float().sum().backward()
     difference = abs(vectors_ND.detach().float().numpy() - exact).max()
     assert 0 < difference < 0.05
