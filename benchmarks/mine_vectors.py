@@ -129,13 +129,14 @@ def ours(queries_QD: np.ndarray, passages_PD: np.ndarray) -> tuple[float, list[l
         began = time.process_time()
         context = Context(ResourcesConfig(), Path(scratch))
         output = stage.mined(Inputs(tables), context, InProcess(), bm25=Bm25Config(), mine=mine)
-        negatives: list[list[int]] = [[] for _ in query_ids]
-        for block in cast(Any, output.tables["candidates"]):
-            kept = block.filter(block["reject_reason"].is_null())
-            for query, passage in zip(kept["query_id"].to_pylist(), kept["passage_id"].to_pylist(), strict=True):
-                if len(negatives[int(query[1:])]) < TAKEN:
-                    negatives[int(query[1:])].append(int(passage[1:]))
-        return time.process_time() - began, negatives
+        kept = [block.filter(block["reject_reason"].is_null()) for block in cast(Any, output.tables["candidates"])]
+        seconds = time.process_time() - began
+    negatives: list[list[int]] = [[] for _ in query_ids]
+    for block in kept:
+        for query, passage in zip(block["query_id"].to_pylist(), block["passage_id"].to_pylist(), strict=True):
+            if len(negatives[int(query[1:])]) < TAKEN:
+                negatives[int(query[1:])].append(int(passage[1:]))
+    return seconds, negatives
 
 
 def peer(queries_QD: np.ndarray, passages_PD: np.ndarray) -> tuple[float, list[list[int]]]:
