@@ -39,6 +39,8 @@ def session(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None
                 address="local",
                 num_cpus=resources.cpus,
                 object_store_memory=int(resources.object_store_gib * 2**30),
+                # Ray would run its workers, the engine among them, behind everything else on the machine.
+                _system_config={"worker_niceness": 0},
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
