@@ -2,30 +2,23 @@
 
 The vectors are L2-normalised, so that the inner product is the cosine. `search` looks at some of the passages, `merged`
 joins what several searches found, and the outcome does not depend on who looked at which block. A matrix product, which
-rounds differently with its shape, only says which pairs may be among the best; these few are scored one by one, and
-equal ones stand in the order of ids. One pass against a bound finds them: selecting the k best of every row of the
-product, as FAISS does, takes half as long as the product itself.
+rounds with its shape and type, only says which pairs may be among the best; these few are scored one by one, and equal
+ones stand in the order of ids. One pass against a bound finds them: selecting the k best of every row of the product,
+as FAISS does, takes longer than the product itself.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from syneg.ids import order_of
-from syneg.search import cuda
+from syneg.search.products import products
 from syneg.search.ranking import ranking_table
-
-Look = Callable[[np.ndarray, int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""From vectors [B, D], k, the scores below which nothing matters [B] and the rounding of products [B] to the pairs
-(query, passage) that may be among a query's k best, as row numbers [N] in ascending order."""
 
 # Passages multiplied at once. Parts of a table may hold a few hundred rows each, for which BLAS has no good shape.
 _BLOCK_ROWS = 65_536
-_CELLS = 1 << 25  # products held at once, 128 MB
-_GROUPS = 8  # of products for each of the k that are sought: the more, the fewer pass in vain, and the slower it is
 
 
 def matrix(vectors: pa.ChunkedArray | pa.Array) -> np.ndarray:
@@ -73,10 +66,8 @@ def search(queries_QD: np.ndarray, passages: Iterable[pa.Table], k: int) -> Best
     """The k best of `passages` (blocks of id, vector) for each query."""
     queries_QD = queries_QD.astype(np.float32)
     best, least_Q = list[Best](), np.full(len(queries_QD), -np.inf, np.float32)
-    # Once for all blocks: memory that is new costs a sixth of the product that is written there.
-    room = np.empty(0 if cuda.available() else min(_CELLS, _BLOCK_ROWS * len(queries_QD)), np.float32)
     for block in in_blocks(passages, _BLOCK_ROWS):
-        best = [merged([*best, _search_block(queries_QD, block, k, least_Q, room)], k)]
+        best = [merged([*best, _search_block(queries_QD, block, k, least_Q)], k)]
         if best[0].scores.shape[1] == k:
             least_Q = best[0].scores.min(axis=1)
     return best[0] if best else Best.none(len(queries_QD))
@@ -109,60 +100,21 @@ def _first_by_id(scores_N: np.ndarray, rows_N: np.ndarray, ids: pa.Array, k: int
     return np.array(sorted(range(len(names)), key=lambda place: (-scores_N[place], names[place]))[:k])
 
 
-def _search_block(queries_QD: np.ndarray, block: pa.Table, k: int, least_Q: np.ndarray, room: np.ndarray) -> Best:
+def _search_block(queries_QD: np.ndarray, block: pa.Table, k: int, least_Q: np.ndarray) -> Best:
     """The k best of `block` for each query; what scores below `least_Q` may be left out."""
-    passages_PD = matrix(block["vector"]).astype(np.float32)
-    ids = _ids(block)
-    place_P, look = order_of(ids), _looking_at(passages_PD, room)
-    # How far a product may be from the pair's own score: at most D units of rounding of the norms (Higham 2002, 3.1).
-    norms_Q = np.linalg.norm(queries_QD, axis=1) * np.sqrt(np.vecdot(passages_PD, passages_PD).max())
-    rounding_Q = (queries_QD.shape[1] * 2.0**-24 * norms_Q).astype(np.float32)
+    passages_PD, ids = matrix(block["vector"]).astype(np.float32), _ids(block)
+    product, place_P = products(passages_PD, len(queries_QD)), order_of(ids)
     scores = np.full((len(queries_QD), min(k, len(ids))), -np.inf, np.float32)
     rows = np.full(scores.shape, -1, np.int64)
-    step = max(1, (cuda.CELLS if cuda.available() else _CELLS) // len(ids))
+    step = max(1, product.cells // len(ids))
     for start in range(0, len(queries_QD), step):
         own = slice(start, start + step)
-        query_N, row_N = look(queries_QD[own], k, least_Q[own], rounding_Q[own])
+        query_N, row_N = product.reaching(queries_QD[own], k, least_Q[own])
         score_N = _scores(queries_QD[own], passages_PD, query_N, row_N)
         chosen, nth = _first_k(query_N, score_N, place_P[row_N], k)
         scores[own][query_N[chosen], nth] = score_N[chosen]
         rows[own][query_N[chosen], nth] = row_N[chosen]
     return Best(scores, rows, ids)
-
-
-def _looking_at(passages_PD: np.ndarray, room: np.ndarray) -> Look:
-    return cuda.Passages(passages_PD).reaching if cuda.available() else partial(_reaching, passages_PD, room)
-
-
-def _reaching(
-    passages_PD: np.ndarray,
-    room: np.ndarray,
-    queries_BD: np.ndarray,
-    k: int,
-    least_B: np.ndarray,
-    rounding_B: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    shape = len(queries_BD), len(passages_PD)
-    products_BP = np.matmul(queries_BD, passages_PD.T, out=room[: shape[0] * shape[1]].reshape(shape))
-    bound_B = least_B - rounding_B
-    if np.isneginf(least_B).any():
-        bound_B = np.maximum(bound_B, _reached_by(products_BP, k) - 2 * rounding_B)
-    found = np.flatnonzero(products_BP >= bound_B[:, None])
-    return np.divmod(found, len(passages_PD))
-
-
-def _reached_by(products_BP: np.ndarray, k: int) -> np.ndarray:
-    """A product that at least k of a query's reach, near to its k-th best: float32 [B], -inf where it has fewer.
-
-    It is the k-th best of the maxima of groups, which takes one pass where selecting from all products takes many.
-    """
-    queries, passages = products_BP.shape
-    if passages < k:
-        return np.full(queries, -np.inf, np.float32)
-    size = max(1, passages // (_GROUPS * k))
-    groups = passages // size
-    maxima_BG = products_BP[:, : size * groups].reshape(queries, size, groups).max(axis=1)
-    return np.partition(maxima_BG, -k, axis=1)[:, -k]
 
 
 def _scores(queries_BD: np.ndarray, passages_PD: np.ndarray, query_N: np.ndarray, row_N: np.ndarray) -> np.ndarray:

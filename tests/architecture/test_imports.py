@@ -35,7 +35,7 @@ FLOOR = (
 
 # Where a heavy library may be named, also inside functions and for types.
 HOMES = {
-    "torch": ("syneg/encoder/", "syneg/train/", "syneg/store/models.py", "syneg/search/cuda.py"),
+    "torch": ("syneg/encoder/", "syneg/train/", "syneg/store/models.py", "syneg/search/products.py"),
     "sentence_transformers": ("syneg/encoder/", "syneg/train/"),
     "transformers": ("syneg/encoder/", "syneg/generate/engines/vllm.py", "syneg/store/models.py"),
     "deepspeed": ("syneg/train/engine.py",),

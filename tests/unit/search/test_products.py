@@ -1,0 +1,73 @@
+"""Products that round find what may be among the best, and the search through any of them is the same."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+
+from syneg.search import dense
+from syneg.search.products import Bfloat16, Float32, Products
+from tests.unit.search.test_dense import blocks, embedded
+
+K = 10
+KINDS: list[Callable[[np.ndarray], Products]] = [Float32, partial(Bfloat16, device="cpu")]
+kinds = pytest.mark.parametrize("kind", KINDS, ids=["float32", "bfloat16"])
+
+
+def vectors(random: np.random.Generator, rows: int, mean: float = 0) -> np.ndarray:
+    values = random.standard_normal((rows, 16)) + mean
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
+
+
+@kinds
+@pytest.mark.parametrize("passages", [4, 3_000])
+@pytest.mark.parametrize("known", [False, True])
+def test_finds_what_may_be_among_the_best(kind: Callable[[np.ndarray], Products], passages: int, known: bool) -> None:
+    random = np.random.default_rng(0)
+    queries_QD, passages_PD = vectors(random, 20), vectors(random, passages)
+    true = queries_QD.astype(np.float64) @ passages_PD.T.astype(np.float64)
+    least_Q = np.full(20, 0.1 if known else -np.inf, np.float32)
+    query_N, row_N = kind(passages_PD).reaching(queries_QD, K, least_Q)
+    assert (np.diff(query_N * passages + row_N) > 0).all()
+    found = np.zeros(true.shape, bool)
+    found[query_N, row_N] = True
+    kth = np.sort(true, axis=1)[:, -min(K, passages)]
+    needed = (true >= kth[:, None]) & (true >= least_Q[:, None])
+    assert found[needed].all()
+    # Few pass in vain: the bound is the k-th best or the least, whichever is known, and a little below.
+    assert found.sum() < 3 * (true >= np.where(known, least_Q, kth)[:, None]).sum()
+
+
+@kinds
+@pytest.mark.parametrize("away", [-3.0, 0.0, 3.0])
+def test_scores_of_either_sign(kind: Callable[[np.ndarray], Products], away: float) -> None:
+    """Bounds below zero, too: there the order of bfloat16's bits is not that of its values."""
+    random = np.random.default_rng(1)
+    queries_QD, passages_PD = vectors(random, 8, 3.0), vectors(random, 500, away)
+    passages_PD[7] = 0
+    true = queries_QD.astype(np.float64) @ passages_PD.T.astype(np.float64)
+    for least in (-0.9, -0.05, 0.0, 0.05, 0.9):
+        query_N, row_N = kind(passages_PD).reaching(queries_QD, K, np.full(8, least, np.float32))
+        found = np.zeros(true.shape, bool)
+        found[query_N, row_N] = True
+        assert found[true >= least].all()
+        assert not found[true < least - 0.02].any()
+
+
+@kinds
+@pytest.mark.parametrize("scale", [1, 40])
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_search_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, kind: Callable[[np.ndarray], Products], scale: float, count: int
+) -> None:
+    """Among passages of which many are nearly alike, and whether or not vectors are of length one."""
+    random = np.random.default_rng(2)
+    near = np.repeat(vectors(random, 40), 10, axis=0) + random.standard_normal((400, 16)) / 500
+    queries, passages = embedded("q", scale * vectors(random, 9)), embedded("p", scale * near)
+    products = dense.matrix(queries["vector"]).astype(np.float64) @ dense.matrix(passages["vector"]).T.astype(float)
+    monkeypatch.setattr(dense, "products", lambda block, queries: kind(block))
+    found = dense.top_k(queries, blocks(passages, count), K)
+    assert found["score"].to_numpy().reshape(9, K) == pytest.approx(-np.sort(-products, axis=1)[:, :K], rel=1e-5)
+    monkeypatch.undo()
+    assert found.equals(dense.top_k(queries, [passages], K))
