@@ -100,7 +100,8 @@ def _processor_config(
             "VLLM_CPU_KVCACHE_SPACE": str(resources.vllm_kv_cache_gib),
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": str(threads(workers)),
-            "OMP_WAIT_POLICY": "PASSIVE",  # who waits leaves the core to Ray's processes, else they stop who computes
+            # Else the engine and its worker are two processes, and one asks all the time whether the other has ended.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         }
     settings |= engine.engine_kwargs
     return vLLMEngineProcessorConfig(
