@@ -1,9 +1,11 @@
-"""Our BM25, index and search, against bm25s alone: the same tokeniser, stop words, stemmer, k1 and b, on one thread.
+"""Our BM25 against bm25s alone, with the same tokeniser, stop words, stemmer, k1 and b; and two workers against one.
 
     python benchmarks/bm25.py [--collection ../shared/data/scifact] [--repeats 3]
 
-All queries of the collection over all its passages, the best 100 of each. CPU time, which a busy machine lengthens less
-than the clock's. Both sides start from texts and end with ids and scores.
+All queries of the collection over all its passages, the best 100 of each. Against the peer it is CPU time on one
+thread, which a busy machine lengthens less than the clock's; both sides start from texts and end with ids and scores.
+Workers are Ray's, as in mining: slices of the queries go one after the other, then two at a time, by the clock; half of
+the time would be linear.
 """
 
 import argparse
@@ -19,12 +21,17 @@ import pyarrow as pa
 import Stemmer
 from threadpoolctl import threadpool_limits
 
+from syneg import ray_session
 from syneg.schemas import PASSAGES
 from syneg.search.bm25 import Bm25Index
 from syneg.settings.mine import Bm25Config
+from syneg.settings.resources import ResourcesConfig, WorkerResources
+from syneg.settings.store import StorageConfig
 from syneg.texts import passage_text
+from syneg.workers import OnRay
 
-K, TARGET = 100, 1.1
+K, TARGET, TARGET_OF_TWO = 100, 1.1, 0.6
+SLICES, ROUNDS = 8, 40  # of the queries, which are asked so many times
 
 
 def main() -> None:
@@ -43,19 +50,46 @@ def main() -> None:
             check(found, peer(passages, queries, times))
     seconds = {name: statistics.median(values) for name, values in times.items()}
     total = {side: seconds[f"{side}_index"] + seconds[f"{side}_search"] for side in ("ours", "peer")}
-    ratio = total["ours"] / total["peer"]
-    result = {
-        "name": "bm25",
-        **{side: round(value, 3) for side, value in total.items()},
-        "ratio": round(ratio, 3),
-        "target": f"<= {TARGET}",
-        "holds": ratio <= TARGET,
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "passages": passages.num_rows,
-        "queries": len(queries),
-    }
-    print(json.dumps(result))
-    sys.exit(0 if result["holds"] else 1)
+    one, two = workers(passages, query_ids * ROUNDS, queries * ROUNDS, arguments.repeats)
+    claims = [
+        _claim("bm25, CPU seconds", total["ours"], total["peer"], TARGET),
+        _claim("bm25, two workers against one", two, one, TARGET_OF_TWO),
+    ]
+    holds = all(claim["holds"] for claim in claims)
+    whole = claims[0] | {"name": "bm25", "holds": holds, "claims": claims}
+    shares = {name: round(value, 3) for name, value in seconds.items()}
+    print(json.dumps(whole | {"seconds": shares, "passages": passages.num_rows, "queries": len(queries)}))
+    sys.exit(0 if holds else 1)
+
+
+def _claim(name: str, ours: float, peer: float, at_most: float) -> dict:
+    ratio = ours / peer
+    figures = {"ours": round(ours, 3), "peer": round(peer, 3), "ratio": round(ratio, 3)}
+    return {"name": name, **figures, "target": f"<= {at_most}", "holds": ratio <= at_most}
+
+
+def workers(passages: pa.Table, ids: list[str], queries: list[str], repeats: int) -> tuple[float, float]:
+    """Seconds on the clock that one worker takes, and two: the medians."""
+    pool = WorkerResources(cpus=1.0, max_workers=2)
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    with ray_session.session(ResourcesConfig(cpus=2, object_store_gib=0.5), StorageConfig()):
+        ours = OnRay(pool)
+        index = ours.put(Bm25Index.build([passages], Bm25Config()))
+        slices = [(ids[start::SLICES], queries[start::SLICES]) for start in range(SLICES)]
+        for handle in [ours.start(searched, index, *part) for part in slices]:
+            ours.get(handle)  # both have imported what they need
+        for _ in range(repeats):
+            for at_once, taken in seconds.items():
+                began = time.perf_counter()
+                for start in range(0, SLICES, at_once):
+                    for handle in [ours.start(searched, index, *part) for part in slices[start : start + at_once]]:
+                        ours.get(handle)
+                taken.append(time.perf_counter() - began)
+    return statistics.median(seconds[1]), statistics.median(seconds[2])
+
+
+def searched(index: Bm25Index, ids: list[str], queries: list[str]) -> int:
+    return index.top_k(ids, queries, K).num_rows
 
 
 def read(collection: Path) -> tuple[pa.Table, tuple[list[str], list[str]]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import ray
 
 from syneg import ray_session, schemas
 from syneg.generate import engine, stage
@@ -25,7 +26,7 @@ from syneg.settings.generate import GenerateConfig
 from syneg.settings.resources import EstimateConfig, ResourcesConfig, WorkerResources
 from syneg.settings.store import StorageConfig
 from syneg.stage import Context, Inputs, Stake
-from syneg.store import tables
+from syneg.store import parts, tables
 
 TARGET = 1024.0  # MiB
 TEXT = " ".join(f"word{number}" for number in range(150))
@@ -58,11 +59,10 @@ class Highest:
 
 
 def corpus(pairs: int, folder: str) -> Inputs:
-    """A query and a passage a pair, written in parts as the store writes them."""
+    """A query and a passage a pair, in parts of as many rows as the corpus stage writes."""
     texts = {"passages": [], "queries": [], "qrels": []}
-    step = 50_000
-    for start in range(0, pairs, step):
-        ids = [f"{number:08d}" for number in range(start, min(start + step, pairs))]
+    for start in range(0, pairs, parts.BLOCK_ROWS):
+        ids = [f"{number:08d}" for number in range(start, min(start + parts.BLOCK_ROWS, pairs))]
         blank, train = [""] * len(ids), ["train"] * len(ids)
         rows = {
             "passages": {"passage_id": ids, "title": blank, "text": [f"{name} {TEXT}" for name in ids]},
@@ -72,7 +72,7 @@ def corpus(pairs: int, folder: str) -> Inputs:
         for name, columns in rows.items():
             fitted = pa.table(columns).cast(getattr(schemas, name.upper()))
             texts[name] += tables.write(fitted, folder, name, lambda line: None)
-    return Inputs({name: tables.StoredTable(f"{folder}/{name}", tuple(parts)) for name, parts in texts.items()})
+    return Inputs({name: tables.StoredTable(f"{folder}/{name}", tuple(own)) for name, own in texts.items()})
 
 
 def main() -> None:
@@ -82,7 +82,7 @@ def main() -> None:
     instant = EstimateConfig(output_tokens=100, output_tokens_per_second=1e6)
     resources = ResourcesConfig(generate=WorkerResources(batch_rows=1_024), estimate=instant, object_store_gib=0.5)
     with tempfile.TemporaryDirectory() as folder, ray_session.session(resources, StorageConfig()):
-        inputs = corpus(pairs, folder)
+        inputs = ray.get(ray.remote(corpus).remote(pairs, folder))  # in a process of its own
         highest = Highest()
         threading.Thread(target=highest.watch, daemon=True).start()
         time.sleep(0.3)

@@ -17,6 +17,7 @@ from syneg.generate.engines.asked import LIGHT
 from syneg.generate.keys import digest, request_key, sampling_seed
 from syneg.generate.prompts import first_words
 from syneg.generate.shown import Shown
+from syneg.ids import rows_of
 from syneg.keyset import KeySet
 from syneg.schemas import ANSWERS
 from syneg.settings.generate import GenerateConfig
@@ -82,20 +83,27 @@ def training_pairs(
     """
     training = queries.filter(pc.field("split") == "train")
     relevant = qrels.filter(pc.field("relevance") > 0)
-    pairs = relevant.join(training, keys="query_id", join_type="inner")
-    pairs = pa.table({"query_id": pairs["query_id"], "query": pairs["text"], "positive_id": pairs["passage_id"]})
+    row = rows_of(relevant["query_id"], training["query_id"])
+    relevant, texts = relevant.filter(row >= 0), training["text"].take(row[row >= 0])
+    pairs = pa.table({"query_id": relevant["query_id"], "query": texts, "positive_id": relevant["passage_id"]})
     filled = pa.array(_with_text(passages(), pairs["positive_id"].unique()), pa.string())
     pairs = pairs.filter(pc.field("positive_id").isin(filled))
-    ids = zip(pairs["query_id"].to_pylist(), pairs["positive_id"].to_pylist(), strict=True)
-    order = np.fromiter((int(digest("pair", *pair)[:16], 16) for pair in ids), np.uint64, pairs.num_rows)
-    return pairs.take(np.argsort(order, kind="stable")[:max_pairs])
+    ids = _rows(pairs.select(["query_id", "positive_id"]))
+    order = (int(digest("pair", row["query_id"], row["positive_id"])[:16], 16) for row in ids)
+    return pairs.take(np.argsort(np.fromiter(order, np.uint64, pairs.num_rows), kind="stable")[:max_pairs])
 
 
 def _with_text(passages: Iterable[pa.Table], ids: pa.Array) -> Iterator[str]:
     for block in passages:
-        for row in block.filter(pc.field("passage_id").isin(ids)).to_pylist():
+        for row in _rows(block.filter(pc.field("passage_id").isin(ids))):
             if passage_text(row["title"], row["text"]):
                 yield row["passage_id"]
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Few at a time, since as Python's objects they take many times the memory."""
+    for batch in table.to_batches(max_chunksize=1_024):
+        yield from batch.to_pylist()
 
 
 def dataset(pairs: pa.Table, shown: Shown, asking: "Asking", done: KeySet, batch_rows: int) -> ray.data.Dataset:

@@ -77,19 +77,19 @@ class Bm25Config(Section):
 class IvfConfig(Section):
     """Read where `mine.index` is ivf: the passages' vectors lie in lists, and a query looks at the nearest of them.
 
-    More probes find more and take longer; as many probes as lists are an exact search. The defaults are ours: FAISS's
-    guidelines give 4 to 16 times the root of the passages for lists, and a sixteenth of the lists is looked at.
+    More probes find more and take longer; as many probes as lists are an exact search. FAISS's guidelines give 4 to 16
+    times the root of the passages for lists; the default number of probes is ours (`benchmarks/ivf.py`).
     """
 
     lists: PositiveInt | None = None  # None: 4 times the root of the number of passages
-    probes: PositiveInt | None = None  # lists that a query looks at; None: a sixteenth of them
+    probes: PositiveInt | None = None  # lists that a query looks at; None: 64, or a 64th of them where that is more
     recall_queries: PositiveInt = 200  # training queries that are searched exactly too, to tell what is missed
     seed: NonNegativeInt = 0  # of the sample that the lists' centres are learnt from
 
     def resolved(self, passages: int) -> tuple[int, int]:
         """Lists and probes over so many passages: never more lists than passages, nor more probes than lists."""
         lists = min(self.lists or round(4 * passages**0.5), max(1, passages))
-        return lists, min(self.probes or max(1, round(lists / 16)), lists)
+        return lists, min(self.probes or max(64, round(lists / 64)), lists)
 
 
 class MineConfig(Section):

@@ -19,7 +19,7 @@ from syneg.store.manifest import Part
 BLOCK_ROWS = 65_536
 _NAME_DIGITS = 32
 READERS = 8  # parts that are read at the same time
-_BYTES_AHEAD = 64 * 2**20
+_BYTES_AHEAD, _ROWS_AHEAD = 64 * 2**20, 2 * BLOCK_ROWS  # the bytes are compressed
 
 
 def schema_of(table: str, seen: pa.Schema) -> pa.Schema:
@@ -95,13 +95,18 @@ def _content(path: str) -> bytes:
         ) from error
 
 
+def _is_enough(ahead: list[Part]) -> bool:
+    rows, size = sum(part.rows for part in ahead), sum(part.bytes for part in ahead)
+    return len(ahead) > READERS or size > _BYTES_AHEAD or rows > _ROWS_AHEAD
+
+
 def read_all(folder: str, parts: Iterable[Part], columns: list[str] | None = None) -> Iterator[pa.Table]:
     """As `read`, of many parts in their order. Some are read ahead: a table may be thousands of small objects."""
     with ThreadPoolExecutor(READERS) as pool:
         ahead: deque[tuple[Part, Future[pa.Table]]] = deque()
         for part in parts:
             ahead.append((part, pool.submit(read, folder, part, columns)))
-            while len(ahead) > READERS or sum(waiting.bytes for waiting, _ in ahead) > _BYTES_AHEAD:
+            while ahead and _is_enough([waiting for waiting, _ in ahead]):
                 yield ahead.popleft()[1].result()
         while ahead:
             yield ahead.popleft()[1].result()

@@ -85,6 +85,7 @@ def test_scores_are_those_of_exact_search(tmp_path: Path) -> None:
 
 
 def test_defaults_follow_the_number_of_passages() -> None:
-    assert IvfConfig().resolved(1_000_000) == (4_000, 250)
-    assert IvfConfig().resolved(3) == (3, 1)
+    assert IvfConfig().resolved(9_000_000) == (12_000, 188)
+    assert IvfConfig().resolved(1_000_000) == (4_000, 64)
+    assert IvfConfig().resolved(3) == (3, 3)
     assert IvfConfig(lists=50, probes=80).resolved(1_000) == (50, 50)
