@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _claims import claim, together
 from _turns import Side, answer, end, wait
 
 BATCH, NEGATIVES, CHUNK, TEMPERATURE, RATE = 64, 4, 32, 0.05, 2e-5
@@ -39,19 +40,19 @@ def main() -> None:
         print(f"ours {ours.step():7.2f} s    peer {peer.step():7.2f} s", flush=True)
     our_end, peer_end = ours.end(), peer.end()
     results = [
-        _claim("training, queries per second", BATCH / ours.median, BATCH / peer.median, at_least=1.1),
-        _claim("training, peak memory (MiB)", our_end["peak_mib"], peer_end["peak_mib"], at_most=1.0),
-        _claim("step beyond the model's passes (s)", our_end["beyond_s"], our_end["model_s"], at_most=0.05),
+        claim("training, queries per second", BATCH / ours.median, BATCH / peer.median, at_least=1.1),
+        claim("training, peak memory (MiB)", our_end["peak_mib"], peer_end["peak_mib"], at_most=1.0),
+        claim("step beyond the model's passes (s)", our_end["beyond_s"], our_end["model_s"], at_most=0.05),
     ]
     peaks = []
     for batch in (64, 1024):
         side = _side("ours", batch, 16, 1, arguments)
         side.step()
         peaks.append(side.end()["peak_mib"])
-    results.append(_claim("peak memory at batch 1,024 against 64 (MiB)", peaks[1], peaks[0], at_most=1.15))
+    results.append(claim("peak memory at batch 1,024 against 64 (MiB)", peaks[1], peaks[0], at_most=1.15))
     for result in results:
         print(json.dumps(result), flush=True)
-    whole = results[0] | {"name": "train", "holds": all(result["holds"] for result in results), "claims": results}
+    whole = together("train", results)
     print(json.dumps(whole))
     sys.exit(0 if whole["holds"] else 1)
 
@@ -66,18 +67,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--side", choices=("ours", "peer"), help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, default=BATCH, help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-def _claim(name: str, ours: float, peer: float, at_least: float = 0.0, at_most: float = np.inf) -> dict[str, Any]:
-    ratio = ours / peer
-    return {
-        "name": name,
-        "ours": round(ours, 3),
-        "peer": round(peer, 3),
-        "ratio": round(ratio, 3),
-        "target": f">= {at_least}" if at_least else f"<= {at_most}",
-        "holds": bool(at_least <= ratio <= at_most),
-    }
 
 
 def _side(side: str, batch: int, length: int, steps: int, arguments: argparse.Namespace) -> Side:

@@ -92,20 +92,21 @@ class Bfloat16:
         self._norm = float(given_PD.norm(dim=1).max())
         self._off = float((given_PD - self._passages_PD).norm(dim=1).max())
         self._room = torch.empty(0, dtype=torch.bfloat16, device=self._device)
-        # Else a sum may be rounded on its way, too, which no bound below allows for.
-        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+        if self._device.type == "cuda":  # else a sum may be rounded on its way, too, which no bound below allows for
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
     def reaching(self, queries_BD: np.ndarray, k: int, least_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         torch = self._torch
         rounded_BD = torch.from_numpy(queries_BD).to(self._device).bfloat16()
         products_BP = self._product(rounded_BD)
-        # q p - q' p' = (q - q') p + q' (p - p')
+        # q p - q' p' = (q - q') p + q' (p - p'), and q' is longer than q by less than a hundredth.
         off_B = _norms(queries_BD - self._rounded(rounded_BD)) * self._norm + 1.01 * _norms(queries_BD) * self._off
         off_B += _off_by_sums(queries_BD) * self._norm
         bound_B = least_B - off_B
         if _unknown(least_B, k, products_BP.shape[1]):
             maxima_BG = _in_groups(products_BP, k).amax(dim=1)
             reached_B = self._rounded(maxima_BG.topk(k, dim=1).values[:, -1])
+            # This product is itself a rounded one, by 2^-9 of it at most.
             bound_B = np.maximum(bound_B, reached_B - np.abs(reached_B) * 2.0**-8 - 2 * off_B)
         # Rounding keeps the order: what is no less than the bound, rounded, is no less than the rounded bound.
         bound_B1 = torch.from_numpy(bound_B).to(self._device).bfloat16()[:, None]

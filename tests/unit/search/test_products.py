@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from syneg.search import dense
+from syneg.search import dense, products
 from syneg.search.products import Bfloat16, Float32, Products
 from tests.unit.search.test_dense import blocks, embedded
 
@@ -65,9 +65,20 @@ def test_the_search_is_the_same(
     random = np.random.default_rng(2)
     near = np.repeat(vectors(random, 40), 10, axis=0) + random.standard_normal((400, 16)) / 500
     queries, passages = embedded("q", scale * vectors(random, 9)), embedded("p", scale * near)
-    products = dense.matrix(queries["vector"]).astype(np.float64) @ dense.matrix(passages["vector"]).T.astype(float)
+    true = dense.matrix(queries["vector"]).astype(np.float64) @ dense.matrix(passages["vector"]).T.astype(float)
     monkeypatch.setattr(dense, "products", lambda block, queries: kind(block))
     found = dense.top_k(queries, blocks(passages, count), K)
-    assert found["score"].to_numpy().reshape(9, K) == pytest.approx(-np.sort(-products, axis=1)[:, :K], rel=1e-5)
+    assert found["score"].to_numpy().reshape(9, K) == pytest.approx(-np.sort(-true, axis=1)[:, :K], rel=1e-5)
     monkeypatch.undo()
     assert found.equals(dense.top_k(queries, [passages], K))
+
+
+@pytest.mark.parametrize(
+    ("fast", "queries", "kind"), [(True, 10, Float32), (True, 10**6, Bfloat16), (False, 10**6, Float32)]
+)
+def test_bfloat16_is_for_much_work_where_it_is_fast(
+    monkeypatch: pytest.MonkeyPatch, fast: bool, queries: int, kind: type
+) -> None:
+    monkeypatch.setattr(products, "on_cuda", lambda: False)
+    monkeypatch.setattr(products, "_multiplies_bfloat16", lambda: fast)
+    assert isinstance(products.products(np.ones((100, 8), np.float32), queries), kind)
