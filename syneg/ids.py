@@ -12,6 +12,16 @@ def rows_of(ids: pa.ChunkedArray | pa.Array, among: pa.ChunkedArray | pa.Array) 
     return found.fill_null(-1).to_numpy().astype(np.int64)
 
 
+def renumbered(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `count` rows occur in `rows` (int64, any shape), in order; `rows` as places among these, -1 as it is."""
+    occurs = np.zeros(count + 1, bool)
+    occurs[rows] = True  # -1 is the last
+    occurs[-1] = False
+    place = np.cumsum(occurs) - 1
+    place[-1] = -1
+    return np.flatnonzero(occurs), place[rows]
+
+
 def order_of(ids: pa.ChunkedArray | pa.Array) -> np.ndarray:
     """For each of `ids` its place in their sorted order: int64 [N]."""
     place = np.empty(len(ids), dtype=np.int64)

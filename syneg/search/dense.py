@@ -12,13 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from syneg.ids import order_of
+from syneg.ids import renumbered
 from syneg.search.products import products
 from syneg.search.ranking import ranking_table
+from syneg.search.threads import in_threads
 
-# Passages multiplied at once. Parts of a table may hold a few hundred rows each, for which BLAS has no good shape.
-_BLOCK_ROWS = 65_536
+# Numbers of the vectors that are held at once, 256 MB in float16. The more, the fewer passages pass a bound that is low
+# still; and parts of a table may hold a few hundred rows each, for which BLAS has no good shape.
+_BLOCK_CELLS = 1 << 27
 
 
 def matrix(vectors: pa.ChunkedArray | pa.Array) -> np.ndarray:
@@ -66,7 +69,7 @@ def search(queries_QD: np.ndarray, passages: Iterable[pa.Table], k: int) -> Best
     """The k best of `passages` (blocks of id, vector) for each query."""
     queries_QD = queries_QD.astype(np.float32)
     best, least_Q = list[Best](), np.full(len(queries_QD), -np.inf, np.float32)
-    for block in in_blocks(passages, _BLOCK_ROWS):
+    for block in in_blocks(passages, max(1, _BLOCK_CELLS // queries_QD.shape[1])):
         best = [merged([*best, _search_block(queries_QD, block, k, least_Q)], k)]
         if best[0].scores.shape[1] == k:
             least_Q = best[0].scores.min(axis=1)
@@ -90,9 +93,8 @@ def merged(found: Sequence[Best], k: int) -> Best:
             chosen[query] = _first_by_id(scores[query], rows[query], ids, k)
         scores, rows = np.take_along_axis(scores, chosen, axis=1), np.take_along_axis(rows, chosen, axis=1)
         rows = np.where(np.isneginf(scores), -1, rows)
-    used, place = np.unique(rows, return_inverse=True)
-    absent = int(used.size > 0 and used[0] < 0)
-    return Best(scores, place.reshape(rows.shape) - absent, ids.take(pa.array(used[absent:])))
+    used, place = renumbered(rows, len(ids))
+    return Best(scores, place, ids.take(pa.array(used)))
 
 
 def _first_by_id(scores_N: np.ndarray, rows_N: np.ndarray, ids: pa.Array, k: int) -> np.ndarray:
@@ -102,36 +104,33 @@ def _first_by_id(scores_N: np.ndarray, rows_N: np.ndarray, ids: pa.Array, k: int
 
 def _search_block(queries_QD: np.ndarray, block: pa.Table, k: int, least_Q: np.ndarray) -> Best:
     """The k best of `block` for each query; what scores below `least_Q` may be left out."""
-    passages_PD, ids = matrix(block["vector"]).astype(np.float32), _ids(block)
-    product, place_P = products(passages_PD, len(queries_QD)), order_of(ids)
+    ids, vectors_PD = _by_id(block)
     scores = np.full((len(queries_QD), min(k, len(ids))), -np.inf, np.float32)
     rows = np.full(scores.shape, -1, np.int64)
-    step = max(1, product.cells // len(ids))
-    for start in range(0, len(queries_QD), step):
-        own = slice(start, start + step)
+    product = products(vectors_PD, len(queries_QD))
+    step = max(1, min(product.cells // len(ids), -(-len(queries_QD) // product.threads)))
+
+    def look(start: int) -> None:
+        own = slice(start, min(start + step, len(queries_QD)))
         query_N, row_N = product.reaching(queries_QD[own], k, least_Q[own])
-        score_N = _scores(queries_QD[own], passages_PD, query_N, row_N)
-        chosen, nth = _first_k(query_N, score_N, place_P[row_N], k)
-        scores[own][query_N[chosen], nth] = score_N[chosen]
-        rows[own][query_N[chosen], nth] = row_N[chosen]
+        ends = np.searchsorted(query_N, np.arange(start, own.stop) - start, side="right")
+        for query, row_n in zip(range(start, own.stop), np.split(row_N, ends[:-1]), strict=True):
+            score_n = of_pairs(product.vectors(row_n), queries_QD[query])
+            best = np.argsort(-score_n, kind="stable")[:k]  # rows ascend, and so do ids
+            scores[query, : len(best)], rows[query, : len(best)] = score_n[best], row_n[best]
+
+    in_threads(look, range(0, len(queries_QD), step), product.threads)
     return Best(scores, rows, ids)
 
 
-def _scores(queries_BD: np.ndarray, passages_PD: np.ndarray, query_N: np.ndarray, row_N: np.ndarray) -> np.ndarray:
-    """Inner products float32 [N] of pairs that stand by query, each a sum of its own."""
-    score_N = np.empty(len(query_N), np.float32)
-    starts = np.searchsorted(query_N, np.arange(len(queries_BD) + 1))
-    for query_D, start, end in zip(queries_BD, starts, starts[1:], strict=False):
-        score_N[start:end] = of_pairs(passages_PD[row_N[start:end]], query_D)
-    return score_N
-
-
-def _first_k(query_N: np.ndarray, score_N: np.ndarray, place_N: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of each query's rows the k of highest score, then lowest place; and the number of each within its query."""
-    order = np.lexsort((place_N, -score_N, query_N))
-    ordered = query_N[order]
-    nth = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
-    return order[nth < k], nth[nth < k]
+def _by_id(block: pa.Table) -> tuple[pa.Array, np.ndarray]:
+    """Ids in ascending order, and their vectors, float16 [P, D]."""
+    column = block["id"].combine_chunks()
+    ids = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+    vectors_PD, order = matrix(block["vector"]), pc.call_function("sort_indices", [ids], pc.SortOptions())
+    if not np.array_equal(order, np.arange(len(ids))):
+        ids, vectors_PD = ids.take(order), vectors_PD[order]
+    return ids, vectors_PD
 
 
 def of_pairs(left_ND: np.ndarray, right_ND: np.ndarray) -> np.ndarray:
@@ -151,8 +150,3 @@ def in_blocks(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
             waiting, count = [whole.slice(rows)], count - rows
     if count:
         yield pa.concat_tables(waiting)
-
-
-def _ids(block: pa.Table) -> pa.Array:
-    column = block["id"].combine_chunks()
-    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column

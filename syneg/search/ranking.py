@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from syneg.ids import order_of
+from syneg.ids import order_of, renumbered
 from syneg.schemas import RANKING
 
 
@@ -26,9 +26,8 @@ def ranking_table(
     Returns:
         `schemas.RANKING`.
     """
-    used, position = np.unique(rows, return_inverse=True)
-    used_ids = passage_ids.take(pa.array(np.maximum(used, 0)))
-    tie = order_of(used_ids)[position.reshape(rows.shape)]
+    used, place = renumbered(rows, len(passage_ids))
+    tie = np.append(order_of(passage_ids.take(pa.array(used))), -1)[place]
     order = np.lexsort((tie, -scores, rows < 0), axis=1)[:, :k]
     rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
     query_of, rank = np.nonzero(rows >= 0)

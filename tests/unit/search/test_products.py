@@ -53,6 +53,12 @@ def test_scores_of_either_sign(kind: Callable[[np.ndarray], Products], away: flo
         found[query_N, row_N] = True
         assert found[true >= least].all()
         assert not found[true < least - 0.02].any()
+    query_N, row_N = kind(passages_PD).reaching(queries_QD, K, np.full(8, -np.inf, np.float32))
+    found = np.zeros(true.shape, bool)
+    found[query_N, row_N] = True
+    kth = np.sort(true, axis=1)[:, -K, None]
+    assert found[true >= kth].all()
+    assert not found[true < kth - 0.15].any()
 
 
 @kinds
