@@ -28,6 +28,7 @@ from search import sgemm_rate  # benchmarks/search.py, beside this script
 from threadpoolctl import threadpool_limits
 
 D, WINDOW, MARGIN, TAKEN = 384, 100, 0.05, 5
+BLOCK_ROWS = 16_384  # of a table, as a part of a stored one may have
 MEASURED = ("cpu_seconds", "clock_seconds", "peak_mib")
 
 
@@ -112,7 +113,7 @@ def ours(queries_QD: np.ndarray, passages_PD: np.ndarray) -> tuple[dict[str, flo
 
     def vectors(prefix: str, values: np.ndarray) -> MemoryTable:
         packed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * D), len(values), [None, pa.py_buffer(values)])
-        return MemoryTable(pa.table([names(prefix, len(values)), packed], schema=schemas.vectors(D)))
+        return MemoryTable(pa.table([names(prefix, len(values)), packed], schema=schemas.vectors(D)), BLOCK_ROWS)
 
     def names(prefix: str, count: int) -> list[str]:
         return [f"{prefix}{row:07d}" for row in range(count)]
@@ -121,7 +122,7 @@ def ours(queries_QD: np.ndarray, passages_PD: np.ndarray) -> tuple[dict[str, flo
     empty, train = [""] * len(passage_ids), ["train"] * len(query_ids)
     ones = pa.array([1] * len(query_ids), pa.int32())
     tables = {
-        "passages": MemoryTable(pa.table([passage_ids, empty, passage_ids], schema=schemas.PASSAGES)),
+        "passages": MemoryTable(pa.table([passage_ids, empty, passage_ids], schema=schemas.PASSAGES), BLOCK_ROWS),
         "queries": MemoryTable(pa.table([query_ids, query_ids, train], schema=schemas.QUERIES)),
         "qrels": MemoryTable(pa.table([query_ids, passage_ids[: len(query_ids)], ones], schema=schemas.QRELS)),
         "passage_vectors": vectors("p", passages_PD),

@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class MemoryTable:
     rows: pa.Table
+    block_rows: int = 100
 
     def table(self, columns: list[str] | None = None) -> pa.Table:
         return self.rows.select(columns) if columns else self.rows
 
     def blocks(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        for start in range(0, self.rows.num_rows, 100):
-            yield self.table(columns).slice(start, 100)
+        for start in range(0, self.rows.num_rows, self.block_rows):
+            yield self.table(columns).slice(start, self.block_rows)
 
     def split(self, count: int) -> "list[MemoryTable]":
         edges = [self.rows.num_rows * place // count for place in range(count + 1)]
-        return [MemoryTable(self.rows.slice(start, end - start)) for start, end in pairwise(edges)]
+        return [MemoryTable(self.rows.slice(start, end - start), self.block_rows) for start, end in pairwise(edges)]
 
     def where(self, column: str, values: Sequence[str], columns: list[str] | None = None) -> pa.Table:
         chosen = self.rows.filter(pc.field(column).isin(pa.array(values, pa.string())))

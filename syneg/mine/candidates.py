@@ -1,6 +1,6 @@
 """From rankings to the rows of `candidates`: each with its scores, and with the reason if it is no negative."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -32,12 +32,12 @@ def candidates(
         name: ranking.narrowed(shard, own) for name, ranking in zip(mine.samplers, rankings, strict=True)
     }
     shard = shard.narrowed(own)
-    judged = _judged(shard, passages)
-    tables = [_of_sampler(name, ranking, shard, passages, judged, mine) for name, ranking in named.items()]
+    judged, ranked = _judged(passages, shard, named.values())
+    tables = [_of_sampler(*each, shard, judged, mine) for each in zip(named, named.values(), ranked, strict=True)]
     found, positives = pa.concat_tables(tables), schemas.POSITIVES.empty_table()
     if mine.cross_encoder is not None:
         found, positives = cross_encoder.filtered(found, shard, texts, mine.cross_encoder)
-    accepted = accepted_per_query(found, shard)
+    accepted = accepted_per_query(found, np.concatenate(ranked), shard)
     short = np.flatnonzero(accepted < mine.least)
     if mine.on_short == "random" and len(short):
         found = pa.concat_tables(
@@ -50,27 +50,35 @@ def candidates(
     return found, positives, Tally.of(found, shard, anchors, short, mine)
 
 
-def accepted_per_query(found: pa.Table, shard: Shard) -> np.ndarray:
-    """Different passages that a query may take, over all samplers: int64 [Q]."""
-    kept = found.filter(pc.field("reject_reason").is_null()).select(["query_id", "passage_id"])
-    distinct = kept.group_by(["query_id", "passage_id"]).aggregate([])
-    return np.bincount(rows_of(distinct["query_id"], shard.ids), minlength=shard.queries.num_rows)
+def accepted_per_query(found: pa.Table, passage: np.ndarray, shard: Shard) -> np.ndarray:
+    """Different passages that a query may take, over all samplers: int64 [Q]. `passage`: the row of each of `found`."""
+    kept, query = found["reject_reason"].is_null().to_numpy(), rows_of(found["query_id"], shard.ids)
+    passages = passage.max(initial=0) + 1
+    pairs = np.sort(query[kept] * passages + passage[kept])  # np.unique takes ten times as long
+    return np.bincount(pairs[np.diff(pairs, prepend=-1) > 0] // passages, minlength=shard.queries.num_rows)
 
 
-def _judged(shard: Shard, passages: Passages) -> Judged:
-    rows = rows_of(shard.positive_ids, passages.ids)
-    pairs = np.column_stack([shard.positive_queries, rows])
-    return Judged(passages.keys, passages.simhashes, pairs[rows >= 0])
+def _judged(passages: Passages, shard: Shard, rankings: Collection[Ranking]) -> tuple[Judged, list[np.ndarray]]:
+    """What must not become a negative, and the rows in `passages` of what each of `rankings` ranks.
+
+    All ids are looked up together: it takes a hash table of the whole corpus.
+    """
+    chunks = [shard.positive_ids, *(chunk for each in rankings for chunk in each.rows["passage_id"].chunks)]
+    ends = np.cumsum([len(shard.positive_ids), *(each.rows.num_rows for each in rankings)])
+    positive, *ranked = np.split(rows_of(pa.chunked_array(chunks, pa.string()), passages.ids), ends[:-1])
+    pairs = np.column_stack([shard.positive_queries, positive])
+    return Judged(passages.keys, passages.simhashes, pairs[positive >= 0]), ranked
 
 
 def _of_sampler(
-    name: SamplerName, ranking: Ranking, shard: Shard, passages: Passages, judged: Judged, mine: MineConfig
+    name: SamplerName, ranking: Ranking, passage: np.ndarray, shard: Shard, judged: Judged, mine: MineConfig
 ) -> pa.Table:
+    """`passage`: the passages' rows in the corpus, int64 [N]."""
     rows = ranking.rows
     query = rows_of(rows["query_id"], shard.ids)
     score, rank = rows["score"].to_numpy(), rows["rank"].to_numpy()
     anchor = ranking.anchors(shard)[query]
-    ranked = Ranked(query, rows_of(rows["passage_id"], passages.ids), rank, score, anchor)
+    ranked = Ranked(query, passage, rank, score, anchor)
     settings = mine.samplers.get(name) or SamplerConfig()
     if name == "simans":  # its ranks are those of the draw, made from the window
         settings = settings.model_copy(update={"window_start": 0})
@@ -115,9 +123,9 @@ def _fill(
         fresh = [at for at, name in zip(drawn, names, strict=True) if name not in known.get(ids[row], ())]
         query += [row] * len(fresh)
         place += fresh
-    rows = ranked_rows(shard, np.array(query, np.int64), passages.ids, np.array(place, np.int64))
-    unscored = np.full(len(shard.positive_ids), np.nan, np.float32)
-    table = _of_sampler("random", Ranking(rows, unscored), shard, passages, judged, _unfiltered(mine))
+    passage, unscored = np.array(place, np.int64), np.full(len(shard.positive_ids), np.nan, np.float32)
+    ranking = Ranking(ranked_rows(shard, np.array(query, np.int64), passages.ids, passage), unscored)
+    table = _of_sampler("random", ranking, passage, shard, judged, _unfiltered(mine))
     usable = table.filter(pc.field("reject_reason").is_null())
     row = rows_of(usable["query_id"], shard.ids)
     nth = np.arange(len(row)) - np.searchsorted(row, row)
@@ -141,9 +149,11 @@ def _with_places(found: pa.Table, mine: MineConfig) -> pa.Table:
     """`found` with the `place` of what is accepted: by rank, or by a draw where the sampler's `pick` is uniform."""
     rows = np.flatnonzero(found["reject_reason"].is_null().to_numpy())
     accepted = found.select(_KEY).take(pa.array(rows))
-    uniform = {name for name, sampler in mine.samplers.items() if sampler.pick == "uniform"}
-    keys = zip(*(accepted[name].to_pylist() for name in _KEY), strict=True)
-    lots = np.array([draws.lot(mine.seed, "place", *key) if key[1] in uniform else 0.0 for key in keys])
+    uniform = pa.array([name for name, sampler in mine.samplers.items() if sampler.pick == "uniform"], pa.string())
+    drawn = rows_of(accepted["sampler"], uniform) >= 0
+    keys = zip(*(accepted[name].filter(pa.array(drawn)).to_pylist() for name in _KEY), strict=True)
+    lots = np.zeros(len(rows))
+    lots[drawn] = [draws.lot(mine.seed, "place", *key) for key in keys]
     query, sampler = (accepted[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in _KEY[:2])
     order = np.lexsort((np.arange(len(rows)), lots, query, sampler))  # rows of a group stand best first
     is_other = (np.diff(query[order]) != 0) | (np.diff(sampler[order]) != 0)

@@ -90,14 +90,12 @@ class Tally:
     ) -> "Tally":
         """`anchors`: by sampler the positive's score of every query; `short`: rows of the short queries."""
         tally = cls(queries=shard.queries.num_rows)
-        accepted: dict[str, pa.Table] = {}
+        told = found.drop_columns(["passage_id"])
         for name in found["sampler"].unique().to_pylist():
-            rows = found.filter(pc.field("sampler") == name)
-            accepted[name] = rows.filter(pc.field("reject_reason").is_null())
-            tally.samplers[name] = _of_sampler(name, rows, accepted[name], shard, anchors.get(name), mine)
-        keys = {name: _keys(rows) for name, rows in accepted.items()}
-        for one, other in combinations(sorted(keys), 2):
-            tally.overlap[one, other] = len(keys[one] & keys[other])
+            rows = told.filter(pc.field("sampler") == name)
+            tally.samplers[name] = _of_sampler(name, rows, shard, anchors.get(name), mine)
+        if len(tally.samplers) > 1:
+            tally.overlap.update(_overlap(found, list(tally.samplers)))
         tally.short = _short(shard, short, anchors)
         return tally
 
@@ -130,13 +128,12 @@ class Tally:
         return min(self.samplers[name].outcomes["accepted"] for name in (one, other))
 
 
-def _of_sampler(
-    name: str, rows: pa.Table, accepted: pa.Table, shard: Shard, anchors: np.ndarray | None, mine: MineConfig
-) -> OfSampler:
-    made = OfSampler(Counter(rows["reject_reason"].fill_null("accepted").to_pylist()))
+def _of_sampler(name: str, rows: pa.Table, shard: Shard, anchors: np.ndarray | None, mine: MineConfig) -> OfSampler:
+    counted = rows["reject_reason"].fill_null("accepted").value_counts()
+    made = OfSampler(Counter({reason["values"]: reason["counts"] for reason in counted.to_pylist()}))
     if anchors is not None and not np.isnan(anchors).all():
         made.positives = [_sample(anchors[~np.isnan(anchors)])]
-    scored = accepted.filter(pc.field("margin").is_valid())
+    scored = rows.filter(pc.field("reject_reason").is_null() & pc.field("margin").is_valid())
     scores, anchor = scored["score"].to_numpy(), scored["positive_score"].to_numpy()
     if len(scores):
         made.negatives = [_sample(scores)]
@@ -163,8 +160,17 @@ def _short(shard: Shard, short: np.ndarray, by_sampler: Mapping[str, np.ndarray]
     return made
 
 
-def _keys(accepted: pa.Table) -> set[tuple[str, str]]:
-    return set(zip(accepted["query_id"].to_pylist(), accepted["passage_id"].to_pylist(), strict=True))
+def _overlap(found: pa.Table, samplers: list[str]) -> dict[tuple[str, str], int]:
+    """Pairs of query and passage that two samplers both accept."""
+    accepted = found.filter(pc.field("reject_reason").is_null())
+    query, passage = (accepted[name].combine_chunks().dictionary_encode() for name in ("query_id", "passage_id"))
+    pair = query.indices.to_numpy().astype(np.int64) * len(passage.dictionary) + passage.indices.to_numpy()
+    sampler = rows_of(accepted["sampler"], pa.array(samplers))
+    of = {name: pair[sampler == number] for number, name in enumerate(samplers)}
+    return {
+        (one, other): len(np.intersect1d(of[one], of[other], assume_unique=True))
+        for one, other in combinations(sorted(of), 2)
+    }
 
 
 def _sample(values: np.ndarray) -> np.ndarray:

@@ -25,15 +25,14 @@ class Passages:
     def read(cls, part: Source, with_simhashes: bool = True) -> "Passages":
         """Of one part, in the order of its rows. SimHashes, which take most of the time, are 0 where nobody asks."""
         ids: list[pa.Array] = []
-        keys: list[int] = []
+        keys: list[bytes] = []
         simhashes: list[int] = []
         for block in part.blocks(["passage_id", "title", "text"]):
             ids += block["passage_id"].chunks
-            for title, text in zip(block["title"].to_pylist(), block["text"].to_pylist(), strict=True):
-                body = body_of(title, text)
-                keys.append(_digest(body))
-                simhashes.append(simhash(body) if with_simhashes else 0)
-        return cls(_one(ids), np.array(keys, np.uint64), np.array(simhashes, np.uint64))
+            bodies = list(map(body_of, block["title"].to_pylist(), block["text"].to_pylist()))
+            keys += map(_digest, bodies)
+            simhashes += map(simhash, bodies) if with_simhashes else [0] * len(bodies)
+        return cls(_one(ids), _numbers(keys), np.array(simhashes, np.uint64))
 
     @classmethod
     def joined(cls, *parts: "Passages") -> "Passages":
@@ -45,7 +44,7 @@ class Passages:
 
 def text_key(title: str, text: str) -> int:
     """Equal for passages with the same normalised text."""
-    return _digest(body_of(title, text))
+    return int(_numbers([_digest(body_of(title, text))])[0])
 
 
 def simhash(body: str) -> int:
@@ -54,22 +53,26 @@ def simhash(body: str) -> int:
     A changed word among a hundred turns 2 or 3 bits, one among ten turns 8; unrelated texts differ in 32.
     """
     words = body.split()
-    hashes = np.fromiter(map(_word, words), np.uint64, len(words))
-    votes = np.unpackbits(hashes.view(np.uint8)).reshape(-1, 64).sum(axis=0, dtype=np.int64)
+    hashes = np.frombuffer(b"".join(map(_word, words)), np.uint8)
+    votes = np.unpackbits(hashes).reshape(-1, 64).sum(axis=0, dtype=np.int64)
     return int.from_bytes(np.packbits(2 * votes > len(words)).tobytes(), "big")
 
 
 @lru_cache(maxsize=1 << 18)
-def _word(word: str) -> int:
+def _word(word: str) -> bytes:
     return _digest(word)
 
 
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _numbers(digests: Sequence[bytes]) -> np.ndarray:
+    return np.frombuffer(b"".join(digests), "<u8")
 
 
 def _one(arrays: Sequence[pa.Array]) -> pa.Array:
     return pa.concat_arrays([pa.array([], pa.string()), *arrays])
 
 
-EMPTY = _digest("")
+EMPTY = text_key("", "")

@@ -1,5 +1,6 @@
 """What workers do: functions of tables and arrays, which `samplers.py` starts."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
@@ -30,9 +31,15 @@ class Ranking:
 
     def narrowed(self, shard: Shard, own: range) -> "Ranking":
         """What is about the queries `own` of `shard`."""
-        query = rows_of(self.rows["query_id"], shard.ids)  # in ascending order
-        first, end = np.searchsorted(query, [own.start, own.stop])
+        first, end = (self._starts(shard, query) for query in (own.start, own.stop))
         return Ranking(self.rows.slice(first, end - first), self.positive_scores[shard.has(own)])
+
+    def _starts(self, shard: Shard, query: int) -> int:
+        """The first row of `query` or of one after it: shards and rows stand in the order of the queries' ids."""
+        if query == shard.queries.num_rows:
+            return self.rows.num_rows
+        ids = self.rows["query_id"]
+        return bisect_left(range(len(ids)), shard.ids[query].as_py(), key=lambda row: ids[row].as_py())
 
     def anchors(self, shard: Shard) -> np.ndarray:
         """The lowest of the positives' scores: float32 [Q], NaN where there is none."""
