@@ -15,13 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg.ids import renumbered
-from syneg.search.products import products
+from syneg.search.products import block_rows, products
 from syneg.search.ranking import ranking_table
 from syneg.search.threads import in_threads
-
-# Numbers of the vectors that are held at once, 256 MB in float16. The more, the fewer passages pass a bound that is low
-# still; and parts of a table may hold a few hundred rows each, for which BLAS has no good shape.
-_BLOCK_CELLS = 1 << 27
 
 
 def matrix(vectors: pa.ChunkedArray | pa.Array) -> np.ndarray:
@@ -69,7 +65,7 @@ def search(queries_QD: np.ndarray, passages: Iterable[pa.Table], k: int) -> Best
     """The k best of `passages` (blocks of id, vector) for each query."""
     queries_QD = queries_QD.astype(np.float32)
     best, least_Q = list[Best](), np.full(len(queries_QD), -np.inf, np.float32)
-    for block in in_blocks(passages, max(1, _BLOCK_CELLS // queries_QD.shape[1])):
+    for block in in_blocks(passages, block_rows(queries_QD.shape[1])):
         best = [merged([*best, _search_block(queries_QD, block, k, least_Q)], k)]
         if best[0].scores.shape[1] == k:
             least_Q = best[0].scores.min(axis=1)

@@ -44,6 +44,15 @@ class Products(Protocol):
         ...
 
 
+def block_rows(width: int) -> int:
+    """Passages of `width` numbers that are best multiplied at once: 256 MB of the type that products take.
+
+    The more, the fewer pass a bound that is low still. Parts of a table may hold a few hundred rows each, for which
+    BLAS has no good shape.
+    """
+    return max(1, (1 << 28) // width // (2 if on_cuda() or _multiplies_bfloat16() else 4))
+
+
 def products(passages_PD: np.ndarray, queries: int) -> Products:
     """The fastest for a block (float16) and so many queries."""
     if on_cuda():
@@ -72,7 +81,7 @@ def _multiplies_bfloat16() -> bool:
 class Float32:
     """By NumPy."""
 
-    cells = 1 << 24  # 64 MB
+    cells = 1 << 25  # 128 MB
 
     def __init__(self, passages_PD: np.ndarray) -> None:
         self.threads = threads.allowed()
