@@ -58,6 +58,7 @@ class Recorder:
             run=config.name, job=job, began=now, updated=now, beat_seconds=_BEAT_SECONDS, planned=tuple(planned)
         )
         self._lock = threading.Lock()
+        self._putting = threading.Lock()  # one that was overtaken would put back what was
         self._ended = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="progress", daemon=True)
 
@@ -103,6 +104,10 @@ class Recorder:
                 return
 
     def _put(self) -> None:
+        with self._putting, suppress(OSError, SynegError):
+            files.put(self._path, self._told().encode())
+
+    def _told(self) -> str:
         with self._lock:
             self._run.updated = time.time()
             for stage in self._run.stages.values():
@@ -110,9 +115,7 @@ class Recorder:
                     stage.seconds = self._run.updated - stage.began
             spent = {name: stage.seconds for name, stage in self._run.stages.items()}
             self._run.usd = cost.usd(spent, self._config.resources)
-            content = self._run.model_dump_json(indent=1)
-        with suppress(OSError, SynegError):
-            files.put(self._path, content.encode())
+            return self._run.model_dump_json(indent=1)
 
 
 def _submission() -> str | None:
