@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg.ids import renumbered
-from syneg.search.products import block_rows, products
+from syneg.search.products import Products, block_rows, products
 from syneg.search.ranking import ranking_table
 from syneg.search.threads import in_threads
 
@@ -104,19 +104,33 @@ def _search_block(queries_QD: np.ndarray, block: pa.Table, k: int, least_Q: np.n
     scores = np.full((len(queries_QD), min(k, len(ids))), -np.inf, np.float32)
     rows = np.full(scores.shape, -1, np.int64)
     product = products(vectors_PD, len(queries_QD))
-    step = max(1, min(product.cells // len(ids), -(-len(queries_QD) // product.threads)))
+    step = max(1, min(product.queries, -(-len(queries_QD) // product.threads)))
 
     def look(start: int) -> None:
         own = slice(start, min(start + step, len(queries_QD)))
-        query_N, row_N = product.reaching(queries_QD[own], k, least_Q[own])
-        ends = np.searchsorted(query_N, np.arange(start, own.stop) - start, side="right")
-        for query, row_n in zip(range(start, own.stop), np.split(row_N, ends[:-1]), strict=True):
-            score_n = of_pairs(product.vectors(row_n), queries_QD[query])
-            best = np.argsort(-score_n, kind="stable")[:k]  # rows ascend, and so do ids
+        query_N, row_N, most_N = product.reaching(queries_QD[own], k, least_Q[own])
+        ends = np.searchsorted(query_N, np.arange(own.stop - start + 1))
+        for query, begin, end in zip(range(start, own.stop), ends[:-1], ends[1:], strict=True):
+            row_n, score_n = _scored(queries_QD[query], product, row_N[begin:end], most_N[begin:end], k)
+            best = np.lexsort((row_n, -score_n))[:k]  # rows are in the order of ids
             scores[query, : len(best)], rows[query, : len(best)] = score_n[best], row_n[best]
 
     in_threads(look, range(0, len(queries_QD), step), product.threads)
     return Best(scores, rows, ids)
+
+
+def _scored(
+    query_D: np.ndarray, product: Products, row_N: np.ndarray, most_N: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and scores of the k best and of some more. What is at most as good as k others need not be scored."""
+    if len(row_N) <= k:
+        return row_N, of_pairs(product.vectors(row_N), query_D)
+    order = np.argpartition(most_N, -k)
+    likely, others = order[-k:], order[:-k]
+    likely_K = of_pairs(product.vectors(row_N[likely]), query_D)
+    others = others[most_N[others] >= likely_K.min()]
+    others_N = of_pairs(product.vectors(row_N[others]), query_D)
+    return row_N[np.concatenate([likely, others])], np.concatenate([likely_K, others_N])
 
 
 def _by_id(block: pa.Table) -> tuple[pa.Array, np.ndarray]:

@@ -6,18 +6,25 @@ from functools import partial
 import numpy as np
 import pytest
 
-from syneg.search import dense, products
-from syneg.search.products import Bfloat16, Float32, Products
+from syneg.search import dense, products, tiles
+from syneg.search.cuda import Bfloat16
+from syneg.search.products import Products
+from syneg.search.tiles import Float32, Int8
 from tests.unit.search.test_dense import blocks, embedded
 
 K = 10
-KINDS: list[Callable[[np.ndarray], Products]] = [Float32, partial(Bfloat16, device="cpu")]
-kinds = pytest.mark.parametrize("kind", KINDS, ids=["float32", "bfloat16"])
+KINDS: list[Callable[[np.ndarray], Products]] = [Float32, Int8, partial(Bfloat16, device="cpu")]
+kinds = pytest.mark.parametrize("kind", KINDS, ids=["float32", "int8", "bfloat16"])
 
 
-def vectors(random: np.random.Generator, rows: int, mean: float = 0) -> np.ndarray:
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "TILE_ROWS", 1_024)
+
+
+def vectors(random: np.random.Generator, rows: int, mean: float | np.ndarray = 0) -> np.ndarray:
     values = random.standard_normal((rows, 16)) + mean
-    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float16)
 
 
 @kinds
@@ -25,11 +32,13 @@ def vectors(random: np.random.Generator, rows: int, mean: float = 0) -> np.ndarr
 @pytest.mark.parametrize("known", [False, True])
 def test_finds_what_may_be_among_the_best(kind: Callable[[np.ndarray], Products], passages: int, known: bool) -> None:
     random = np.random.default_rng(0)
-    queries_QD, passages_PD = vectors(random, 20), vectors(random, passages)
+    queries_QD, passages_PD = vectors(random, 20).astype(np.float32), vectors(random, passages)
     true = queries_QD.astype(np.float64) @ passages_PD.T.astype(np.float64)
     least_Q = np.full(20, 0.1 if known else -np.inf, np.float32)
-    query_N, row_N = kind(passages_PD).reaching(queries_QD, K, least_Q)
-    assert (np.diff(query_N * passages + row_N) > 0).all()
+    query_N, row_N, most_N = kind(passages_PD).reaching(queries_QD, K, least_Q)
+    assert (np.diff(query_N) >= 0).all()
+    assert len(set(zip(query_N, row_N, strict=True))) == len(query_N)
+    assert (most_N >= true[query_N, row_N]).all()
     found = np.zeros(true.shape, bool)
     found[query_N, row_N] = True
     kth = np.sort(true, axis=1)[:, -min(K, passages)]
@@ -42,18 +51,17 @@ def test_finds_what_may_be_among_the_best(kind: Callable[[np.ndarray], Products]
 @kinds
 @pytest.mark.parametrize("away", [-3.0, 0.0, 3.0])
 def test_scores_of_either_sign(kind: Callable[[np.ndarray], Products], away: float) -> None:
-    """Bounds below zero, too: there the order of bfloat16's bits is not that of its values."""
     random = np.random.default_rng(1)
-    queries_QD, passages_PD = vectors(random, 8, 3.0), vectors(random, 500, away)
+    queries_QD, passages_PD = vectors(random, 8, 3.0).astype(np.float32), vectors(random, 500, away)
     passages_PD[7] = 0
     true = queries_QD.astype(np.float64) @ passages_PD.T.astype(np.float64)
     for least in (-0.9, -0.05, 0.0, 0.05, 0.9):
-        query_N, row_N = kind(passages_PD).reaching(queries_QD, K, np.full(8, least, np.float32))
+        query_N, row_N, _ = kind(passages_PD).reaching(queries_QD, K, np.full(8, least, np.float32))
         found = np.zeros(true.shape, bool)
         found[query_N, row_N] = True
         assert found[true >= least].all()
         assert not found[true < least - 0.02].any()
-    query_N, row_N = kind(passages_PD).reaching(queries_QD, K, np.full(8, -np.inf, np.float32))
+    query_N, row_N, _ = kind(passages_PD).reaching(queries_QD, K, np.full(8, -np.inf, np.float32))
     found = np.zeros(true.shape, bool)
     found[query_N, row_N] = True
     kth = np.sort(true, axis=1)[:, -K, None]
@@ -79,12 +87,30 @@ def test_the_search_is_the_same(
     assert found.equals(dense.top_k(queries, [passages], K))
 
 
+def test_passages_in_one_corner_are_told_apart_by_their_bytes() -> None:
+    """As of models that give all texts a large common part: the steps need not reach as far as it."""
+    random = np.random.default_rng(3)
+    passages_PD = vectors(random, 3_000, 20 * np.eye(16)[5])
+    queries_QD = vectors(random, 20).astype(np.float32)
+    query_N, _, _ = Int8(passages_PD).reaching(queries_QD, K, np.full(20, -np.inf, np.float32))
+    assert len(query_N) < 3 * 20 * K  # 7.8 times, did they count from zero
+
+
+@kinds
+def test_vectors_of_zeros_are_found_by_their_ids(kind: Callable[[np.ndarray], Products]) -> None:
+    nothing_PD = np.zeros((50, 16), np.float16)
+    for queries_QD in (np.zeros((2, 16), np.float32), np.ones((2, 16), np.float32)):
+        query_N, row_N, most_N = kind(nothing_PD).reaching(queries_QD, K, np.full(2, -np.inf, np.float32))
+        assert (len(query_N), set(row_N)) == (100, set(range(50)))
+        assert (most_N >= 0).all()
+
+
 @pytest.mark.parametrize(
-    ("fast", "queries", "kind"), [(True, 10, Float32), (True, 10**6, Bfloat16), (False, 10**6, Float32)]
+    ("fast", "queries", "kind"), [(True, 10, Float32), (True, 10**6, Int8), (False, 10**6, Float32)]
 )
-def test_bfloat16_is_for_much_work_where_it_is_fast(
+def test_bytes_are_for_much_work_where_they_are_fast(
     monkeypatch: pytest.MonkeyPatch, fast: bool, queries: int, kind: type
 ) -> None:
     monkeypatch.setattr(products, "on_cuda", lambda: False)
-    monkeypatch.setattr(products, "_multiplies_bfloat16", lambda: fast)
-    assert isinstance(products.products(np.ones((100, 8), np.float32), queries), kind)
+    monkeypatch.setattr(products, "_multiplies_int8", lambda: fast)
+    assert isinstance(products.products(np.ones((100, 8), np.float16), queries), kind)
