@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from syneg.encoder import activation
 from syneg.encoder.encoder import by_length
 from syneg.texts import storable
 
-_TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 65_536}  # with padding
+_TOKENS_PER_BATCH = {"cpu": 1_536, "cuda": 65_536}  # with padding
 _PAIRS_AT_ONCE = 16_384  # cut into tokens and sorted by length, so that all batches but the last of them are full
 
 
@@ -26,6 +27,7 @@ class CrossEncoder:
             folder, local_files_only=True, dtype=torch.float32
         )
         self._model = model.to(self._device).eval()
+        activation.write_over(self._model)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._max_length = max_length
 

@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 from torch import Tensor, nn
 
-from syneg.encoder import packed
+from syneg.encoder import activation, packed
 from syneg.encoder.recipe import Kind, Recipe
 from syneg.errors import BadInput
 from syneg.store import models
@@ -28,8 +28,8 @@ if TYPE_CHECKING:  # a bare GPU machine measures without the config's library
 # What the transformer takes: input_ids [N, L], attention_mask [N, L], ...; on CUDA one row without padding (packed.py).
 Features = dict[str, Any]
 
-# Tokens, padding included, that are a batch. Larger ones lose a tenth on a CPU: the activations leave its caches.
-_TOKENS_PER_BATCH = {"cpu": 3_072, "cuda": 131_072}
+# Tokens, padding included, that are a batch. Larger ones lose a tenth on a CPU: for each, memory is asked for anew.
+_TOKENS_PER_BATCH = {"cpu": 1_536, "cuda": 131_072}
 
 # A tokeniser keeps, as long as its answer lives, what it cut off a text too: 70 KB of a passage of 300 words.
 _TEXTS_AT_ONCE = 128
@@ -73,6 +73,8 @@ class Encoder(nn.Module):
         self._compiled = False
         if self.device.type == "cuda":
             self.pack(compiled=True)
+        else:
+            activation.write_over(model)
 
     @classmethod
     def load(

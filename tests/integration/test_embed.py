@@ -96,7 +96,7 @@ def test_what_takes_long_is_stored_before_its_batch_is_through(tmp_path: Path) -
 
     (whole,) = parts_of(60)
     pieces = parts_of(1e-9)
-    assert len(pieces) == 3  # 100 texts of 64 tokens, 3,072 tokens at a time
+    assert len(pieces) == 5  # 100 texts of 64 tokens, 1,536 tokens at a time
     ids = [name for part in pieces for name in parts.read(f"{folder}/1e-09/passage_vectors", part)["id"].to_pylist()]
     assert sorted(ids) == sorted(parts.read(f"{folder}/60/passage_vectors", whole)["id"].to_pylist())
     assert sorted(ids) == sorted(long["passage_id"].to_pylist())
