@@ -10,7 +10,6 @@ out each batch, and sorts all texts by length.
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -18,7 +17,6 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.memory
 
 import numpy as np

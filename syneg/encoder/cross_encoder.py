@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from syneg.encoder import activation
+from syneg.encoder import in_place
 from syneg.encoder.encoder import by_length
 from syneg.texts import storable
 
@@ -27,7 +27,7 @@ class CrossEncoder:
             folder, local_files_only=True, dtype=torch.float32
         )
         self._model = model.to(self._device).eval()
-        activation.write_over(self._model)
+        in_place.install(self._model, model.config)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._max_length = max_length
 

@@ -1,0 +1,55 @@
+"""Layers that write over what they were given."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from syneg.encoder.encoder import Encoder
+from syneg.encoder.recipe import Recipe
+from tests.tiny_bert import tiny_bert
+
+RECIPE = Recipe("", "", 16, 16)
+TEXTS = ["red fox", "blue whales sing at night"]
+
+
+def loaded(folder: Path) -> tuple[Encoder, Any]:
+    encoder = Encoder.load(tiny_bert(folder), RECIPE, device="cpu").eval()
+    transformer: Any = encoder.model[0]
+    return encoder, transformer.auto_model.encoder.layer[0]
+
+
+def test_only_inference_loses_what_was_given(tmp_path: Path) -> None:
+    _, layer = loaded(tmp_path)
+    given, inner = torch.randn(2, 5, 32), torch.randn(2, 5, layer.output.dense.in_features)
+    kept = given.clone()
+    with torch.no_grad():  # a gradient may be asked for after this pass: of cached ones it is
+        expected = layer.output(inner, given)
+    torch.testing.assert_close(given, kept)
+    with torch.inference_mode():
+        made = layer.output(inner, given)
+    assert not torch.equal(given, kept)
+    torch.testing.assert_close(made, expected)
+
+
+def test_a_model_gives_the_same_vectors_and_gradients(tmp_path: Path) -> None:
+    encoder, layer = loaded(tmp_path)
+    vectors_ND = encoder(encoder.features(TEXTS, "passage"))
+    np.testing.assert_allclose(encoder.encode(TEXTS, "passage"), vectors_ND.detach().numpy(), atol=1e-6)
+    vectors_ND[:, 0].sum().backward()
+    for changed in (layer.intermediate, layer.output, layer.attention.output):
+        assert changed.dense.weight.grad.abs().sum() > 0
+
+
+def test_an_adapters_product_is_its_own(tmp_path: Path) -> None:
+    encoder, layer = loaded(tmp_path)
+
+    class Adapted(torch.nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input) * 3
+
+    layer.output.dense.__class__ = Adapted
+    with torch.no_grad():
+        expected_ND = encoder(encoder.features(TEXTS, "passage")).numpy()
+    np.testing.assert_allclose(encoder.encode(TEXTS, "passage"), expected_ND, atol=1e-6)
