@@ -6,7 +6,7 @@ Random unit vectors, D = 384, every query near its own positive; the best 100 pa
 best five survivors, which must be the same but for ties within rounding. Encoding is stubbed in both. Each side is a
 process of its own, with all cores, so that its peak memory is its own, and the two take turns. Imports are not
 counted. CPU seconds are what a busy machine lengthens least. The peer holds all scores, 8 GB of them, which is dear:
-with 3,000 queries and 60,000 passages it takes a third more time than ours, not three times as much.
+with 3,000 queries and 60,000 passages it takes as much time as ours or a third more, not three times as much.
 """
 
 import argparse
@@ -62,8 +62,8 @@ def main() -> None:
         for name in MEASURED
     ]
     result = together("mine_vectors", claims)
-    # In float32 no exact search is faster than this: where bfloat16 gains nothing, and this is above a third of the
-    # peer's time, three times as fast cannot be had.
+    # In float32 no exact search is faster than this: where a CPU lacks instructions for 8-bit integers, and this is
+    # above a third of the peer's time, three times as fast cannot be had.
     with threadpool_limits(1):
         floor = round(2 * size[0] * size[1] * D / sgemm_rate(time.process_time), 2)
     sizes = {"queries": size[0], "passages": size[1]}
@@ -101,7 +101,7 @@ def given(queries: int, passages: int) -> tuple[np.ndarray, np.ndarray]:
 
 def ours(queries_QD: np.ndarray, passages_PD: np.ndarray) -> tuple[dict[str, float], list[list[int]]]:
     import pyarrow as pa
-    import torch  # noqa: F401 - the search takes it where bfloat16 is fast; an import, as the peer's, is not counted
+    import torch  # noqa: F401 - the search takes it; an import, as the peer's, is not counted
 
     from syneg import schemas
     from syneg.mine import stage
