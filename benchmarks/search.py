@@ -3,7 +3,7 @@
     python benchmarks/search.py [--full] [--wall]
 
 Random unit vectors, D = 384, k = 100. The floor is 2 Q P D operations at the rate that NumPy's sgemm reaches on tiles
-of 1,024 by 16,384, measured between the searches; a search that multiplies 8-bit integers may fall below. Passages come as
+of 1,024 by 16,384, measured between the searches; a search that multiplies bytes may fall below. Passages come as
 float16 blocks, as from a table; to convert them is ours to pay. Time is CPU time on one thread, which a busy machine
 lengthens less than the clock's (`--wall`: the clock's, on all threads). `--full`: 1 k to 100 k queries by 100 k and 1 M
 passages.
