@@ -1,8 +1,41 @@
-"""How far products of rounded vectors may lie from the scores."""
+"""Which passages may be among a query's best: what matrix products, which round, can say.
+
+How far each may err is known; within that lie the best, which are scored one by one.
+"""
+
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 ALLOWANCE = 1.001  # for the rounding of a bound itself
+
+
+class Pairs(NamedTuple):
+    """N pairs of query and passage, in the order of queries."""
+
+    query_N: np.ndarray  # rows
+    passage_N: np.ndarray  # rows
+    most_N: np.ndarray  # what they score at most
+
+
+class Products(Protocol):
+    """Products of queries with a block of passages."""
+
+    queries: int  # that are best asked for at once
+    threads: int  # how many may ask at once
+
+    def vectors(self, row_N: np.ndarray) -> np.ndarray:
+        """Of some passages: float32 [N, D], until the same thread asks again."""
+        ...
+
+    def reaching(self, queries_BD: np.ndarray, k: int, least_B: np.ndarray) -> Pairs:
+        """The pairs that may be among a query's k best in the block and score its `least` or more.
+
+        Args:
+            queries_BD: float32.
+            least_B: float32, scores below which nothing matters; -inf where that is not known.
+        """
+        ...
 
 
 def norms(vectors_ND: np.ndarray) -> np.ndarray:

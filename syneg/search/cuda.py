@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from syneg.search.bounds import ALLOWANCE, norms, off_by_sums
-from syneg.search.products import Pairs
+from syneg.search.bounds import ALLOWANCE, Pairs, norms, off_by_sums
 
 _GROUPS = 8  # of products for each of the k that are sought: the more, the fewer pass in vain
 

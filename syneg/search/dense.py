@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg.ids import renumbered
-from syneg.search.products import Products, block_rows, products
+from syneg.search.bounds import Products
+from syneg.search.products import block_rows, products
 from syneg.search.ranking import ranking_table
 from syneg.search.threads import in_threads
 

@@ -1,44 +1,17 @@
-"""Which passages may be among a query's best: what matrix products, which round, can say.
+"""The fastest products for a block of passages, of those that a machine has.
 
 In float32 by NumPy; in 8-bit integers where a CPU has instructions for them, four times as fast; in bfloat16 on CUDA.
-How far each may err is known; within that lie the best, which are scored one by one.
 """
 
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from syneg.search.bounds import Products
+from syneg.search.tiles import Float32, Int8
+
 _WORTH_TORCH = 1 << 25  # products of one block; a search has many blocks, or is over before torch is imported
-
-
-class Pairs(NamedTuple):
-    """N pairs of query and passage, in the order of queries."""
-
-    query_N: np.ndarray  # rows
-    passage_N: np.ndarray  # rows
-    most_N: np.ndarray  # what they score at most
-
-
-class Products(Protocol):
-    """Products of queries with a block of passages."""
-
-    queries: int  # that are best asked for at once
-    threads: int  # how many may ask at once
-
-    def vectors(self, row_N: np.ndarray) -> np.ndarray:
-        """Of some passages: float32 [N, D], until the same thread asks again."""
-        ...
-
-    def reaching(self, queries_BD: np.ndarray, k: int, least_B: np.ndarray) -> Pairs:
-        """The pairs that may be among a query's k best in the block and score its `least` or more.
-
-        Args:
-            queries_BD: float32.
-            least_B: float32, scores below which nothing matters; -inf where that is not known.
-        """
-        ...
 
 
 def block_rows(width: int) -> int:
@@ -54,11 +27,7 @@ def products(passages_PD: np.ndarray, queries: int) -> Products:
 
         return Bfloat16(passages_PD)
     if queries * len(passages_PD) >= _WORTH_TORCH and _multiplies_int8():
-        from syneg.search.tiles import Int8
-
         return Int8(passages_PD)
-    from syneg.search.tiles import Float32
-
     return Float32(passages_PD)
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from syneg.search import threads
-from syneg.search.bounds import ALLOWANCE, norms, off_by_sums
-from syneg.search.products import Pairs
+from syneg.search.bounds import ALLOWANCE, Pairs, norms, off_by_sums
 
 TILE_ROWS = 8_192
 _QUERIES = 512  # 16 MB of products

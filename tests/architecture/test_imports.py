@@ -35,7 +35,12 @@ FLOOR = (
 
 # Where a heavy library may be named, also inside functions and for types.
 HOMES = {
-    "torch": ("syneg/encoder/", "syneg/train/", "syneg/store/models.py", "syneg/search/products.py"),
+    "torch": (
+        "syneg/encoder/",
+        "syneg/train/",
+        "syneg/store/models.py",
+        *(f"syneg/search/{name}.py" for name in ("products", "tiles", "cuda")),
+    ),
     "sentence_transformers": ("syneg/encoder/", "syneg/train/"),
     "transformers": ("syneg/encoder/", "syneg/generate/engines/vllm.py", "syneg/store/models.py"),
     "deepspeed": ("syneg/train/engine.py",),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from syneg.search import dense, products, tiles
+from syneg.search.bounds import Products
 from syneg.search.cuda import Bfloat16
-from syneg.search.products import Products
 from syneg.search.tiles import Float32, Int8
 from tests.unit.search.test_dense import blocks, embedded
 
