@@ -27,7 +27,8 @@ class CrossEncoder:
             folder, local_files_only=True, dtype=torch.float32
         )
         self._model = model.to(self._device).eval()
-        in_place.install(self._model, model.config)
+        if self._device.type == "cpu":
+            in_place.install(self._model, model.config)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._max_length = max_length
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # a bare GPU machine measures without the config's library
 # What the transformer takes: input_ids [N, L], attention_mask [N, L], ...; on CUDA one row without padding (packed.py).
 Features = dict[str, Any]
 
-# Tokens, padding included, that are a batch. Larger ones lose a tenth on a CPU: for each, memory is asked for anew.
+# Tokens, padding included, that are a batch. Twice as many lose a twentieth on a CPU: new memory for each batch.
 _TOKENS_PER_BATCH = {"cpu": 1_536, "cuda": 131_072}
 
 # A tokeniser keeps, as long as its answer lives, what it cut off a text too: 70 KB of a passage of 300 words.

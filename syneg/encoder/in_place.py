@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import GELUActivation
 
-_KINDS = ("Bert", "Camembert", "Roberta", "XLMRoberta")
+from syneg.encoder.packed import KINDS
 
 
 def install(model: nn.Module, config: Any) -> None:
-    """In place. Passes with gradients, and models of other kinds, stay as they are."""
-    if any(getattr(config, name, None) for name in ("is_decoder", "output_hidden_states", "chunk_size_feed_forward")):
+    """In place. Passes that train or may have gradients, and models of other kinds, stay as they are."""
+    asked_again = ("is_decoder", "output_hidden_states", "chunk_size_feed_forward")
+    if config.model_type not in KINDS or any(getattr(config, name) for name in asked_again):
         return
     for layer in model.modules():
-        if type(layer).__name__ in {f"{kind}Layer" for kind in _KINDS}:
+        if hasattr(layer, "attention") and hasattr(layer, "intermediate"):
             own: Any = layer
             for added in (own.attention.output, own.output):
                 added.forward = MethodType(_added, added)
@@ -28,19 +29,20 @@ def install(model: nn.Module, config: Any) -> None:
 
 def _activated(layer: Any, hidden_states: Tensor) -> Tensor:
     """[N, L, D] to [N, L, inner]."""
-    if not _inference():
+    if not _inference(layer):
         return type(layer).forward(layer, hidden_states)
     return torch.ops.aten.gelu_(layer.dense(hidden_states))
 
 
 def _added(layer: Any, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
     """LayerNorm(hidden_states W' + b + input_tensor), the sum in the place of input_tensor [N, L, D]."""
-    if not _inference() or type(layer.dense) is not nn.Linear:  # an adapter's is not
+    if not _inference(layer) or type(layer.dense) is not nn.Linear:  # an adapter's is not
         return type(layer).forward(layer, hidden_states, input_tensor)
     sum_TD = input_tensor.view(-1, input_tensor.shape[-1])
     sum_TD.add_(layer.dense.bias).addmm_(hidden_states.reshape(len(sum_TD), -1), layer.dense.weight.T)
     return layer.LayerNorm(input_tensor)
 
 
-def _inference() -> bool:
-    return torch.is_inference_mode_enabled() and not torch.is_autocast_enabled("cpu")
+def _inference(layer: nn.Module) -> bool:
+    """Without dropout, without gradients, in one precision."""
+    return torch.is_inference_mode_enabled() and not (layer.training or torch.is_autocast_enabled("cpu"))

@@ -21,7 +21,7 @@ from transformers.masking_utils import sdpa_mask
 _ATTENTION = "syneg_packed"
 
 # Kinds of model that are known to tell positions by embeddings alone.
-_KINDS = ("bert", "camembert", "roberta", "xlm-roberta")
+KINDS = ("bert", "camembert", "roberta", "xlm-roberta")
 
 
 def install(model: SentenceTransformer) -> int | None:
@@ -32,7 +32,7 @@ def install(model: SentenceTransformer) -> int | None:
     """
     transformer: Any = model[0]
     config = transformer.config
-    if config.model_type not in _KINDS or config.is_decoder or not isinstance(model[1], Pooling):
+    if config.model_type not in KINDS or config.is_decoder or not isinstance(model[1], Pooling):
         return None
     transformer.auto_model.set_attn_implementation(_ATTENTION)
     if transformer.model_forward_params is not None:

@@ -14,11 +14,11 @@ import numpy as np
 from syneg.search import threads
 from syneg.search.bounds import ALLOWANCE, Pairs, norms, off_by_sums
 
-TILE_ROWS = 8_192
+_TILE_ROWS = 8_192
 _QUERIES = 512  # 16 MB of products
 _GROUP = 32  # products whose maximum is looked at first
 _GROUPS = 8  # at least, for each of the k that are sought
-_SAMPLE = 4_096
+_SAMPLE = 4_096  # passages that the mean is taken of
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _taken(passages_PD: np.ndarray, row_N: np.ndarray, room: _Room) -> np.ndarra
 
 def _cuts(passages: int) -> list[slice]:
     """Tiles, of which only the last does not divide into groups."""
-    edges = [*range(0, passages, TILE_ROWS), passages // _GROUP * _GROUP, passages]
+    edges = [*range(0, passages, _TILE_ROWS), passages // _GROUP * _GROUP, passages]
     return [slice(*own) for own in pairwise(edges) if own[0] < own[1]]
 
 
@@ -174,7 +174,7 @@ def _reaching(tiles: Iterable[_Tile], k: int, least_B: np.ndarray, group: int) -
 
 
 def _maxima(groups_BGS: np.ndarray) -> np.ndarray:
-    """NumPy, which takes eight times as long, is for what is too small to load torch."""
+    """By torch where it is loaded: NumPy takes eight times as long."""
     torch = sys.modules.get("torch")
     return torch.from_numpy(groups_BGS).amax(dim=2).numpy() if torch else groups_BGS.max(axis=2)
 

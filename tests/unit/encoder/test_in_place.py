@@ -33,6 +33,30 @@ def test_only_inference_loses_what_was_given(tmp_path: Path) -> None:
     torch.testing.assert_close(made, expected)
 
 
+def test_the_gelu_takes_no_memory_of_its_own(tmp_path: Path) -> None:
+    _, layer = loaded(tmp_path)
+    products = list[torch.Tensor]()
+    layer.intermediate.dense.register_forward_hook(lambda _module, _given, made: products.append(made))
+    given = torch.randn(2, 5, 32)
+    with torch.no_grad():
+        expected = layer.intermediate(given)
+    with torch.inference_mode():
+        made = layer.intermediate(given)
+    torch.testing.assert_close(made, expected)
+    assert [made.data_ptr() == product.data_ptr() for product in products] == [False, True]
+
+
+def test_dropout_is_not_left_out(tmp_path: Path) -> None:
+    _, layer = loaded(tmp_path)
+    layer.output.train()
+    given, inner = torch.randn(2, 5, 32), torch.randn(2, 5, layer.output.dense.in_features)
+    layer.output.dropout.p = 0.5
+    with torch.inference_mode():
+        made = layer.output(inner, given.clone())
+        layer.output.eval()
+        assert not torch.allclose(made, layer.output(inner, given.clone()))
+
+
 def test_a_model_gives_the_same_vectors_and_gradients(tmp_path: Path) -> None:
     encoder, layer = loaded(tmp_path)
     vectors_ND = encoder(encoder.features(TEXTS, "passage"))

@@ -19,7 +19,7 @@ kinds = pytest.mark.parametrize("kind", KINDS, ids=["float32", "int8", "bfloat16
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiles, "TILE_ROWS", 1_024)
+    monkeypatch.setattr(tiles, "_TILE_ROWS", 1_024)
 
 
 def vectors(random: np.random.Generator, rows: int, mean: float | np.ndarray = 0) -> np.ndarray:
