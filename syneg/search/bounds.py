@@ -11,11 +11,11 @@ ALLOWANCE = 1.001  # for the rounding of a bound itself
 
 
 class Pairs(NamedTuple):
-    """N pairs of query and passage, in the order of queries."""
+    """N pairs of B queries and passages, in the order of queries."""
 
     query_N: np.ndarray  # rows
     passage_N: np.ndarray  # rows
-    most_N: np.ndarray  # what they score at most
+    floor_B: np.ndarray  # what scores less may be missing
 
 
 class Products(Protocol):
@@ -28,12 +28,14 @@ class Products(Protocol):
         """Of some passages: float32 [N, D], until the same thread asks again."""
         ...
 
-    def reaching(self, queries_BD: np.ndarray, k: int, least_B: np.ndarray) -> Pairs:
+    def reaching(self, queries_BD: np.ndarray, k: int, least_B: np.ndarray, sure: bool) -> Pairs:
         """The pairs that may be among a query's k best in the block and score its `least` or more.
 
         Args:
             queries_BD: float32.
             least_B: float32, scores below which nothing matters; -inf where that is not known.
+            sure: whether the k best must be there. Else the floor may be a guess, which is faster: whoever asks looks
+                whether k of the pairs reach it.
         """
         ...
 

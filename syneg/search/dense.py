@@ -7,18 +7,20 @@ ones stand in the order of ids. One pass against a bound finds them: selecting t
 as FAISS does, takes longer than the product itself.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg.ids import renumbered
-from syneg.search.bounds import Products
+from syneg.ids import order_of, renumbered
+from syneg.search.bounds import Pairs, Products
 from syneg.search.products import block_rows, products
 from syneg.search.ranking import ranking_table
 from syneg.search.threads import in_threads
+
+_PAIRS = 8_192  # that are scored at once
 
 
 def matrix(vectors: pa.ChunkedArray | pa.Array) -> np.ndarray:
@@ -82,21 +84,26 @@ def merged(found: Sequence[Best], k: int) -> Best:
         [np.where(best.rows < 0, -1, best.rows + start) for best, start in zip(found, starts, strict=False)]
     )
     if scores.shape[1] > k:
-        chosen = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        kept = np.take_along_axis(scores, chosen, axis=1)
-        last = kept.min(axis=1, keepdims=True)
-        # Where more reach rank k than there is room for, their ids decide.
-        for query in np.flatnonzero((scores >= last).sum(axis=1) > k):
-            chosen[query] = _first_by_id(scores[query], rows[query], ids, k)
+        chosen = _chosen(scores, k, lambda query: order_of(ids.take(pa.array(np.maximum(rows[query], 0)))))
         scores, rows = np.take_along_axis(scores, chosen, axis=1), np.take_along_axis(rows, chosen, axis=1)
         rows = np.where(np.isneginf(scores), -1, rows)
     used, place = renumbered(rows, len(ids))
     return Best(scores, place, ids.take(pa.array(used)))
 
 
-def _first_by_id(scores_N: np.ndarray, rows_N: np.ndarray, ids: pa.Array, k: int) -> np.ndarray:
-    names = ids.take(pa.array(np.maximum(rows_N, 0))).to_pylist()
-    return np.array(sorted(range(len(names)), key=lambda place: (-scores_N[place], names[place]))[:k])
+def _chosen(scores_QN: np.ndarray, k: int, order: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Places of the k best of each query, or of all N, in no order: int64 [Q, K].
+
+    Where more reach rank k than there is room for, the `order` [N] of a query's ids decides.
+    """
+    if scores_QN.shape[1] <= k:
+        return np.broadcast_to(np.arange(scores_QN.shape[1]), scores_QN.shape)
+    chosen = np.argpartition(scores_QN, -k, axis=1)[:, -k:]
+    last_Q = np.take_along_axis(scores_QN, chosen, axis=1).min(axis=1)
+    more_Q = np.count_nonzero(scores_QN >= last_Q[:, None], axis=1) > k
+    for query in np.flatnonzero(more_Q & ~np.isneginf(last_Q)):
+        chosen[query] = np.lexsort((order(query), -scores_QN[query]))[:k]
+    return chosen
 
 
 def _search_block(queries_QD: np.ndarray, block: pa.Table, k: int, least_Q: np.ndarray) -> Best:
@@ -105,33 +112,42 @@ def _search_block(queries_QD: np.ndarray, block: pa.Table, k: int, least_Q: np.n
     scores = np.full((len(queries_QD), min(k, len(ids))), -np.inf, np.float32)
     rows = np.full(scores.shape, -1, np.int64)
     product = products(vectors_PD, len(queries_QD))
-    step = max(1, min(product.queries, -(-len(queries_QD) // product.threads)))
 
-    def look(start: int) -> None:
-        own = slice(start, min(start + step, len(queries_QD)))
-        query_N, row_N, most_N = product.reaching(queries_QD[own], k, least_Q[own])
-        ends = np.searchsorted(query_N, np.arange(own.stop - start + 1))
-        for query, begin, end in zip(range(start, own.stop), ends[:-1], ends[1:], strict=True):
-            row_n, score_n = _scored(queries_QD[query], product, row_N[begin:end], most_N[begin:end], k)
-            best = np.lexsort((row_n, -score_n))[:k]  # rows are in the order of ids
-            scores[query, : len(best)], rows[query, : len(best)] = score_n[best], row_n[best]
+    def look(query_B: np.ndarray) -> None:
+        for sure in (False, True):
+            pairs = product.reaching(queries_QD[query_B], k, least_Q[query_B], sure)
+            for query_b, score_bK, row_bK in _best(queries_QD[query_B], product, pairs, k):
+                places = query_B[query_b, None], np.arange(score_bK.shape[1])
+                scores[places], rows[places] = score_bK, row_bK
+            too_high = np.isneginf(least_Q[query_B]) & (scores[query_B].min(axis=1) < pairs.floor_B)
+            query_B = query_B[too_high]
+            if not len(query_B):
+                return
 
-    in_threads(look, range(0, len(queries_QD), step), product.threads)
+    slices = product.threads * -(-len(queries_QD) // (product.threads * product.queries))
+    in_threads(look, [own for own in np.array_split(np.arange(len(queries_QD)), slices) if len(own)], product.threads)
     return Best(scores, rows, ids)
 
 
-def _scored(
-    query_D: np.ndarray, product: Products, row_N: np.ndarray, most_N: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and scores of the k best and of some more. What is at most as good as k others need not be scored."""
-    if len(row_N) <= k:
-        return row_N, of_pairs(product.vectors(row_N), query_D)
-    order = np.argpartition(most_N, -k)
-    likely, others = order[-k:], order[:-k]
-    likely_K = of_pairs(product.vectors(row_N[likely]), query_D)
-    others = others[most_N[others] >= likely_K.min()]
-    others_N = of_pairs(product.vectors(row_N[others]), query_D)
-    return row_N[np.concatenate([likely, others])], np.concatenate([likely_K, others_N])
+def _best(
+    queries_BD: np.ndarray, product: Products, pairs: Pairs, k: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The k best of the pairs, or all, of some queries at a time: which, and their scores and rows [b, K], in no order.
+
+    Many pairs are scored at once: a thread waits for others at each operation.
+    """
+    start_B, end_B = (np.searchsorted(pairs.query_N, np.arange(len(queries_BD)), side) for side in ("left", "right"))
+    fewest_first_B = np.argsort(end_B - start_B)
+    at_once = max(1, _PAIRS // max(1, (end_B - start_B).max()))
+    for first in range(0, len(queries_BD), at_once):
+        query_b = fewest_first_B[first : first + at_once]
+        place_bM = start_B[query_b, None] + np.arange((end_B - start_B)[query_b].max())
+        beyond_bM = place_bM >= end_B[query_b, None]  # of a query that has fewer pairs than others
+        row_bM = pairs.passage_N[np.where(beyond_bM, 0, place_bM)]
+        score_bM = of_pairs(product.vectors(row_bM.ravel()).reshape(*row_bM.shape, -1), queries_BD[query_b, None])
+        score_bM[beyond_bM], row_bM[beyond_bM] = -np.inf, -1
+        chosen_bK = _chosen(score_bM, k, row_bM.__getitem__)  # rows are in the order of ids
+        yield query_b, np.take_along_axis(score_bM, chosen_bK, axis=1), np.take_along_axis(row_bM, chosen_bK, axis=1)
 
 
 def _by_id(block: pa.Table) -> tuple[pa.Array, np.ndarray]:
