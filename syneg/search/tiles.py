@@ -35,6 +35,10 @@ class _Queries:
     length_B: np.ndarray
     mostly: float
 
+    def off(self, off_G: np.ndarray) -> np.ndarray:
+        """float64 [B, G], by a product since that writes its sums once."""
+        return np.column_stack([self.lost_B, self.length_B]) @ np.vstack([np.ones_like(off_G), off_G])
+
 
 @dataclass(frozen=True)
 class _Tile:
@@ -200,11 +204,13 @@ def _reaching(
     for tile in tiles:
         products_BP = multiplied(tile.vectors_PD)
         size = min(_group(passages, k), 1 if len(tile.row_P) % _GROUP else _GROUP)
-        step_G, off_BG = tile.step_P[::size], queries.lost_B[:, None] + queries.length_B[:, None] * tile.off_P[::size]
+        step_G, off_BG = tile.step_P[::size], queries.off(tile.off_P[::size])
         most_BG = _maxima(products_BP, size) * step_G
         seen += len(tile.row_P)
         if unknown_B.any():
-            best_BN = _best(np.hstack([best_BN, most_BG - (1 if sure else queries.mostly) * off_BG]), k)
+            least_BG = off_BG * (-1 if sure else -queries.mostly)
+            least_BG += most_BG
+            best_BN = _best(np.hstack([best_BN, least_BG]), k)
             nth = k if sure else _nth(k, seen / passages)
             if best_BN.shape[1] >= nth:
                 floor_B = np.where(unknown_B, np.maximum(floor_B, _best(best_BN, nth)[:, 0]), floor_B)
