@@ -144,7 +144,8 @@ def _best(
         place_bM = start_B[query_b, None] + np.arange((end_B - start_B)[query_b].max())
         beyond_bM = place_bM >= end_B[query_b, None]  # of a query that has fewer pairs than others
         row_bM = pairs.passage_N[np.where(beyond_bM, 0, place_bM)]
-        score_bM = of_pairs(product.vectors(row_bM.ravel()).reshape(*row_bM.shape, -1), queries_BD[query_b, None])
+        vectors_bMD = product.vectors(row_bM.ravel()).reshape(*row_bM.shape, queries_BD.shape[1])
+        score_bM = of_pairs(vectors_bMD, queries_BD[query_b, None])
         score_bM[beyond_bM], row_bM[beyond_bM] = -np.inf, -1
         chosen_bK = _chosen(score_bM, k, row_bM.__getitem__)  # rows are in the order of ids
         yield query_b, np.take_along_axis(score_bM, chosen_bK, axis=1), np.take_along_axis(row_bM, chosen_bK, axis=1)

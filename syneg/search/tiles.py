@@ -35,6 +35,12 @@ class _Queries:
     length_B: np.ndarray
     mostly: float
 
+    def as_products(self, score_B: np.ndarray) -> np.ndarray:
+        return (score_B.astype(np.float64) - self.centre_B) / self.unit_B
+
+    def as_scores(self, product_B: np.ndarray) -> np.ndarray:
+        return product_B * self.unit_B + self.centre_B
+
     def off(self, off_G: np.ndarray) -> np.ndarray:
         """float64 [B, G], by a product since that writes its sums once."""
         return np.column_stack([self.lost_B, self.length_B]) @ np.vstack([np.ones_like(off_G), off_G])
@@ -195,37 +201,48 @@ def _reaching(
     least_B: np.ndarray,
     sure: bool,
 ) -> Pairs:
-    """What reaches a floor that rises from tile to tile: the score that k passages surely have, by the largest products
-    of groups so far, or else what the best of so large a sample tell of the k-th best of all."""
-    passages, unknown_B = sum(len(tile.row_P) for tile in tiles), np.isneginf(least_B)
-    sure = sure or k >= passages
-    floor_B = (least_B.astype(np.float64) - queries.centre_B) / queries.unit_B
-    best_BN, seen, found = np.empty((len(least_B), 0)), 0, list[tuple[np.ndarray, ...]]()
+    """What reaches a floor that rises from tile to tile."""
+    passages = sum(len(tile.row_P) for tile in tiles)
+    floor = _Floor(queries.as_products(least_B), passages, k, sure or k >= passages)
+    found = list[tuple[np.ndarray, ...]]()
     for tile in tiles:
         products_BP = multiplied(tile.vectors_PD)
         size = min(_group(passages, k), 1 if len(tile.row_P) % _GROUP else _GROUP)
         step_G, off_BG = tile.step_P[::size], queries.off(tile.off_P[::size])
-        most_BG = _maxima(products_BP, size) * step_G
-        seen += len(tile.row_P)
-        if unknown_B.any():
-            least_BG = off_BG * (-1 if sure else -queries.mostly)
-            least_BG += most_BG
-            best_BN = _best(np.hstack([best_BN, least_BG]), k)
-            nth = k if sure else _nth(k, seen / passages)
-            if best_BN.shape[1] >= nth:
-                floor_B = np.where(unknown_B, np.maximum(floor_B, _best(best_BN, nth)[:, 0]), floor_B)
-        most_BG += off_BG
-        query_N, group_N = np.divmod(np.flatnonzero(most_BG >= floor_B[:, None]), len(step_G))
+        largest_BG = _largest(products_BP, size) * step_G
+        floor.rise(largest_BG, off_BG * (1 if floor.sure else queries.mostly), len(tile.row_P))
+        largest_BG += off_BG
+        query_N, group_N = np.divmod(np.flatnonzero(largest_BG >= floor.value_B[:, None]), len(step_G))
         off_N, step_N = off_BG[query_N, group_N], step_G[group_N]
         near_NS = products_BP.reshape(-1, size).take(query_N * len(step_G) + group_N, axis=0)
-        nth_M, within_M = np.divmod(_reached(near_NS, (floor_B[query_N] - off_N) / step_N), size)
+        nth_M, within_M = np.divmod(_reached(near_NS, (floor.value_B[query_N] - off_N) / step_N), size)
         most_M = near_NS[nth_M, within_M] * step_N[nth_M] + off_N[nth_M]
         found.append((query_N[nth_M], tile.row_P[group_N[nth_M] * size + within_M], most_M))
     query_N, row_N, most_N = (np.concatenate(values) for values in zip(*found, strict=True))
-    kept_N = np.flatnonzero(most_N >= floor_B[query_N])
+    kept_N = np.flatnonzero(most_N >= floor.value_B[query_N])  # it was lower when they were found
     kept_N = kept_N[np.argsort(query_N[kept_N], kind="stable")]
-    floor_B = np.where(unknown_B, floor_B * queries.unit_B + queries.centre_B, least_B)
-    return Pairs(query_N[kept_N], row_N[kept_N], floor_B)
+    return Pairs(query_N[kept_N], row_N[kept_N], np.where(floor.risen_B, queries.as_scores(floor.value_B), least_B))
+
+
+class _Floor:
+    """A score, as products count, that each query's k best of all passages reach: all of them surely, or, as far as the
+    best of those seen so far are those of a sample, nearly always."""
+
+    def __init__(self, least_B: np.ndarray, passages: int, k: int, sure: bool) -> None:
+        self.value_B, self.risen_B, self.sure = least_B, np.isneginf(least_B), sure
+        self._passages, self._k, self._seen, self._best_BN = passages, k, 0, np.empty((len(least_B), 0))
+
+    def rise(self, largest_BG: np.ndarray, off_BG: np.ndarray, passages: int) -> None:
+        """By what the largest of each group of so many `passages` score at least. Where it was given, it stays."""
+        self._seen += passages
+        if not self.risen_B.any():
+            return
+        off_BG = np.subtract(largest_BG, off_BG, out=off_BG)
+        self._best_BN = _best(np.hstack([self._best_BN, off_BG]), self._k)
+        nth = self._k if self.sure else _nth(self._k, self._seen / self._passages)
+        if self._best_BN.shape[1] >= nth:
+            reached_B = _best(self._best_BN, nth)[:, 0]
+            self.value_B = np.where(self.risen_B, np.maximum(self.value_B, reached_B), self.value_B)
 
 
 def _best(values_BN: np.ndarray, k: int) -> np.ndarray:
@@ -241,7 +258,7 @@ def _nth(k: int, share: float) -> int:
     return min(k, math.ceil(mean + 4 * math.sqrt(mean * (1 - share)) + 2))
 
 
-def _maxima(products_BP: np.ndarray, size: int) -> np.ndarray:
+def _largest(products_BP: np.ndarray, size: int) -> np.ndarray:
     """By torch where it is loaded: NumPy takes eight times as long."""
     groups_BGS, torch = products_BP.reshape(len(products_BP), -1, size), sys.modules.get("torch")
     return torch.from_numpy(groups_BGS).amax(dim=2).numpy() if torch else groups_BGS.max(axis=2)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from syneg.schemas import vectors
+from syneg.search import dense
 from syneg.search.dense import in_blocks, matrix, merged, search, top_k
 
 
@@ -50,6 +51,19 @@ def test_equals_brute_force(corpus: tuple[pa.Table, pa.Table]) -> None:
 def test_any_layout_of_blocks_gives_the_same_answer(corpus: tuple[pa.Table, pa.Table], count: int) -> None:
     queries, passages = corpus
     assert top_k(queries, blocks(passages, count), 10).equals(top_k(queries, [passages], 10))
+
+
+@pytest.mark.parametrize("rows", [7, 50])
+def test_blocks_that_are_searched_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch, corpus: tuple[pa.Table, pa.Table], rows: int
+) -> None:
+    """The best come first, so that of the later blocks no passage is good enough."""
+    queries, passages = corpus
+    best_first = np.argsort(-matrix(passages["vector"]).astype(np.float32) @ matrix(queries["vector"])[0])
+    one_at_a_time, expected = passages.take(pa.array(best_first)), top_k(queries, [passages], 10)
+    monkeypatch.setattr(dense, "block_rows", lambda width: rows)
+    for some in (queries, queries.slice(0, 1)):
+        assert top_k(some, [one_at_a_time], 10).equals(expected.slice(0, 10 * some.num_rows))
 
 
 def test_ties_are_broken_by_id() -> None:
