@@ -7,12 +7,15 @@ corpus would find, however the passages are shared out.
 """
 
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import faiss
 import numpy as np
 import pyarrow as pa
+from faiss.contrib.big_batch_search import big_batch_search
 
 from syneg.ids import order_of, rows_of
 from syneg.search.dense import Best, in_blocks, matrix, merged, of_pairs
@@ -22,6 +25,7 @@ from syneg.stage import Source
 _BLOCK_ROWS = 65_536
 _LEARNT_FROM = 50  # vectors of the sample for each list; FAISS asks for 39 or more
 _SLACK = 16  # asked for beyond k: FAISS's order within rounding is not that of the pairs' own scores
+_QUERIES_OF_A_LIST = 16  # on average; FAISS needs more than one
 _PAIRS = 4_096  # scored at once: their vectors stay in the cache
 
 
@@ -74,7 +78,7 @@ class Lists:
         """The k best among the lists that are looked at, by the scores that `dense.search` gives the same pairs."""
         index = self._opened()
         queries_QD = queries_QD.astype(np.float32)
-        rows_QK = index.search(queries_QD, min(k + _SLACK, len(self.ids)))[1]
+        rows_QK = _nearest(index, queries_QD, min(k + _SLACK, len(self.ids)))
         scores_QK = np.empty(rows_QK.shape, np.float32)
         step = max(1, _PAIRS // rows_QK.shape[1])
         for start in range(0, len(rows_QK), step):
@@ -98,6 +102,15 @@ class Lists:
         index: Any = faiss.deserialize_index(self.index)  # comes as an IndexIVFScalarQuantizer
         index.nprobe = self.probes
         return index
+
+
+def _nearest(index: faiss.IndexIVF, queries_QD: np.ndarray, k: int) -> np.ndarray:
+    """int64 [Q, k], -1 where there are fewer. One query after the other, most of the time goes to reading vectors; so a
+    list is read once for all queries that look at it, where they are many enough to pay for it."""
+    if len(queries_QD) * index.nprobe < _QUERIES_OF_A_LIST * index.nlist:
+        return index.search(queries_QD, k)[1]
+    with redirect_stdout(StringIO()):  # it prints a line for each list
+        return big_batch_search(index, queries_QD, k, method="pairwise_distances")[1]
 
 
 def _vectors(index: faiss.IndexIVF, rows: np.ndarray) -> np.ndarray:

@@ -84,6 +84,23 @@ def test_scores_are_those_of_exact_search(tmp_path: Path) -> None:
     assert lists.scores(queries_QD, ids).tolist() == pytest.approx([scores["a", "p007"], np.nan], nan_ok=True)
 
 
+def test_a_list_at_a_time_finds_what_a_query_at_a_time_finds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = vectors([f"p{row:03d}" for row in range(400)], 3)
+    asked = vectors([f"q{row:03d}" for row in range(40)], 4).table()
+    lists = ivf.Lists.of(ivf.Centres.learn(table, IvfConfig(lists=7, probes=3)), table)
+    by_list, found, calls = ivf.big_batch_search, list[pa.Table](), list[int]()
+    monkeypatch.setattr(ivf, "big_batch_search", lambda *given, **more: calls.append(1) or by_list(*given, **more))
+    for queries_of_a_list in (40, 2):
+        monkeypatch.setattr(ivf, "_QUERIES_OF_A_LIST", queries_of_a_list)
+        found.append(lists.search(matrix(asked["vector"]), 5).ranking(asked["id"], 5))
+        assert len(calls) == len(found) - 1
+    assert found[0].equals(found[1])
+    assert found[0].num_rows == 40 * 5
+    assert capsys.readouterr().out == ""
+
+
 def test_defaults_follow_the_number_of_passages() -> None:
     assert IvfConfig().resolved(9_000_000) == (12_000, 188)
     assert IvfConfig().resolved(1_000_000) == (4_000, 64)
