@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from syneg.search.bounds import Products
-from syneg.search.tiles import Float32, Int8
+from syneg.search.cpu import Float32, Int8
 
 _WORTH_TORCH = 1 << 25  # products of one block; a search has many blocks, or is over before torch is imported
 

@@ -39,7 +39,7 @@ HOMES = {
         "syneg/encoder/",
         "syneg/train/",
         "syneg/store/models.py",
-        *(f"syneg/search/{name}.py" for name in ("products", "tiles", "cuda")),
+        *(f"syneg/search/{name}.py" for name in ("products", "cpu", "cuda")),
     ),
     "sentence_transformers": ("syneg/encoder/", "syneg/train/"),
     "transformers": ("syneg/encoder/", "syneg/generate/engines/vllm.py", "syneg/store/models.py"),

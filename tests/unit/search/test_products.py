@@ -9,8 +9,8 @@ import pytest
 
 from syneg.search import dense, products, tiles
 from syneg.search.bounds import Pairs, Products
+from syneg.search.cpu import Float32, Int8
 from syneg.search.cuda import Bfloat16
-from syneg.search.tiles import Float32, Int8
 from tests.unit.search.test_dense import blocks, embedded
 
 K = 10
@@ -20,7 +20,7 @@ kinds = pytest.mark.parametrize("kind", KINDS, ids=["float32", "int8", "bfloat16
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiles, "_TILE_ROWS", 1_024)
+    monkeypatch.setattr(tiles, "TILE_ROWS", 1_024)
 
 
 def vectors(random: np.random.Generator, rows: int, mean: float | np.ndarray = 0) -> np.ndarray:
