@@ -84,7 +84,7 @@ class NoRows:
     def dataset(self) -> Dataset:
         import ray.data
 
-        return ray.data.from_arrow(self.table())
+        return ray.data.from_blocks([self.table()])
 
     def blocks(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         yield self.table(columns)

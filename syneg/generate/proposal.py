@@ -60,7 +60,7 @@ def propose(texts: list[str], generate: GenerateConfig, resources: ResourcesConf
         {"id": ["proposal"], "messages": pa.array([[message]], prompts.MESSAGES), "seed": [generate.seed]}
     )
     asked = Asked(generate.max_tokens, generate.max_model_len, generate.temperature, generate.top_p, schema=_SCHEMA)
-    answered = engine.answer(ray.data.from_arrow(request), ["id"], asked, generate.engine, resources)
+    answered = engine.answer(ray.data.from_blocks([request]), ["id"], asked, generate.engine, resources)
     (row,) = answered.take_all()
     return lists(row["answer"], row["error"])
 

@@ -112,15 +112,13 @@ def dataset(pairs: pa.Table, shown: Shown, asking: "Asking", done: KeySet, batch
     The texts are fetched in tasks, so the driver never holds them. The rows wait in the object store,
     which spills to disk: cutting blocks takes a whole CPU, and beside an engine on two there is none left.
     """
-    slices: list[Any] = [
-        ray.put(pairs.slice(start, _PAIRS_AT_ONCE)) for start in range(0, pairs.num_rows, _PAIRS_AT_ONCE)
-    ]
+    slices: list[Any] = [pairs.slice(start, _PAIRS_AT_ONCE) for start in range(0, pairs.num_rows, _PAIRS_AT_ONCE)]
     known = ray.put(done)
 
     def make(batch: pa.Table) -> Iterator[pa.Table]:
         yield from requests(batch, shown, asking, ray.get(known))
 
-    rows = ray.data.from_arrow_refs(slices).map_batches(make, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+    rows = ray.data.from_blocks(slices).map_batches(make, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
     return in_pieces(rows, batch_rows)
 
 

@@ -99,8 +99,8 @@ class StoredTable:
             (listed,) = batch["parts"].to_pylist()
             return pa.concat_tables(parts.read_all(folder, _PARTS.validate_json(listed)))
 
-        records = pa.table({"parts": [_PARTS.dump_json(group).decode() for group in _groups(self.parts)]})
-        named = ray.data.from_arrow(records).repartition(target_num_rows_per_block=1)
+        listed = [_PARTS.dump_json(group).decode() for group in _groups(self.parts)]
+        named = ray.data.from_blocks([pa.table({"parts": [group]}) for group in listed])
         return named.map_batches(read, batch_format="pyarrow", batch_size=1)
 
     def blocks(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
