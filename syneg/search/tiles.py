@@ -15,7 +15,7 @@ import numpy as np
 from syneg.search.bounds import Pairs
 
 TILE_ROWS = 8_192
-GROUP = 32  # passages that are dealt together; products whose maximum is looked at first
+GROUP = 64  # passages that are dealt together; products whose maximum is looked at first
 _GROUPS = 8  # at least, for each of the k that are sought
 
 
