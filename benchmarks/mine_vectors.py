@@ -6,7 +6,7 @@ Random unit vectors, D = 384, every query near its own positive; the best 100 pa
 best five survivors, which must be the same but for ties within rounding. Encoding is stubbed in both. Each side is a
 process of its own, with all cores, so that its peak memory is its own, and the two take turns. Imports are not
 counted. CPU seconds are what a busy machine lengthens least. The peer holds all scores, 8 GB of them, which is dear:
-with 3,000 queries and 60,000 passages ours takes two thirds of its time, not a third. On a virtual machine that had
+with 3,000 queries and 60,000 passages ours takes three quarters of its time, not a third. On a virtual machine that had
 worked for hours the peer took two thirds of what it took in the first hour, ours the same.
 """
 
