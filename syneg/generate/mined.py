@@ -69,7 +69,7 @@ def _texts(pairs: pa.Table, queries: Source, passages: Source) -> ray.data.Datas
     row = rows_of(pairs["query_id"], asked["query_id"])
     pairs = pairs.append_column("query", asked["text"].take(pa.array(row)))
     starts = range(0, max(1, pairs.num_rows), _PAIRS_AT_ONCE)
-    pieces: list[Any] = [pairs.slice(start, _PAIRS_AT_ONCE) for start in starts]
+    pieces = [pairs.slice(start, _PAIRS_AT_ONCE) for start in starts]
     read = partial(_with_passages, passages=passages)
     return ray.data.from_blocks(pieces).map_batches(read, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
 

@@ -112,7 +112,7 @@ def dataset(pairs: pa.Table, shown: Shown, asking: "Asking", done: KeySet, batch
     The texts are fetched in tasks, so the driver never holds them. The rows wait in the object store,
     which spills to disk: cutting blocks takes a whole CPU, and beside an engine on two there is none left.
     """
-    slices: list[Any] = [pairs.slice(start, _PAIRS_AT_ONCE) for start in range(0, pairs.num_rows, _PAIRS_AT_ONCE)]
+    slices = [pairs.slice(start, _PAIRS_AT_ONCE) for start in range(0, pairs.num_rows, _PAIRS_AT_ONCE)]
     known = ray.put(done)
 
     def make(batch: pa.Table) -> Iterator[pa.Table]:

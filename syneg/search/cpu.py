@@ -24,8 +24,8 @@ class Float32:
     def __init__(self, passages_PD: np.ndarray) -> None:
         self.threads = threads.allowed()
         rows = dealt(np.arange(len(passages_PD)))
-        self._passages_PD = passages_PD[np.concatenate(rows)].astype(np.float32)
-        self._place_P = np.argsort(np.concatenate(rows))
+        order_P = np.concatenate(rows)
+        self._passages_PD, self._place_P = passages_PD[order_P].astype(np.float32), np.argsort(order_P)
         self._norm = float(norms(self._passages_PD).max())
         parts = np.split(self._passages_PD, np.cumsum([len(row_P) for row_P in rows])[:-1])
         self._tiles = [

@@ -52,8 +52,9 @@ class Tile:
 
 
 def dealt(order_P: np.ndarray) -> list[np.ndarray]:
-    """Passages in tiles: each gets a group of every few hundred neighbours in `order_P`, drawn at random. So it is a
-    sample of them, whatever stands together. Only the last tile, of what remains, may not divide into groups."""
+    """Passages in tiles: `order_P` is cut into runs of as many groups as there are tiles, each tile is dealt a group
+    of each, at random. So it is a sample, whatever stands together. Only the last, of what remains, may not divide into
+    groups."""
     tiles = max(1, round(len(order_P) / TILE_ROWS))
     whole = len(order_P) // (tiles * GROUP) * tiles * GROUP
     runs = np.random.default_rng(0).permuted(order_P[:whole].reshape(-1, tiles * GROUP), axis=1)
