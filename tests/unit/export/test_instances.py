@@ -1,17 +1,21 @@
-"""Exported instances, read back by the loaders of the libraries that they are for, where those are installed."""
+"""Exported instances, read back by the loaders of the libraries that they are for."""
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch.distributed
+from transformers import AutoTokenizer
 
 from syneg import schemas
 from syneg.errors import BadInput
 from syneg.export import instances
+from syneg.settings.encoder import EncoderConfig
+from syneg.store import models
 from tests.memory import MemoryTable
 
 ODD = 'café "quoted" <b>\u2028line\x1fend'
@@ -48,12 +52,14 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
+def scored(made: dict[str, Any]) -> dict[str, Any]:
+    """With a cross-encoder's scores."""
+    negatives = [negative | {"cross_score": -float(place)} for place, negative in enumerate(made["negatives"])]
+    return made | {"positive_cross_score": 5.0, "negatives": negatives}
+
+
 def test_flagembedding_has_the_teacher_s_scores_where_all_have_one(tmp_path: Path) -> None:
-    rows = [row(0, 2), row(1, 1), row(2, 1, "too_few_retrieved")]  # the last one is not exported
-    for made in rows[:2]:
-        made["positive_cross_score"] = 5.0
-        for place, negative in enumerate(made["negatives"]):
-            negative["cross_score"] = -float(place)
+    rows = [scored(row(0, 2)), scored(row(1, 1)), row(2, 1, "too_few_retrieved")]  # the last one is not exported
     instances.write(table(*rows), "flagembedding", "", str(tmp_path / "all"))
     found = lines(tmp_path / "all" / "train.jsonl")
     assert [(one["pos_scores"], one["neg_scores"]) for one in found] == [([5.0], [0.0, -1.0]), ([5.0], [0.0])]
@@ -112,7 +118,6 @@ def test_tevatron_lines(tmp_path: Path) -> None:
 
 def test_the_loader_of_sentence_transformers(tmp_path: Path) -> None:
     """Its trainer takes a datasets.Dataset and hands the columns to its collator."""
-    datasets = pytest.importorskip("datasets")
     from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 
     instances.write(SOURCE, "sentence-transformers", "", str(tmp_path / "out"))
@@ -134,42 +139,52 @@ def test_the_loader_of_sentence_transformers(tmp_path: Path) -> None:
     ]
 
 
-def test_the_loader_of_flagembedding(tmp_path: Path) -> None:
-    dataset = pytest.importorskip("FlagEmbedding.abc.finetune.embedder.AbsDataset")
-    arguments = pytest.importorskip("FlagEmbedding.abc.finetune.embedder.AbsArguments")
-    instances.write(SOURCE, "flagembedding", "find: ", str(tmp_path / "out"))
-    import torch.distributed
+def in_flagembedding(folder: Path, number: int, **settings: Any) -> tuple[str, list[str], list[float] | None]:
+    """Instance `number` of an export as FlagEmbedding's data set gives it: query, passages, the teacher's scores."""
+    from FlagEmbedding.abc.finetune.embedder.AbsArguments import AbsEmbedderDataArguments
+    from FlagEmbedding.abc.finetune.embedder.AbsDataset import AbsEmbedderTrainDataset
 
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    train_data: Any = [str(folder / "train.jsonl")]
+    no_tokenizer: Any = None
+    arguments = AbsEmbedderDataArguments(train_data, cache_path=str(folder / "cache"), train_group_size=3, **settings)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=0, world_size=1)
     try:
-        settings = arguments.AbsEmbedderDataArguments(
-            train_data=[str(tmp_path / "out" / "train.jsonl")],
-            train_group_size=3,
-            query_instruction_for_retrieval="ours goes over it: ",
-            cache_path=str(tmp_path / "cache"),
-        )
-        query, passages, scores = dataset.AbsEmbedderTrainDataset(settings, tokenizer=None)[2]
+        return AbsEmbedderTrainDataset(arguments, no_tokenizer)[number]
     finally:
         torch.distributed.destroy_process_group()
+
+
+def test_the_loader_of_flagembedding(tmp_path: Path) -> None:
+    instances.write(SOURCE, "flagembedding", "find: ", str(tmp_path))
+    query, passages, scores = in_flagembedding(tmp_path, 2, query_instruction_for_retrieval="ours goes over it: ")
     assert query == f"find: query 3 {ODD}"
     assert passages[0] == "positive 3"
     assert sorted(passages[1:]) == ["negative 3.0", "negative 3.1"]
     assert scores is None
 
 
+def test_the_loader_of_flagembedding_finds_the_teacher_s_scores(tmp_path: Path) -> None:
+    instances.write(table(scored(row(0, 2))), "flagembedding", "", str(tmp_path))
+    _, passages, scores = in_flagembedding(tmp_path, 0, knowledge_distillation=True)
+    assert scores
+    assert dict(zip(passages, scores, strict=True)) == {"positive 0": 5.0, "negative 0.0": 0.0, "negative 0.1": -1.0}
+
+
 def test_the_loader_of_tevatron(tmp_path: Path) -> None:
-    dataset = pytest.importorskip("tevatron.retriever.dataset")
-    arguments = pytest.importorskip("tevatron.retriever.arguments")
-    instances.write(SOURCE, "tevatron", "", str(tmp_path / "out"))
-    settings = arguments.DataArguments(
-        dataset_name="json",
-        dataset_path=str(tmp_path / "out" / "train.jsonl"),
-        dataset_cache_dir=str(tmp_path / "cache"),
-        train_group_size=3,
-    )
-    trainer = SimpleNamespace(state=SimpleNamespace(epoch=0), args=SimpleNamespace(seed=0))
-    query, passages = dataset.TrainDataset(settings, trainer)[0]
-    texts = [passage[0] if isinstance(passage, tuple) else passage for passage in passages]
-    assert (query[0] if isinstance(query, tuple) else query) == f"query 0 {ODD}"
-    assert texts[0] == "positive 0"
-    assert sorted(texts[1:]) == ["negative 0.0", "negative 0.1"]
+    """Of 0.1.0, its release: it reads the file and cuts it into tokens. What follows needs an older transformers."""
+    from tevatron.arguments import DataArguments
+    from tevatron.datasets import HFTrainDataset
+
+    out = str(tmp_path / "out")
+    instances.write(SOURCE, "tevatron", "", out)
+    tokenizer = AutoTokenizer.from_pretrained(models.locate(EncoderConfig().model))
+    settings = DataArguments(train_dir=out, dataset_name=out, dataset_proc_num=1)
+    loaded = HFTrainDataset(tokenizer, settings, str(tmp_path / "cache")).process()
+
+    def ids(*texts: str) -> list[list[int]]:
+        return tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+
+    assert len(loaded) == 3
+    assert [loaded[0]["query"]] == ids(f"query 0 {ODD}")
+    assert loaded[0]["positives"] == ids("positive 0")
+    assert loaded[0]["negatives"] == ids("negative 0.0", "negative 0.1")
