@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,14 +96,13 @@ def _context(
     from syneg.store import recovery, tables
 
     folder = manifest.output_folder(root, stage.name, fingerprint)
-    others = stage.writes if stage.key_is_content else ()
     return Context(
         resources=config.resources,
         scratch=scratch,
         attempt=files.join(folder, _ATTEMPT),
         progress=progress,
         done={table: keys for table, (_, keys) in kept.items()},
-        earlier={table: recovery.Earlier(root, stage.name, fingerprint, table) for table in others},
+        earlier=partial(recovery.Earlier, root, stage.name, fingerprint),
         keep=tables.Keeper(folder),
         stake=Stake(config.store.part_rows, config.store.part_seconds),
         kept={table: tables.StoredTable(files.join(folder, table), tuple(found)) for table, (found, _) in kept.items()},

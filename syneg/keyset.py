@@ -36,13 +36,14 @@ class KeySet:
         """bool [N]: which of `keys` are in the set."""
         return self._holds(digests(keys.to_pylist()))
 
-    def without(self, found: np.ndarray) -> "KeySet":
-        """The keys whose `digests` are not in `found`."""
-        return KeySet(np.setdiff1d(self._sorted, found))
+    def __or__(self, other: "KeySet") -> "KeySet":
+        return KeySet(np.concatenate([self._sorted, other._sorted]))
 
-    def including(self, keys: Iterable[str]) -> "KeySet":
-        """These and `keys`."""
-        return KeySet(np.concatenate([self._sorted, digests(keys)]))
+    def __and__(self, other: "KeySet") -> "KeySet":
+        return KeySet(self._sorted[other._holds(self._sorted)])
+
+    def __sub__(self, other: "KeySet") -> "KeySet":
+        return KeySet(self._sorted[~other._holds(self._sorted)])
 
     def _holds(self, asked: np.ndarray) -> np.ndarray:
         if not len(self._sorted):

@@ -185,6 +185,11 @@ def vectors(dimensions: int) -> pa.Schema:
     return _schema(("id", _TEXT), ("vector", pa.binary(2 * dimensions)))
 
 
+def embeddings(dimensions: int) -> pa.Schema:
+    """`vectors` as the embed stage stores them, with a hash of the id and the text that were encoded."""
+    return vectors(dimensions).append(pa.field("content", _TEXT, nullable=False))
+
+
 KEYS = {
     "passages": ("passage_id",),
     "queries": ("query_id",),
@@ -204,6 +209,9 @@ KEYS = {
     "similarities": ("step", "query_id", "positive_id", "text_id"),
 }
 """The columns that name a row, by table. No key stands twice in a finished table."""
+
+MADE_FROM = {"answers": "negative_id", "passage_vectors": "content", "query_vectors": "content"}
+"""The column that is a hash of what a row was made from, in tables whose rows another output may take over."""
 
 CORPUS_REASONS = (
     "missing_target",  # a judgement of a passage or query that does not exist

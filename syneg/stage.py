@@ -37,7 +37,6 @@ class Stage:
     folders: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     resumes_by_row: bool = False
-    key_is_content: bool = False  # its rows' key is a hash of all that made them: the same row in any other output
     on_ray: bool = True
 
 
@@ -66,12 +65,13 @@ class Source(Protocol):
 
 
 class Earlier(Protocol):
-    """Rows that other outputs of the same stage hold already, by their key."""
+    """Rows of a table that other outputs of the same stage hold already, by what they were made from."""
 
-    def __contains__(self, key: str) -> bool: ...
+    @property
+    def keys(self) -> KeySet: ...
 
-    def rows(self, keys: Sequence[str]) -> Iterator[pa.Table]:
-        """One row for each of `keys`, which are all in here."""
+    def rows(self, wanted: KeySet) -> Iterator[pa.Table]:
+        """One row for each of `wanted` that is in here."""
         ...
 
 
@@ -142,7 +142,7 @@ class Context:
     progress: Callable[[str], None] = _silent  # shows one short line, e.g. "128/256 rows"
     done: Mapping[str, KeySet] = field(default_factory=dict)  # by table, the keys that a killed attempt stored
     kept: Mapping[str, Source] = field(default_factory=dict)  # the rows of those keys
-    earlier: Mapping[str, Earlier] = field(default_factory=dict)  # by table, if the stage's `key_is_content`
+    earlier: Callable[[str, Mapping[str, Any]], Earlier] | None = None  # of a table, from outputs that have these facts
     keep: Callable[[str, pa.Table], pa.Table] | None = None  # stores rows of a table from any worker; see Output.kept
     stake: Stake = Stake()
 
@@ -152,7 +152,7 @@ class Output:
     """What a stage gives back.
 
     A table is an Arrow table where it is small, else an iterable of blocks or a Dataset (computed while it is written).
-    `together` is one Dataset with the rows of all tables that are not in `tables`, told apart by a column `table`.
+    `together` is one Dataset with rows of several tables, told apart by a column `table`; others may be in `tables`.
     `rows_out` and `rejected` are counted from the tables as they are written (a non-null `reject_reason` is a
     rejected row); a stage whose ledger is not the rows of its tables states them here.
     `rows_in` may be a function where it is known only after everything was written.

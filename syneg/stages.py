@@ -22,7 +22,6 @@ ONE_ROUND = (
         writes=("answers",),
         sections=("generate",),
         resumes_by_row=True,
-        key_is_content=True,
     ),
     Stage(
         "judge",
@@ -44,7 +43,7 @@ ONE_ROUND = (
     Stage(
         "embed",
         "syneg.encoder.stage:run",
-        version=1,
+        version=2,
         reads=_TEXTS,
         writes=("passage_vectors", "query_vectors"),
         sections=("encoder",),
@@ -124,7 +123,7 @@ ONE_ROUND = (
     Stage(
         "embed_tuned",
         "syneg.encoder.stage:run",
-        version=1,
+        version=2,
         reads=_TEXTS | {"model": "train.model"},
         writes=("passage_vectors", "query_vectors"),
         sections=("encoder",),

@@ -1,5 +1,6 @@
 """What is the same for mining, training and evaluation: prefixes, lengths and the model's folder. Imports no torch."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -36,6 +37,12 @@ class Recipe:
 def base_model(config: "EncoderConfig") -> str:
     """The address of the model that nothing was trained into. Raises BadInput if it is not there."""
     return models.check(config.model, "encoder.model")
+
+
+def identity(config: "EncoderConfig", model: str) -> str:
+    """All but the text that decides a text's vector, hashed: the weights of the folder `model` and every setting."""
+    made_of = config.model_dump(mode="json") | {"model": models.digest(model)}
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
 def for_model(config: "EncoderConfig", model: str) -> "EncoderConfig":

@@ -1,7 +1,7 @@
 """Passages and queries to vectors, by the base model or by the one that was trained."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +10,12 @@ import pyarrow.compute as pc
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 
-from syneg.encoder.recipe import Kind, base_model
+from syneg.encoder.recipe import base_model, identity
+from syneg.encoder.texts import KINDS, Texts, contents
 from syneg.errors import StageFailed
-from syneg.keyset import KeySet
 from syneg.placement import claimed_cpus, node_group, threads
 from syneg.settings.encoder import EncoderConfig
-from syneg.stage import Context, Inputs, Output, Source, Stake
-from syneg.texts import passage_text
+from syneg.stage import Context, Inputs, Output, Stake
 
 if TYPE_CHECKING:
     from syneg.encoder.encoder import Tokens
@@ -26,36 +25,34 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
     """Tables `passage_vectors` and `query_vectors`: id and float16 unit vector of every passage and every query.
 
     The model is the folder `model` where the stage reads one, the config's otherwise. Both kinds of text go through one
-    pool of workers, since a worker takes longer to start than a few thousand queries take to encode.
+    pool of workers, since a worker takes longer to start than a few thousand queries take to encode. What another
+    output of the same model and recipe holds is not encoded again.
     """
     folder = inputs.folders.get("model") or base_model(encoder)
+    made_by = {"encoder": identity(encoder, folder)}
+    texts = [Texts.of(kind, inputs, context, made_by) for kind in KINDS]
+    total = sum(of.count() for of in texts)
     ledger: Any = ray.remote(Ledger).options(num_cpus=0).remote()
-    passages, queries = inputs.tables["passages"], inputs.tables["queries"]
-    texts = _texts(passages, "passage", context).union(_texts(queries, "query", context))
-    arguments = {"encoder": encoder, "folder": folder, "ledger": ledger, "stake": context.stake, "keep": context.keep}
-    encoded = _encoded(texts, arguments, context)
+    encoded = None
+    if total > sum(len(of.done) + len(of.taken) for of in texts):
+        passages, queries = (of.dataset() for of in texts)
+        encoded = _encoded(passages.union(queries), {"encoder": encoder, "folder": folder, "ledger": ledger}, context)
+    facts: dict[str, Any] = {**made_by, "vectors_taken_over": {of.table: len(of.taken) for of in texts}}
     return Output(
-        rows_in=_count(passages, "passage_id") + _count(queries, "query_id"),
+        rows_in=total,
+        tables={of.table: _told(of.rows_taken(), context.progress) for of in texts if len(of.taken)},
         together=None if context.keep else encoded,
         kept=encoded if context.keep else None,
-        facts=lambda: ray.get(ledger.facts.remote()),
+        facts=lambda: {**facts, **ray.get(ledger.facts.remote())},
     )
 
 
-def _texts(source: Source, kind: Kind, context: Context) -> Dataset:
-    """Columns table, id and text of what is still to be encoded."""
-    table = f"{kind}_vectors"
-    done = context.done.get(table, KeySet())
-
-    def named(batch: pa.Table) -> pa.Table:
-        rows = batch.filter(pa.array(~done.mask(batch[f"{kind}_id"])))
-        texts: Sequence[str] = rows["text"].to_pylist()
-        if kind == "passage":
-            texts = [passage_text(title, text) for title, text in zip(rows["title"].to_pylist(), texts, strict=True)]
-        names = pa.repeat(pa.scalar(table), rows.num_rows)
-        return pa.table({"table": names, "id": rows[f"{kind}_id"], "text": pa.array(texts, pa.string())})
-
-    return source.dataset().map_batches(named, batch_size=None, batch_format="pyarrow")
+def _told(rows: Iterator[pa.Table], progress: Callable[[str], None]) -> Iterator[pa.Table]:
+    count = 0
+    for block in rows:
+        yield block
+        count += block.num_rows
+        progress(f"{count:,} rows from earlier outputs")
 
 
 Keep = Callable[[str, pa.Table], pa.Table]
@@ -111,8 +108,7 @@ class EncodeBatch:
         self._keep = keep
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        kinds: tuple[Kind, ...] = ("passage", "query")
-        for kind in kinds:
+        for kind in KINDS:
             table = f"{kind}_vectors"
             rows = batch.filter(pc.field("table") == table)
             if not rows.num_rows:
@@ -121,7 +117,9 @@ class EncodeBatch:
             self._ledger.add.remote(table, rows["id"][0].as_py(), tokens.truncated, self._encoder.dimensions)
             for places, vectors_ND in self._in_time(tokens):
                 _check_finite(vectors_ND, table, rows["id"], places)
-                made = pa.table({"id": rows["id"].take(pa.array(places)), "vector": as_binary(vectors_ND)})
+                chosen = rows.take(pa.array(places))
+                columns = [chosen["id"], as_binary(vectors_ND), contents(chosen["id"], chosen["text"])]
+                made = pa.table(columns, names=["id", "vector", "content"])
                 label = pa.repeat(pa.scalar(table), made.num_rows)
                 yield self._keep(table, made) if self._keep else made.append_column("table", label)
 
@@ -149,7 +147,7 @@ def _check_finite(vectors_ND: np.ndarray, table: str, ids: pa.ChunkedArray, plac
 
 
 def as_binary(vectors_ND: np.ndarray) -> pa.FixedSizeBinaryArray:
-    """float16 little-endian, as schemas.vectors has it."""
+    """float16 little-endian, as `schemas.vectors` has it."""
     count, dimensions = vectors_ND.shape
     content = pa.py_buffer(vectors_ND.astype("<f2").tobytes())
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * dimensions), count, [None, content])
@@ -164,14 +162,10 @@ def _encoded(texts: Dataset, arguments: dict[str, Any], context: Context) -> Dat
         batch_format="pyarrow",
         batch_size=rows,
         zero_copy_batch=True,
-        fn_constructor_kwargs=arguments | {"threads": threads(pool)},
+        fn_constructor_kwargs=arguments | {"threads": threads(pool), "stake": context.stake, "keep": context.keep},
         compute=ActorPoolStrategy(min_size=pool.min_workers, max_size=pool.max_workers),
         num_cpus=claimed_cpus(pool, resources),
         num_gpus=pool.gpus or None,
         accelerator_type=pool.accelerator_type,
         resources=node_group(pool),
     )
-
-
-def _count(source: Source, key: str) -> int:
-    return sum(block.num_rows for block in source.blocks([key]))

@@ -61,13 +61,14 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     spent, saved = Spent(), Counter[str](rows=0, input_tokens=0, output_tokens=0)
     for block in context.kept["answers"].blocks(["input_tokens", "output_tokens"]) if context.kept else ():
         spent.add(block)
-    earlier, taken = context.earlier.get("answers"), list[str]()  # `taken`: ids of answers that stand in another output
-    for block in requests(pairs, shown, asking, done) if earlier else ():
-        taken += [name for name in block["negative_id"].to_pylist() if name in earlier]
+    earlier, taken = context.earlier and context.earlier("answers", {}), KeySet()
+    if earlier and len(earlier.keys):
+        asked = (block["negative_id"].to_pylist() for block in requests(pairs, shown, asking, done))
+        taken = KeySet.of(chain.from_iterable(asked)) & earlier.keys
     total = pairs.num_rows * generate.samples_per_pair
     open_requests = total - len(done) - len(taken)
     found = _counted(earlier.rows(taken), saved) if earlier else iter(())
-    known = done.including(taken)
+    known = done | taken
     answers = writing.answers(made, known, open_requests, prompt, asking, spent, context) if open_requests else iter(())
     facts = {"requests": total, "engine": generate.engine.kind, "model": asking.model, "prompt_version": version}
     return Output(

@@ -130,7 +130,7 @@ def answers(
                     if generate.budget.reached(spent.input_tokens, spent.output_tokens):
                         break
             if generate.budget.reached(spent.input_tokens, spent.output_tokens):
-                yield from _beyond_budget(make, done.including(finished), waiting, asking, spent, open_requests)
+                yield from _beyond_budget(make, done | KeySet.of(finished), waiting, asking, spent, open_requests)
                 return
             if not waiting:
                 return
@@ -251,7 +251,7 @@ def _beyond_budget(
         )
     for reference in waiting:
         rejected: pa.Table = ray.get(reference)
-        done = done.including(rejected["negative_id"].to_pylist())
+        done = done | KeySet.of(rejected["negative_id"].to_pylist())
         yield _as_stored(rejected, asking)
     for block in blocks(make(done)):
         yield _as_stored(_never_asked(block), asking)

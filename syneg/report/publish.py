@@ -45,6 +45,7 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
     # Known by what it states and not by its name: asking the LLM and gating its answers need not be one stage.
     generated = next((found for found in facts.values() if found.keys() >= set(_GENERATION)), {})
     taken_over = next((found["taken_over"] for found in facts.values() if "taken_over" in found), None)
+    vectors = [found.get("vectors_taken_over", {}) for found in facts.values()]
     read = json.loads((content / "content.json").read_text(encoding="utf-8"))
     reached = verdict.of_run(evaluate)
     shortcuts = facts.get("probe", {}).get("warnings", ())
@@ -61,6 +62,7 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
         "generation": {name: generated.get(name) for name in _GENERATION}
         | {"outcomes": read["generation"], "taken_over": taken_over}
         | {"layouts": _rates(run.get("layouts", {}))},
+        "vectors_taken_over": sum(sum(of.values()) for of in vectors),
         "candidates": read["candidates"],
         "instances": read["instances"],
         "training": read["training"],

@@ -25,7 +25,8 @@ _BYTES_AHEAD, _ROWS_AHEAD = 64 * 2**20, 2 * BLOCK_ROWS  # the bytes are compress
 def schema_of(table: str, seen: pa.Schema) -> pa.Schema:
     """The declared schema of `table`; that of embeddings takes its dimensions from what is `seen`."""
     if table.endswith("_vectors"):
-        return schemas.vectors(seen.field("vector").type.byte_width // 2)
+        made = schemas.embeddings if "content" in seen.names else schemas.vectors
+        return made(seen.field("vector").type.byte_width // 2)
     return getattr(schemas, table.upper())
 
 

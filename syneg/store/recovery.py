@@ -1,8 +1,9 @@
 """What earlier attempts left, so that nothing is paid for twice: of this very output, and of others like it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -57,33 +58,31 @@ def _repeated(keys: np.ndarray) -> np.ndarray:
 
 
 class Earlier:
-    """The rows of a stage's other outputs under the same root, finished or left by a killed attempt, by their key.
+    """The rows of a table in a stage's other outputs under the same root, by what they were made from.
 
-    Only for a stage whose key is a hash of all that made the row. A row with an error is left out: it is asked again.
+    With `facts`, of the finished outputs whose manifests state them; without, of those that a killed attempt left, too.
+    A row with an error is left out: it is asked again.
     """
 
-    def __init__(self, root: str, stage: str, fingerprint: str, table: str) -> None:
-        (self._key,) = schemas.KEYS[table]
-        self._table = table
-        self._parts = list(_other_parts(root, stage, fingerprint, table))
+    def __init__(self, root: str, stage: str, fingerprint: str, table: str, facts: Mapping[str, Any]) -> None:
+        self._key, self._table = schemas.MADE_FROM[table], table
+        self._parts = list(_other_parts(root, stage, fingerprint, table, facts))
         with ThreadPoolExecutor(parts.READERS) as pool:
             found = list(pool.map(lambda place: digests(self._usable(*place)[self._key].to_pylist()), self._parts))
-        self._keys = KeySet(np.concatenate(found) if found else None)
+        self.keys = KeySet(np.concatenate(found) if found else None)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._keys
-
-    def rows(self, keys: Sequence[str]) -> Iterator[pa.Table]:
-        """One row for each of `keys`, which are all in here."""
-        missing = KeySet.of(keys)
-        for place in self._parts if len(missing) else ():
+    def rows(self, wanted: KeySet) -> Iterator[pa.Table]:
+        """One row for each of `wanted` that is in here."""
+        missing = wanted & self.keys
+        for place in self._parts:
+            if not len(missing):
+                return
             rows = self._usable(*place)
             chosen = rows.filter(pa.array(missing.mask(rows[self._key])))
             if chosen.num_rows:
                 found = digests(chosen[self._key].to_pylist())
-                chosen = chosen.filter(pa.array(~_repeated(found)))
-                missing = missing.without(found)
-                yield chosen
+                missing -= KeySet(found)
+                yield chosen.filter(pa.array(~_repeated(found)))
 
     def _usable(self, folder: str, name: str) -> pa.Table:
         try:
@@ -93,7 +92,9 @@ class Earlier:
         return rows.filter(pc.field("error").is_null()) if "error" in rows.column_names else rows
 
 
-def _other_parts(root: str, stage: str, fingerprint: str, table: str) -> Iterator[tuple[str, str]]:
+def _other_parts(
+    root: str, stage: str, fingerprint: str, table: str, facts: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
     """(folder, part's name) of the newest other outputs; of a finished one just those that its manifest lists."""
     newest: dict[str, float] = {}
     names: dict[str, list[str]] = {}
@@ -104,5 +105,7 @@ def _other_parts(root: str, stage: str, fingerprint: str, table: str) -> Iterato
             names.setdefault(output, []).append(inside.removeprefix(f"{table}/"))
     for output in sorted(newest, key=newest.__getitem__, reverse=True)[:_OUTPUTS]:
         made = manifest.load(root, stage, output)
+        if facts and not (made and facts.items() <= made.facts.items()):
+            continue
         listed = [part.name for part in made.tables.get(table, ())] if made else names[output]
         yield from ((manifest.output_folder(root, stage, output), name) for name in listed)

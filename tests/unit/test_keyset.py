@@ -4,7 +4,7 @@ import pickle
 
 import pyarrow as pa
 
-from syneg.keyset import KeySet, digests
+from syneg.keyset import KeySet
 
 
 def test_holds_what_it_was_given() -> None:
@@ -13,8 +13,13 @@ def test_holds_what_it_was_given() -> None:
     assert all(f"key {number}" in keys for number in range(1000))
     assert not any(f"key {number}" in keys for number in range(1000, 2000))
     assert keys.mask(pa.chunked_array([["key 1", "x"], ["key 999", ""]])).tolist() == [True, False, True, False]
-    assert "key 1" not in keys.without(digests(["key 1"]))
-    assert "key 2" in keys.without(digests(["key 1"]))
+
+
+def test_sets_are_joined_met_and_taken_away() -> None:
+    one, other = KeySet.of("abc"), KeySet.of("bcd")
+    for made, expected in ((one | other, "abcd"), (one & other, "bc"), (one - other, "a"), (one - KeySet(), "abc")):
+        assert [key for key in "abcde" if key in made] == list(expected)
+        assert len(made) == len(expected)
 
 
 def test_nothing_is_in_an_empty_one() -> None:

@@ -178,7 +178,8 @@ def test_the_loader_of_tevatron(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     instances.write(SOURCE, "tevatron", "", out)
     tokenizer = AutoTokenizer.from_pretrained(models.locate(EncoderConfig().model))
-    settings = DataArguments(train_dir=out, dataset_name=out, dataset_proc_num=1)
+    in_this_process: Any = None  # with a pool, `datasets` leaves another os.environ behind
+    settings = DataArguments(train_dir=out, dataset_name=out, dataset_proc_num=in_this_process)
     loaded = HFTrainDataset(tokenizer, settings, str(tmp_path / "cache")).process()
 
     def ids(*texts: str) -> list[list[int]]:

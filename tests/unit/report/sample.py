@@ -178,7 +178,7 @@ def summary(evaluated: dict[str, Any] = EVALUATED) -> RunSummary:
     rows: list[tuple[str, float, int, int, dict[str, int], dict[str, Any]]] = [
         ("corpus", 7.4, 2456, 2456, {}, {}),
         ("generate", 131.0, 20, 10, {"malformed": 5, "too_short": 5}, generated),
-        ("embed", 41.2, 2456, 2456, {}, {}),
+        ("embed", 41.2, 2456, 2456, {}, {"vectors_taken_over": {"passage_vectors": 1200, "query_vectors": 34}}),
         ("mine", 2.2, 960, 720, {"above_margin": 120, "positive": 120}, {}),
         ("mix", 0.4, 60, 59, {"too_few_negatives": 1}, {}),
         ("train", 140.9, 59, 59, {}, {}),

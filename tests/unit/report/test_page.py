@@ -74,8 +74,9 @@ def test_nothing_is_loaded_from_outside(outline: Outline) -> None:
 def test_says_what_happened(outline: Outline) -> None:
     assert "Tuned is better than base by 3.1 nDCG@10 points" in outline.text
     assert outline.count("svg") == 6
-    assert outline.count("details") == 33  # 20 instances, 10 queries, the notes of 2 stages and the config
-    for words in ("0.680", "too short", "embed tuned", "2 min 11 s", "+1.2 to +5.0", "In 10 a retrieved one stands"):
+    assert outline.count("details") == 34  # 20 instances, 10 queries, the notes of 3 stages and the config
+    shown = ("0.680", "too short", "embed tuned", "2 min 11 s", "+1.2 to +5.0", "In 10 a retrieved one stands")
+    for words in (*shown, "1,234 vectors stood in earlier outputs"):
         assert words in outline.text
 
 

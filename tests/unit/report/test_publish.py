@@ -35,6 +35,7 @@ def test_holds_what_is_promised(report: dict) -> None:
             "prefix_first": {"output_tokens_per_second": 90, "prefix_cache_hit_rate": 0.25},
         },
     }
+    assert report["vectors_taken_over"] == 1234
     assert report["scores"]["tuned"]["nDCG@10"] == 0.680
     assert report["differences"]["nDCG@10"]["p"] == 0.002
     assert report["verdict"]["kind"] == "better"

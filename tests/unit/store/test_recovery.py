@@ -8,6 +8,7 @@ import pytest
 
 from syneg import schemas
 from syneg.errors import StoreError
+from syneg.keyset import KeySet
 from syneg.store import files, manifest, parts, recovery, tables
 from syneg.store.manifest import Manifest, Part
 
@@ -26,7 +27,7 @@ def answers(ids: list[str], tokens: int = 7, errors: tuple[str, ...] = ()) -> pa
     return pa.table(columns | whole | given).select(schemas.ANSWERS.names).cast(schemas.ANSWERS)
 
 
-def finished(root: str, name: str, written: list[Part]) -> None:
+def finished(root: str, name: str, written: list[Part], facts: dict[str, str] | None = None) -> None:
     made = Manifest(
         stage="generate",
         fingerprint=name,
@@ -36,7 +37,7 @@ def finished(root: str, name: str, written: list[Part]) -> None:
         rows_out=0,
         rejected={},
         seconds=0.0,
-        facts={},
+        facts=facts or {},
         settings={},
         versions={},
         finished="",
@@ -83,17 +84,29 @@ def test_rows_of_other_outputs_are_taken_over_once_and_not_their_errors(tmp_path
     parts.put(answers(["b", "c"], tokens=9), dead, "answers")  # killed before its manifest
     damaged = parts.put(answers(["d"]), dead, "answers")
     files.put(files.join(dead, "answers", damaged.name), b"")
-    earlier = recovery.Earlier(root, "generate", "own", "answers")
-    assert [name in earlier for name in ("a", "b", "c", "d", "mine", "unlisted", "failed")] == [True] * 3 + [False] * 4
-    rows = pa.concat_tables(earlier.rows(["a", "b", "c"]))
+    earlier = recovery.Earlier(root, "generate", "own", "answers", {})
+    named = ("a", "b", "c", "d", "mine", "unlisted", "failed")
+    assert [name in earlier.keys for name in named] == [True] * 3 + [False] * 4
+    rows = pa.concat_tables(earlier.rows(KeySet.of(named)))
     assert sorted(rows["negative_id"].to_pylist()) == ["a", "b", "c"]
-    assert list(earlier.rows([])) == []
+    assert list(earlier.rows(KeySet())) == []
+
+
+def test_what_must_be_known_of_an_output_is_looked_up_in_its_manifest(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    for name, facts in (("same", {"encoder": "one", "more": ""}), ("other", {"encoder": "two"}), ("old", None)):
+        folder = manifest.output_folder(root, "generate", name)
+        finished(root, name, [parts.put(answers([f"of {name}"]), folder, "answers")], facts)
+    parts.put(answers(["of dead"]), manifest.output_folder(root, "generate", "dead"), "answers")  # has no manifest
+    earlier = recovery.Earlier(root, "generate", "own", "answers", {"encoder": "one"})
+    found = [name for name in ("same", "other", "old", "dead") if f"of {name}" in earlier.keys]
+    assert found == ["same"]
 
 
 def test_nothing_was_before(tmp_path: Path) -> None:
-    earlier = recovery.Earlier(str(tmp_path), "generate", "own", "answers")
-    assert "a" not in earlier
-    assert list(earlier.rows([])) == []
+    earlier = recovery.Earlier(str(tmp_path), "generate", "own", "answers", {})
+    assert not len(earlier.keys)
+    assert list(earlier.rows(KeySet.of("a"))) == []
 
 
 def test_many_small_parts_are_read_in_their_order_and_in_few_tasks(tmp_path: Path) -> None:
