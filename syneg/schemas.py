@@ -251,6 +251,7 @@ CANDIDATE_REASONS = (
     "positive",
     "same_text_as_positive",
     "near_duplicate_of_positive",
+    "query_itself",  # a passage with the query's id or its text
     "empty_passage",
     "same_text_as_other",
     "outside_window",

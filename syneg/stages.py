@@ -52,7 +52,7 @@ ONE_ROUND = (
     Stage(
         "adore",
         "syneg.train.adore:run",
-        version=1,
+        version=2,
         reads=_CORPUS | {"passage_vectors": "embed.passage_vectors"},
         writes=("query_vectors",),
         folders=("query_encoder",),
@@ -61,7 +61,7 @@ ONE_ROUND = (
     Stage(
         "mine",
         "syneg.mine.stage:run",
-        version=4,
+        version=5,
         reads=_CORPUS
         | {
             "passage_vectors": "embed.passage_vectors",
@@ -92,7 +92,7 @@ ONE_ROUND = (
     Stage(
         "mix",
         "syneg.mix.stage:run",
-        version=4,
+        version=5,
         reads=_CORPUS
         | {"synthetic": "gate.synthetic", "candidates": "gate_mined.candidates", "positives": "mine.positives"},
         writes=("instances",),
@@ -108,7 +108,7 @@ ONE_ROUND = (
     Stage(
         "train",
         "syneg.train.stage:run",
-        version=3,
+        version=4,
         # Corpus and base vectors are for looking at the dev split while training.
         reads=_CORPUS
         | {

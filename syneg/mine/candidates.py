@@ -11,7 +11,7 @@ from syneg.ids import rows_of
 from syneg.mine import cross_encoder, draws
 from syneg.mine.facts import Tally
 from syneg.mine.filters import Judged, Ranked, reject_reasons
-from syneg.mine.passages import Passages
+from syneg.mine.passages import Passages, query_keys
 from syneg.mine.searches import Ranking, ranked_rows
 from syneg.mine.shard import Shard
 from syneg.settings.mine import MineConfig, SamplerConfig, SamplerName
@@ -63,11 +63,13 @@ def _judged(passages: Passages, shard: Shard, rankings: Collection[Ranking]) -> 
 
     All ids are looked up together: it takes a hash table of the whole corpus.
     """
-    chunks = [shard.positive_ids, *(chunk for each in rankings for chunk in each.rows["passage_id"].chunks)]
-    ends = np.cumsum([len(shard.positive_ids), *(each.rows.num_rows for each in rankings)])
-    positive, *ranked = np.split(rows_of(pa.chunked_array(chunks, pa.string()), passages.ids), ends[:-1])
+    asked = [pa.chunked_array([shard.positive_ids]), shard.ids, *(each.rows["passage_id"] for each in rankings)]
+    chunks = [chunk for ids in asked for chunk in ids.chunks]
+    ends = np.cumsum([len(ids) for ids in asked])
+    positive, own, *ranked = np.split(rows_of(pa.chunked_array(chunks, pa.string()), passages.ids), ends[:-1])
     pairs = np.column_stack([shard.positive_queries, positive])
-    return Judged(passages.keys, passages.simhashes, pairs[positive >= 0]), ranked
+    keys = query_keys(shard.queries["text"].to_pylist())
+    return Judged(passages.keys, passages.simhashes, pairs[positive >= 0], own, keys), ranked
 
 
 def _of_sampler(

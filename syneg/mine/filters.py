@@ -31,11 +31,16 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Judged:
-    """What must never become a negative. `keys` and `simhashes` are those of all P passages (see `Passages`)."""
+    """What must never become a negative of Q queries. `keys` and `simhashes` are those of all P passages (`Passages`).
+
+    A query may be a passage itself, as in ArguAna and Quora: by its id, or by its text.
+    """
 
     keys: np.ndarray  # uint64 [P]
     simhashes: np.ndarray  # uint64 [P]
     pairs: IntArray  # int64 [J, 2]: query and passage of every judgement with relevance > 0
+    own: IntArray  # int64 [Q]: the passage that has the query's id, -1 where none has
+    query_keys: np.ndarray  # uint64 [Q]: of the queries' texts, as `keys`
 
 
 def reject_reasons(
@@ -55,6 +60,7 @@ def reject_reasons(
         "positive": positive,
         "same_text_as_positive": same_text,
         "near_duplicate_of_positive": near,
+        "query_itself": (ranked.passage == judged.own[ranked.query]) | (key == judged.query_keys[ranked.query]),
         "empty_passage": key == np.uint64(EMPTY),
         "same_text_as_other": _repeated(ranked.query, key),
         "outside_window": (ranked.rank < sampler.window_start) | (ranked.rank >= sampler.window_end),

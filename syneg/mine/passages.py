@@ -47,6 +47,11 @@ def text_key(title: str, text: str) -> int:
     return int(_numbers([_digest(body_of(title, text))])[0])
 
 
+def query_keys(texts: Sequence[str]) -> np.ndarray:
+    """uint64 [N]: each equal to the key of a passage of the same normalised text."""
+    return _numbers([_digest(body_of("", text)) for text in texts])
+
+
 def simhash(body: str) -> int:
     """64 bits of which each says where most words of a text fall (Charikar, STOC 2002).
 

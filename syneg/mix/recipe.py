@@ -87,13 +87,13 @@ def take_turns(queues: Sequence[Iterable[T]], quotas: Sequence[int]) -> Iterator
 
 
 def compose(
-    positives: Iterable[str], synthetic: Iterable[Negative], retrieved: Iterable[Negative], want: Wanted
+    never: Iterable[str], synthetic: Iterable[Negative], retrieved: Iterable[Negative], want: Wanted
 ) -> Composed:
     """The negatives of one instance: synthetic ones first, each kind in the order in which it comes.
 
-    No text stands twice and none is empty or one of `positives`, the texts of all the query's positives.
+    No text stands twice and none is empty or one of `never`, the query and the texts of all its positives.
     """
-    seen = {normalized(text) for text in positives} | {""}
+    seen = {normalized(text) for text in never} | {""}
 
     def fresh(negatives: Iterable[Negative]) -> Iterator[Negative]:
         for negative in negatives:
@@ -117,9 +117,9 @@ def drawn(pool: Sequence[Negative], number: int, key: tuple[object, ...]) -> Ite
     return (pool[place] for place in order)
 
 
-def borrow(composed: Composed, positives: Iterable[str], lent: Mapping[Kind, Iterable[Negative]]) -> Composed:
-    """Fills the empty places with negatives of the same kind that were made for other queries."""
-    texts = [*positives, *(negative.text for negative in composed.negatives)]
+def borrow(composed: Composed, never: Iterable[str], lent: Mapping[Kind, Iterable[Negative]]) -> Composed:
+    """Fills the empty places with negatives of their kind that were made for other queries; `never` as in `compose`."""
+    texts = [*never, *(negative.text for negative in composed.negatives)]
     negatives = list(composed.negatives)
     missing: dict[Kind, int] = {}
     for kind, number in composed.missing.items():

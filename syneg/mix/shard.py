@@ -110,7 +110,7 @@ class Shard:
     def _instance(self, key: Key, texts: Mapping[str, str], pools: Pools, tally: Tally) -> dict:
         query_id, positive_id = key
         mix, review = self._recipe.mix, self._recipe.review
-        positives = [texts[positive] for positive in self._positives[query_id]]
+        never = [*(texts[positive] for positive in self._positives[query_id]), self._queries[query_id]]
 
         def unstruck(negatives: Iterable[Negative]) -> Iterator[Negative]:
             for negative in negatives:
@@ -122,14 +122,14 @@ class Shard:
         written = self._written.get(key, [])
         want = wanted(mix, query_id, positive_id, bool(written))
         found = (one.with_text(texts) for one in self._found[key])
-        composed = compose(positives, unstruck(written), unstruck(found), want)
+        composed = compose(never, unstruck(written), unstruck(found), want)
         lacking = composed.missing
         if mix.on_short == "borrow":
             lent: dict[Kind, Iterable[Negative]] = {
                 kind: unstruck(drawn(pools[kind], number, (mix.seed, "borrow", kind, *key)))
                 for kind, number in composed.missing.items()
             }
-            composed = borrow(composed, positives, lent)
+            composed = borrow(composed, never, lent)
         reason = self._reason(key, composed, texts)
         if reason is None:
             tally.count(composed)

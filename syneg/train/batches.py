@@ -138,13 +138,14 @@ class KnownPositives:
         return cls(queries[order], positives[order])
 
     def among(self, query_keys: np.ndarray, passage_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs (i, j) such that passage j has the text of a positive of query i. A pair may come twice.
+        """Pairs (i, j) such that passage j has the text of a positive of query i, or of i itself. One may come twice.
 
         With in-batch negatives these are the false ones, apart from each instance's own positive.
         """
         asked, known = _matches(query_keys, self.queries)
+        asked = np.concatenate([asked, np.arange(len(query_keys))])
         order = np.argsort(passage_keys, kind="stable")
-        pair, found = _matches(self.positives[known], passage_keys[order])
+        pair, found = _matches(np.concatenate([self.positives[known], query_keys]), passage_keys[order])
         return asked[pair], order[found]
 
 

@@ -1,6 +1,6 @@
 """Passages whose vectors stay as they are: mapped into memory from one file, searched whole at every step."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,11 +47,21 @@ class FrozenPassages:
     def same_texts(self, passage_ids: pa.Array) -> list[np.ndarray]:
         """For each of N ids the rows of all passages with its normalised text, its own first."""
         own = rows_of(passage_ids, self.ids)
-        suspects = np.flatnonzero(np.isin(self.keys, self.keys[own]))
+        same = self._by_key(self.keys[own])
+        return [np.array([row, *(set(rows) - {row})], np.int64) for row, rows in zip(own, same, strict=True)]
+
+    def of_queries(self, query_ids: pa.ChunkedArray, texts: Sequence[str]) -> list[np.ndarray]:
+        """For each query the rows of the passages that have its id or its text: a query may be a passage itself."""
+        same = self._by_key(np.array([text_key(text) for text in texts], np.int64))
+        found = zip(rows_of(query_ids, self.ids).tolist(), same, strict=True)
+        return [np.array(rows if own < 0 else [*rows, own], np.int64) for own, rows in found]
+
+    def _by_key(self, keys: np.ndarray) -> list[list[int]]:
+        """For each of `keys` the rows of all passages with it."""
         rows_of_key: dict[int, list[int]] = {}
-        for row in suspects.tolist():
+        for row in np.flatnonzero(np.isin(self.keys, keys)).tolist():
             rows_of_key.setdefault(int(self.keys[row]), []).append(row)
-        return [np.array([row, *(set(rows_of_key[int(self.keys[row])]) - {row})], np.int64) for row in own]
+        return [rows_of_key.get(key, []) for key in keys.tolist()]
 
     def _blocks(self) -> Iterator[pa.Table]:
         """Row numbers as ids, and vectors; nothing is copied."""

@@ -40,7 +40,7 @@ class TrainingQueries:
 
     texts: list[str]
     positives: list[np.ndarray]  # by query, rows of the passages that answer it
-    answers: list[np.ndarray]  # these, and every passage of the same normalised text
+    answers: list[np.ndarray]  # these, every passage of the same normalised text, and the query's own passage
 
     @classmethod
     def read(cls, queries: Source, qrels: Source, passages: FrozenPassages) -> "TrainingQueries":
@@ -51,11 +51,14 @@ class TrainingQueries:
         )
         trained = trained.filter(pc.field("query_id").isin(judged["query_id"].unique()))
         same = passages.same_texts(judged["passage_id"].combine_chunks())
-        own: list[list[np.ndarray]] = [[] for _ in range(trained.num_rows)]
+        found: list[list[np.ndarray]] = [[] for _ in range(trained.num_rows)]
         for query, rows in zip(rows_of(judged["query_id"], trained["query_id"]), same, strict=True):
-            own[query].append(rows)
-        positives = [np.array([rows[0] for rows in found]) for found in own]
-        return cls(trained["text"].to_pylist(), positives, [np.unique(np.concatenate(found)) for found in own])
+            found[query].append(rows)
+        positives = [np.array([rows[0] for rows in of_query]) for of_query in found]
+        texts = trained["text"].to_pylist()
+        own = passages.of_queries(trained["query_id"], texts)
+        answers = [np.unique(np.concatenate([*of_query, rows])) for of_query, rows in zip(found, own, strict=True)]
+        return cls(texts, positives, answers)
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,18 @@ def ranked(rows: Sequence[tuple[int, int, int, float, float]]) -> Ranked:
     )
 
 
-def judged(texts: list[str], pairs: list[tuple[int, int]]) -> Judged:
+def judged(
+    texts: list[str], pairs: list[tuple[int, int]], asked: Sequence[str] = ("?",) * 3, own: Sequence[int] = (-1,) * 3
+) -> Judged:
+    """`asked`: the queries' texts; `own`: the passages with their ids."""
     keys, hashes = ([make(text) for text in texts] for make in (lambda text: text_key("", text), simhash))
-    return Judged(np.array(keys, np.uint64), np.array(hashes, np.uint64), np.array(pairs, np.int64).reshape(-1, 2))
+    return Judged(
+        np.array(keys, np.uint64),
+        np.array(hashes, np.uint64),
+        np.array(pairs, np.int64).reshape(-1, 2),
+        np.array(own, np.int64),
+        np.array([text_key("", text) for text in asked], np.uint64),
+    )
 
 
 def test_reasons_in_their_order() -> None:
@@ -48,6 +57,14 @@ def test_reasons_in_their_order() -> None:
 def test_another_query_s_positive_may_be_a_negative() -> None:
     known = judged(["gold of 0", "gold of 1"], [(0, 0), (1, 1)])
     assert reject_reasons(ranked([(0, 1, 0, 1, 1), (1, 1, 0, 1, 1)]), known, NO_MARGIN).tolist() == [None, "positive"]
+
+
+def test_a_query_is_no_negative_of_itself() -> None:
+    known = judged(["asked", "gold", "Asked ", "other"], [(0, 1)], asked=["asked", "?"], own=[3, 0])
+    rows = [(query, passage, passage, 1, 1) for query in (0, 1) for passage in range(4)]
+    reasons = reject_reasons(ranked(rows), known, NO_MARGIN).tolist()
+    assert reasons[:4] == ["query_itself", "positive", "query_itself", "query_itself"]  # text, -, text, id
+    assert reasons[4:] == ["query_itself", None, "same_text_as_other", None]  # id
 
 
 @pytest.mark.parametrize(
@@ -99,7 +116,8 @@ def test_equals_the_slow_loop(texts: list[str], pairs: list[tuple[int, int]], ra
         order = random.sample(range(len(texts)), len(texts))
         rows += [(query, passage, rank, 1 - rank / 10, 0.8) for rank, passage in enumerate(order)]
     sampler = SamplerConfig(window_start=1, window_end=6, relative_margin=0.1)
-    known = judged(texts, pairs)
+    own = [random.randrange(-1, len(texts)) for _ in range(3)]
+    known = judged(texts, pairs, asked=["D"] * 3, own=own)
     expected, seen = [], set()
     for query, passage, rank, score, anchor in rows:
         key = texts[passage].strip().casefold()
@@ -108,6 +126,8 @@ def test_equals_the_slow_loop(texts: list[str], pairs: list[tuple[int, int]], ra
             reason = "positive"
         elif key in positives:
             reason = "same_text_as_positive"
+        elif passage == own[query] or key == "d":
+            reason = "query_itself"
         elif not key:
             reason = "empty_passage"
         elif (query, key) in seen:

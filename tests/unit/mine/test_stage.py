@@ -94,6 +94,16 @@ def test_no_positive_no_copy_of_it_and_no_empty_passage_is_a_negative(inputs: In
     }
 
 
+def test_a_query_that_is_a_passage_is_no_negative_of_itself(inputs: Inputs, tmp_path: Path) -> None:
+    """As in ArguAna and Quora: p2 gets the text of q0, p5 its id."""
+    passages = inputs.tables["passages"].table().to_pylist()
+    passages[2]["text"], passages[5]["passage_id"] = "Where does the red fox  jump", "q0"
+    table = MemoryTable(pa.Table.from_pylist(passages, schema=schemas.PASSAGES))
+    rows = mined(Inputs({**inputs.tables, "passages": table}), tmp_path, random=SamplerConfig(window_end=6))
+    reasons = {row["passage_id"]: row["reject_reason"] for row in rows}
+    assert (reasons["p2"], reasons["q0"], reasons["p3"]) == ("query_itself", "query_itself", None)
+
+
 def test_dense_scores_and_anchor_are_cosines(inputs: Inputs, tmp_path: Path) -> None:
     query = matrix(inputs.tables["query_vectors"].table()["vector"])[0].astype(np.float64)
     passages = matrix(inputs.tables["passage_vectors"].table()["vector"]).astype(np.float64)

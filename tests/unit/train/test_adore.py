@@ -80,7 +80,7 @@ def stored(inputs: Inputs) -> dict[str, np.ndarray]:
 
 
 def answers(inputs: Inputs) -> dict[str, set[str]]:
-    """By query the passages that must never be its negatives, written out."""
+    """By query the passages that answer it, written out."""
     texts = {row["passage_id"]: row["text"] for row in inputs.tables["passages"].table().to_pylist()}
     found: dict[str, set[str]] = {}
     for row in inputs.tables["qrels"].table().to_pylist():
@@ -121,6 +121,24 @@ def test_a_positive_or_a_text_like_it_is_never_a_negative(inputs: Inputs, model:
             kept = {ids[row] for row in found if row >= 0}
             assert kept == set(ids) - never[f"q{query:02d}"]  # the corpus is smaller than k: all that is left
         break
+
+
+def test_a_query_that_is_a_passage_is_no_negative_of_itself(inputs: Inputs, model: Path, tmp_path: Path) -> None:
+    passages = inputs.tables["passages"].table().to_pylist()
+    asked = inputs.tables["queries"].table()["text"][5].as_py()
+    by_text, by_id = (next(row for row in passages if row["passage_id"] == name) for name in ("p100", "p101"))
+    by_text["text"], by_id["passage_id"] = asked.upper(), "q05"
+    vectors = inputs.tables["passage_vectors"].table()
+    ids = pa.array(["q05" if name == "p101" else name for name in vectors["id"].to_pylist()], pa.string())
+    changed = {
+        "passages": MemoryTable(pa.Table.from_pylist(passages, schema=schemas.PASSAGES)),
+        "passage_vectors": MemoryTable(vectors.set_column(0, vectors.field(0), ids)),
+    }
+    learner = side(Inputs({**inputs.tables, **changed}), model, tmp_path)
+    names = learner.passages.ids.to_pylist()
+    assert {"p100", "q05"} <= {names[row] for row in learner.queries.answers[5]}
+    assert not {"p100", "q05"} & {names[row] for row in learner.queries.answers[6]}
+    assert {names[row] for row in learner.queries.positives[5]} == {"p005"}
 
 
 def test_the_passages_stay_and_the_queries_learn(inputs: Inputs, model: Path, tmp_path: Path) -> None:

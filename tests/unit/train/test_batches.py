@@ -60,6 +60,7 @@ def test_passages_that_answer_a_query_are_found_by_key() -> None:
     known = KnownPositives.of(np.array([7, 5, 6, 5]), np.array([70, 50, 50, 51]))
     found = _pairs(known, [5, 8, 6], [51, 70, 50, 50])
     assert found == {(0, 0), (0, 2), (0, 3), (2, 2), (2, 3)}
+    assert _pairs(known, [5, 8], [8, 51, 5]) == {(0, 1), (0, 2), (1, 0)}  # nor is a query a negative of itself
     assert _pairs(known, [], [50]) == _pairs(known, [5], []) == set()
     assert _pairs(KnownPositives.of(np.empty(0, np.int64), np.empty(0, np.int64)), [5], [50]) == set()
 
@@ -69,7 +70,8 @@ def test_found_pairs_are_those_of_a_loop() -> None:
     queries, positives = draw.integers(0, 20, 60), draw.integers(0, 30, 60)
     asked, passages = draw.integers(0, 25, 15), draw.integers(0, 30, 40)
     pairs = set(zip(queries.tolist(), positives.tolist(), strict=True))
-    expected = {(i, j) for i, query in enumerate(asked) for j, key in enumerate(passages) if (query, key) in pairs}
+    own = pairs | {(key, key) for key in range(30)}
+    expected = {(i, j) for i, query in enumerate(asked) for j, key in enumerate(passages) if (query, key) in own}
     assert _pairs(KnownPositives.of(queries, positives), asked.tolist(), passages.tolist()) == expected
 
 
