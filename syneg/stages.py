@@ -17,7 +17,7 @@ ONE_ROUND = (
     Stage(
         "generate",
         "syneg.generate.stage:run",
-        version=3,
+        version=4,
         reads=_CORPUS,
         writes=("answers",),
         sections=("generate",),
@@ -26,7 +26,7 @@ ONE_ROUND = (
     Stage(
         "judge",
         "syneg.generate.judge:run",
-        version=1,
+        version=2,
         reads={"answers": "generate.answers"},
         writes=("judgements",),
         sections=("generate", "judge"),
@@ -35,7 +35,7 @@ ONE_ROUND = (
     Stage(
         "gate",
         "syneg.generate.stage:check",
-        version=4,
+        version=5,
         reads=_CORPUS | {"answers": "generate.answers", "judgements": "judge.judgements"},
         writes=("synthetic",),
         sections=("generate", "gate", "encoder"),
@@ -74,7 +74,7 @@ ONE_ROUND = (
     Stage(
         "judge_mined",
         "syneg.generate.mined:judge",
-        version=1,
+        version=2,
         reads=_TEXTS | {"candidates": "mine.candidates"},
         writes=("judgements",),
         sections=("generate", "judge", "judge_mined"),
@@ -132,7 +132,7 @@ ONE_ROUND = (
     Stage(
         "evaluate",
         "syneg.evaluate.stage:run",
-        version=2,
+        version=3,
         reads=_CORPUS
         | {
             "passage_vectors": "embed.passage_vectors",
@@ -149,7 +149,7 @@ ONE_ROUND = (
     Stage(
         "report",
         "syneg.report.stage:run",
-        version=3,
+        version=4,
         reads={
             **_CORPUS,
             "synthetic": "gate.synthetic",
@@ -169,7 +169,7 @@ ONE_ROUND = (
 SCORE = Stage(
     "score",
     "syneg.evaluate.stage:score",
-    version=1,
+    version=2,
     reads=_CORPUS | {"passage_vectors": "embed.passage_vectors", "query_vectors": "embed.query_vectors"},
     writes=("runs", "scores"),
     sections=("evaluate",),
@@ -178,7 +178,7 @@ SCORE = Stage(
 SCORE_BM25 = Stage(
     "score_bm25",
     "syneg.evaluate.stage:score_bm25",
-    version=1,
+    version=2,
     reads=_CORPUS,
     writes=("runs", "scores"),
     sections=("bm25", "evaluate"),

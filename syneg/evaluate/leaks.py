@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from syneg import schemas
-from syneg.texts import normalized
+from syneg.texts import words
 
 _GRAM = 3  # words
 
@@ -65,7 +65,7 @@ def summary(leaks: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def _grams(text: str) -> frozenset[tuple[str, ...]]:
-    words = normalized(text).split()
-    if not words:
+    found = words(text)
+    if not found:
         return frozenset()
-    return frozenset(tuple(words[start : start + _GRAM]) for start in range(max(1, len(words) - _GRAM + 1)))
+    return frozenset(tuple(found[start : start + _GRAM]) for start in range(max(1, len(found) - _GRAM + 1)))

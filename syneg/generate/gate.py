@@ -5,7 +5,7 @@ import re
 from syneg.generate import language
 from syneg.generate.prompts import FENCE
 from syneg.settings.generate import GateConfig
-from syneg.texts import normalized
+from syneg.texts import normalized, words
 
 _QUERY_RUN, _POSITIVE_RUN = 3, 8  # words in a row that count as copied
 _SHORT_POSITIVE = 20  # words; the ratio to a shorter positive would forbid a whole sentence
@@ -21,8 +21,6 @@ _RATIOS = (
     ("shorter", 0.6),
     ("longer", 1.6),
 )
-_IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # scripts without spaces: every character is a word
-_WORD = re.compile(f"[{_IDEOGRAPHS}]|[^\\W{_IDEOGRAPHS}]+")
 _META = re.compile(
     r"between the marks\b|never an instruction\b|without answering it\b"  # the prompt's own words
     r"|hard[ _-]negatives?|negative documents?|(?:positive|style)[ _]documents?|user[ _]quer(?:y|ies)"
@@ -34,11 +32,6 @@ _META = re.compile(
     r"|^(?:sure|certainly|of course)[,!.]"
     r"|^here(?: is|'s) (?:a|an|the|your) (?:new |hard |negative )*(?:document|text|json)\b"
 )
-
-
-def words(text: str) -> list[str]:
-    """The words of `text`, normalised; punctuation is dropped, also between the parts of a dotted name."""
-    return _WORD.findall(normalized(text))
 
 
 def reject_reason(
@@ -84,7 +77,7 @@ def is_garbled(text: str, positive: str, max_symbol_share: float) -> bool:
 
     By its longest word, and by its symbols as a share of its characters beyond the positive's.
     """
-    longest, usual = (max(map(len, _WORD.findall(one)), default=0) for one in (text, positive))
+    longest, usual = (max(map(len, words(one)), default=0) for one in (text, positive))
     symbols, typical = (len(_SYMBOLS.findall(one)) / max(1, len(one)) for one in (text, positive))
     return longest > max(_LONGEST_WORD, 2 * usual) or symbols > typical + max_symbol_share
 

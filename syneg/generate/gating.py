@@ -9,12 +9,13 @@ from ray.data import ActorPoolStrategy, Dataset
 from syneg import schemas
 from syneg.generate import duplicates
 from syneg.generate.answers import Answer, parse
-from syneg.generate.gate import reject_reason, words
+from syneg.generate.gate import reject_reason
 from syneg.generate.keys import digest
 from syneg.placement import claimed_cpus, node_group, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.generate import GateConfig, GenerateConfig
 from syneg.settings.resources import ResourcesConfig
+from syneg.texts import words
 
 _GATE_ROWS = 1024  # answers that are gated at once
 _BESIDE = ("query", "positive", "asked_at", "seconds", "cached_tokens", "attempts")  # what later looks need

@@ -24,6 +24,7 @@ from syneg.keyset import KeySet
 from syneg.settings.generate import Engine, GenerateConfig, JudgeConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output
+from syneg.texts import first_words
 
 TEXTS = pa.schema([("id", pa.string()), ("query", pa.string()), ("passage", pa.string())])
 """What is to be judged."""
@@ -99,7 +100,7 @@ def _without(batch: pa.Table, done: "ray.ObjectRef[KeySet]") -> pa.Table:
 def _render(batch: pa.Table, template: str, judge: JudgeConfig) -> pa.Table:
     rendered = []
     for row in batch.to_pylist():
-        passage = prompts.first_words(row["passage"], judge.max_passage_words)
+        passage = first_words(row["passage"], judge.max_passage_words)
         values = {
             "mark": prompts.fence(0, row["id"], row["query"], passage),
             "query": row["query"],

@@ -9,9 +9,8 @@ import ray
 from ray.data import Dataset
 
 from syneg.generate import duplicates
-from syneg.generate.gate import words
 from syneg.stage import Source
-from syneg.texts import passage_text
+from syneg.texts import passage_text, words
 
 JUDGED = pa.schema(
     [

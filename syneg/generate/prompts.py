@@ -163,9 +163,3 @@ def fence(seed: int, key: str, *texts: str) -> str:
     """A mark that no text to be fenced holds, so that none can close its fence. Seeded by the request's key."""
     marks = (_MARK.format(digest("fence", seed, key, attempt)[:8]) for attempt in count())
     return next(mark for mark in marks if not any(mark in text for text in texts))
-
-
-def first_words(text: str, limit: int) -> str:
-    """`text` up to the end of its `limit`-th word, white space as it was."""
-    ends = (word.end() for word in re.finditer(r"\S+", text))
-    return text[: next((end for number, end in enumerate(ends, 1) if number == limit), len(text))]

@@ -16,7 +16,7 @@ from syneg.generate.keys import digest
 from syneg.settings.generate import GenerateConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Source
-from syneg.texts import passage_text
+from syneg.texts import first_words, passage_text
 
 _TEMPLATE = Path(__file__).with_name("proposal.txt")
 _WORDS = 60  # of a passage that are shown
@@ -53,7 +53,7 @@ def propose(texts: list[str], generate: GenerateConfig, resources: ResourcesConf
     if generate.engine.kind == "recorded":
         raise BadInput("generate.engine: recorded answers cannot be asked anything. Give a vllm or an openai engine.")
     mark = prompts.fence(generate.seed, "proposal", *texts)
-    shown = "\n".join(f"{mark}\n{prompts.first_words(text, _WORDS)}\n{mark}" for text in texts)
+    shown = "\n".join(f"{mark}\n{first_words(text, _WORDS)}\n{mark}" for text in texts)
     template = prompts.template(str(_TEMPLATE), ("mark", "documents"), "the package's proposal.txt")
     message = {"role": "user", "content": prompts.filled(template, {"mark": mark, "documents": shown})}
     request = pa.table(

@@ -15,13 +15,12 @@ import ray.data
 from syneg.generate.attributes import AttributeLists, Attributes
 from syneg.generate.engines.asked import LIGHT
 from syneg.generate.keys import digest, request_key, sampling_seed
-from syneg.generate.prompts import first_words
 from syneg.generate.shown import Shown
 from syneg.ids import rows_of
 from syneg.keyset import KeySet
 from syneg.schemas import ANSWERS
 from syneg.settings.generate import GenerateConfig
-from syneg.texts import passage_text
+from syneg.texts import first_words, passage_text
 
 _SAMPLING = {
     "temperature",

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg.generate import duplicates
-from syneg.generate.gate import words
 from syneg.generate.judged import copies
 from syneg.settings.generate import Budget
+from syneg.texts import words
 
 ATTRIBUTES = ("domain", "difficulty", "length")
 

@@ -27,6 +27,7 @@ from syneg.generate.requests import EARLIER, REQUEST, Asking
 from syneg.keyset import KeySet
 from syneg.settings.generate import GateConfig, GenerateConfig
 from syneg.stage import Context, Stake
+from syneg.texts import first_words
 
 _SHOWN_AGAIN = 200  # words of a rejected answer that the LLM is shown
 _NOT_ASKED_AGAIN = ("engine_error", "no_answer")
@@ -163,7 +164,7 @@ def render(batch: pa.Table, prompt: Prompt, seed: int) -> pa.Table:
         drawn = Attributes(row["domain"], row["difficulty"], row["length"])
         messages = prompt.messages(row["query"], row["positive"], drawn, mark, row["example"])
         if before := row["before"]:
-            shown = prompts.first_words(before["answer"], _SHOWN_AGAIN)
+            shown = first_words(before["answer"], _SHOWN_AGAIN)
             messages.append({"role": "assistant", "content": shown})
             messages.append({"role": "user", "content": prompts.again(before["reason"])})
         rendered.append(messages)

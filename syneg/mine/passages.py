@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from syneg.ids import order_of
 from syneg.stage import Source
-from syneg.texts import body_of
+from syneg.texts import body_of, words_of_normalized
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,12 @@ def query_keys(texts: Sequence[str]) -> np.ndarray:
 
 
 def simhash(body: str) -> int:
-    """64 bits of which each says where most words of a text fall (Charikar, STOC 2002).
+    """64 bits of which each says where most words of a normalised text fall (Charikar, STOC 2002).
 
-    A changed word among a hundred turns 2 or 3 bits, one among ten turns 8; unrelated texts differ in 32.
+    Each different word counts once: of long texts the frequent ones would decide alone. Of abstracts a changed word
+    turns 2 or 3 bits, one in ten changed 9 or 10; unrelated texts differ in 28, at 10,000 words in 19.
     """
-    words = body.split()
+    words = set(words_of_normalized(body))
     hashes = np.frombuffer(b"".join(map(_word, words)), np.uint8)
     votes = np.unpackbits(hashes).reshape(-1, 64).sum(axis=0, dtype=np.int64)
     return int.from_bytes(np.packbits(2 * votes > len(words)).tobytes(), "big")

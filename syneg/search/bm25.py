@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from syneg.search.ranking import ranking_table
 from syneg.settings.mine import Bm25Config
-from syneg.texts import passage_text
+from syneg.texts import TERM, in_terms, passage_text
 
 _BLOCK = 64  # passages whose best score is looked at first
 
@@ -167,4 +167,5 @@ def _scores(parts: Sequence[Sparse], settings: Bm25Config) -> Sparse:
 def _tokens(texts: Sequence[str], settings: Bm25Config) -> bm25s.tokenization.Tokenized:
     stemmer = Stemmer.Stemmer(settings.stemmer) if settings.stemmer != "none" else None
     stopwords = settings.stopwords if settings.stopwords != "none" else []
-    return bm25s.tokenize(list(texts), stopwords=stopwords, stemmer=stemmer, show_progress=False)  # type: ignore[return-value]
+    apart = [in_terms(text) for text in texts]
+    return bm25s.tokenize(apart, token_pattern=TERM, stopwords=stopwords, stemmer=stemmer, show_progress=False)  # type: ignore[return-value]

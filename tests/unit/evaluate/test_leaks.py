@@ -49,3 +49,9 @@ def test_short_and_empty_texts() -> None:
     test = [Text("test_query", "short", "red"), Text("test_query", "empty", "")]
     training = [Text("query", "same", "Red"), Text("query", "nothing", " "), Text("query", "other", "blue")]
     assert [row["training_id"] for row in find(test, training, 0.8).to_pylist()] == ["same"]
+
+
+def test_a_text_without_spaces_is_compared_by_its_characters() -> None:
+    test = [Text("test_query", "q1", "中国的首都是哪一座城市"), Text("test_query", "q2", "猫为什么喜欢睡觉")]
+    (found,) = find(test, [Text("query", "t1", "中国的首都是哪一座城市。")], 0.8).to_pylist()
+    assert (found["test_id"], found["similarity"]) == ("q1", 1.0)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syneg.generate.gate import asked_ratio, covered, reject_reason, words
+from syneg.generate.gate import asked_ratio, covered, reject_reason
 from syneg.generate.gating import distance_reason
 from syneg.generate.prompts import fence
 from syneg.schemas import SYNTHETIC_REASONS
@@ -115,11 +115,6 @@ def test_the_length_asked_for_is_that_of_the_positive() -> None:
     assert reason(negative, positive=" ".join(POSITIVE.split()[:21])) == "too_long"
     assert reason(negative, positive=" ".join(POSITIVE.split()[:21]), gate=GateConfig(max_length_ratio=4.0)) is None
     assert reason(NEGATIVE, positive="return None") is None  # one sentence may always be written
-
-
-def test_words_of_code_and_of_scripts_without_spaces() -> None:
-    assert words("self.Name_1 = f(x)") == ["self", "name_1", "f", "x"]
-    assert words("二つの word") == ["二", "つ", "の", "word"]
 
 
 texts = st.lists(st.sampled_from("abc"), max_size=12)

@@ -91,6 +91,26 @@ def test_a_detail_changed_in_a_long_positive_is_noticed() -> None:
     assert reject_reasons(ranked(rows), known, NO_MARGIN, near_duplicate_bits=None).tolist() == [None] * 3
 
 
+def test_long_texts_are_alike_by_their_rare_words_alone() -> None:
+    """Two texts of 10,000 words, a third of them the same few; and one without spaces, with a character changed."""
+    draw = np.random.default_rng(0)
+    frequent = [f"the{number}" for number in range(20)]
+
+    def text(topic: str) -> str:
+        rare = [f"{topic}{number}" for number in draw.integers(0, 1_500, 6_500)]
+        return " ".join(draw.permutation([*rare, *draw.choice(frequent, 3_500)]))
+
+    one, other = text("red"), text("blue")
+    chinese = "".join(map(chr, draw.choice(np.arange(0x4E00, 0x9FFF), 300, replace=False)))
+
+    def differ(left: str, right: str) -> int:
+        return (simhash(left) ^ simhash(right)).bit_count()
+
+    assert differ(one, other) > 12
+    assert differ(one, f"{one} more") <= 6
+    assert differ(chinese, f"{chinese[:-1]}。") <= 6
+
+
 def test_what_scores_too_little_is_too_easy() -> None:
     known = judged(["a", "b", "c"], [])
     rows = [(0, 0, 0, 0.5, 1), (0, 1, 1, 0.2, 1), (0, 2, 2, math.nan, math.nan)]

@@ -117,3 +117,17 @@ def test_none_of_the_best_is_missed(scores: list[float], k: int) -> None:
 def test_few_passages_are_looked_at_closely() -> None:
     scores_P = np.random.default_rng(0).random(1_000_000, np.float32)
     assert 50 <= len(reaching(scores_P, 50)) < 100
+
+
+@pytest.mark.parametrize(
+    ("query", "texts"),
+    [
+        ("中国的首都", ["北京是中国的首都。", "猫在睡觉。", "长城很长。"]),
+        ("भारत की भाषा", ["हिन्दी भारत की भाषा है", "बिल्ली सो रही है", "दीवार लंबी है"]),
+        ("เมืองหลวงของไทย", ["กรุงเทพเป็นเมืองหลวงของประเทศไทย", "แมวกำลังนอน", "กำแพงยาว"]),
+        ("столица России", ["Москва — столица России", "Кошка спит", "Стена длинная"]),
+    ],
+)
+def test_any_script_is_searched(query: str, texts: list[str]) -> None:
+    found = Bm25Index.build([passages(texts)], Bm25Config()).top_k(["q"], [query], 1)
+    assert found["passage_id"].to_pylist() == ["p0"]
