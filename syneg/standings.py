@@ -58,8 +58,9 @@ class Standings:
         for name, standing in self.collections.items():
             gains = [comparison.detectable for comparison in standing.comparisons]
             if gains:
-                tested = f"{len(standing.queries):,} {'query' if len(standing.queries) == 1 else 'queries'}"
-                yield f"{name}: {verdict.power(tested, count, (min(gains), max(gains)), self.measure)}"
+                queries = len(standing.queries)
+                tested = f"{queries:,} {'query' if queries == 1 else 'queries'}"
+                yield f"{name}: {verdict.power(tested, queries, count, (min(gains), max(gains)), self.measure)}"
 
 
 def gather(asked: Sequence[Asked], finished: Sequence[Finished]) -> Standings:
@@ -93,32 +94,37 @@ def gather(asked: Sequence[Asked], finished: Sequence[Finished]) -> Standings:
 
 
 def publish(asked: Sequence[Asked], finished: Sequence[Finished], standings: Standings, out: str) -> str:
-    """Writes scores.parquet, runs/COLLECTION/MODEL.trec with qrels.test beside, and evaluation.json last. Returns its
-    path.
+    """Writes scores.parquet, evaluation.json, and last runs/COLLECTION/MODEL.trec with qrels.test beside. Returns the
+    path of evaluation.json.
 
     Raises:
-        BadInput: an id holds white space, which TREC's format has no way to write.
+        BadInput: an id holds white space, which TREC's format has no way to write. The scores are written.
     """
     tables = []
     for each, run in zip(asked, finished, strict=True):
-        folder = files.join(out, "runs", each.collection)
         for system, stage in _stages(each, run):
             scores = run.table(stage, "scores").table()
-            known_as = scores["system"][0].as_py()
             count = scores.num_rows
             named = {"collection": [each.collection] * count, "system": [system] * count}
             columns = named | {name: scores[name] for name in ("measure", "query_id", "value")}
             tables.append(pa.table(columns, schema=_SCORES))
-            path = files.join(folder, f"{system}.trec")
-            trec.ranking(run.table(stage, "runs"), "system", known_as, f"{each.config.name}-{system}", path)
-        judged = {name: run.table("corpus", name) for name in ("queries", "qrels")}
-        trec.judgements(judged, "test", files.join(folder, "qrels.test"))
     sink = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(tables), sink, compression="zstd")
     files.put(files.join(out, "scores.parquet"), sink.getvalue().to_pybytes())
     record = files.join(out, "evaluation.json")
     files.put(record, json.dumps(_summary(asked, finished, standings), indent=1, ensure_ascii=False).encode())
+    for each, run in zip(asked, finished, strict=True):
+        _write_runs(each, run, files.join(out, "runs", each.collection))
     return record
+
+
+def _write_runs(asked: Asked, run: Finished, folder: str) -> None:
+    for system, stage in _stages(asked, run):
+        runs = run.table(stage, "runs")
+        known_as = next((block["system"][0].as_py() for block in runs.blocks(["system"]) if block.num_rows), system)
+        trec.ranking(runs, "system", known_as, f"{asked.config.name}-{system}", files.join(folder, f"{system}.trec"))
+    judged = {name: run.table("corpus", name) for name in ("queries", "qrels")}
+    trec.judgements(judged, "test", files.join(folder, "qrels.test"))
 
 
 def _stages(asked: Asked, run: Finished) -> Iterator[tuple[str, str]]:

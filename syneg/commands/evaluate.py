@@ -50,10 +50,10 @@ def evaluate(
 
     finished = evaluation.run(asked, watched)
     found = standings.gather(asked, finished)
-    record = standings.publish(asked, finished, found, target)
     console.print()
     for sentence in found.power():
         console.print(sentence, highlight=False, markup=False)
     for table in terminal.standing_tables(found):
         console.print(table)
+    record = standings.publish(asked, finished, found, target)
     console.print(f"Written: {record}", highlight=False, markup=False)

@@ -86,13 +86,13 @@ class _Test:
     ) -> tuple[pa.Table, pa.Table]:
         """`schemas.RUNS` and `schemas.SCORES` of every system.
 
-        As in BEIR's evaluation a passage with the query's own id is never ranked for it (ArguAna's queries are
-        passages).
+        As in BEIR's evaluation a passage with the query's own id is not ranked for it (ArguAna's queries are passages),
+        unless it is judged relevant: in other collections that it shares the id is chance.
         """
         runs, scores = [], []
         for system, search in searches.items() if self.queries.num_rows else ():
             context.progress(f"{system}: ranking the corpus for {self.queries.num_rows} queries")
-            ranking = without_own_passage(search(self.queries, evaluate.depth + 1), evaluate.depth)
+            ranking = without_own_passage(search(self.queries, evaluate.depth + 1), self.qrels, evaluate.depth)
             runs.append(_of_system(system, ranking))
             scores.append(_of_system(system, metrics.per_query(ranking, self.qrels, evaluate.measures)))
         return (
@@ -120,9 +120,11 @@ def _test_texts(queries: pa.Table, qrels: pa.Table, passages: Source) -> list[le
     ]
 
 
-def without_own_passage(ranking: pa.Table, depth: int) -> pa.Table:
-    """`ranking` without the passages that have their query's id, ranks closed up, cut at `depth`."""
-    kept = ranking.filter(pc.field("query_id") != pc.field("passage_id"))
+def without_own_passage(ranking: pa.Table, qrels: pa.Table, depth: int) -> pa.Table:
+    """`ranking` without passages that have their query's id and are not relevant, ranks closed up, cut at `depth`."""
+    is_own = pc.field("query_id") == pc.field("passage_id")
+    answering = qrels.filter(is_own & (pc.field("relevance") > 0))["query_id"].combine_chunks()
+    kept = ranking.filter(~is_own | pc.field("query_id").isin(answering))
     kept = kept.sort_by([("query_id", "ascending"), ("rank", "ascending")])
     query_of = kept["query_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     ranks = np.arange(len(query_of)) - np.searchsorted(query_of, query_of)  # sorted, so codes stand in order

@@ -9,6 +9,7 @@ import numpy as np
 
 from syneg.experiment.analysis import Analysis, Comparison
 from syneg.experiment.results import Results
+from syneg.report.verdict import fewest_queries, power_of
 
 _FEW_SEEDS = 3
 _COSTS = {
@@ -36,7 +37,9 @@ def reach(results: Results, analysis: Analysis) -> Verdict:
     to beat itself, since it needs no LLM, then the others; of several the one with the highest mean.
     """
     winners = [found for found in analysis.with_base.values() if found.gain]
-    power_sentence = power(_tested(results), analysis.count, analysis.detectable, analysis.measure)
+    power_sentence = power(
+        _tested(results), len(results.queries), analysis.count, analysis.detectable, analysis.measure
+    )
     if not winners:
         kind, sentence = _no_winner(results, analysis)
         best = _best(list(analysis.with_base.values()))
@@ -69,10 +72,12 @@ def _no_winner(results: Results, analysis: Analysis) -> tuple[Literal["worse", "
         return "worse", f"Every arm is worse than {best.baseline}, the best of them by {_size(best)}: keep it."
     if best.found.difference <= 0:
         return "unclear", f"No arm beats {best.baseline} ({best.treated} comes nearest: {_span(best)}): keep it."
+    enough = len(results.queries) >= fewest_queries(analysis.count)
+    shown = f"show a gain reliably from about {100 * best.detectable:.1f} points on"
     return "unclear", (
         f"Inconclusive: {best.treated} is {_size(best)} above {best.baseline} ({_span(best)}), which is not shown. "
-        f"{_tested(results)} show a gain reliably from about {100 * best.detectable:.1f} points on: keep "
-        f"{best.baseline} until more of them say otherwise."
+        f"{_tested(results)} {shown if enough else 'cannot show any gain'}: keep {best.baseline} until more of them "
+        "say otherwise."
     )
 
 
@@ -112,16 +117,11 @@ def _points(value: float) -> str:
     return f"{100 * value:.1f}".replace("-0.0", "0.0").replace("-", "\N{MINUS SIGN}")
 
 
-def power(tested: str, comparisons: int, detectable: tuple[float, float], measure: str) -> str:
+def power(tested: str, queries: int, comparisons: int, detectable: tuple[float, float], measure: str) -> str:
     """The smallest gain that can be seen, to be read before any difference. `detectable`: from the easiest to the
     hardest comparison."""
-    low, high = (100 * gain for gain in detectable)
-    span = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"
     counted = "one comparison" if comparisons == 1 else f"{comparisons} comparisons"
-    return (
-        f"With {tested} and {counted} a gain has to be about {span} {measure} points to be found four times out of "
-        "five. A smaller one may be there and not be seen."
-    )
+    return power_of(f"{tested} and {counted}", queries, comparisons, detectable, measure)
 
 
 def _caveats(results: Results, analysis: Analysis, use: str) -> Iterator[str]:

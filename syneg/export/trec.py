@@ -1,7 +1,8 @@
 """Rankings and judgements as trec_eval reads them: `query Q0 passage rank score tag`, `query 0 passage relevance`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -77,9 +78,7 @@ def _ranked(source: Source, column: str, key: str, tag: str) -> Iterator[pa.Tabl
         if "reject_reason" in own.column_names:
             own = own.filter(pc.field("reject_reason").is_null())
         ranks = own["rank"].to_pylist()
-        scores = [
-            -rank if score is None else score for rank, score in zip(ranks, own["score"].to_pylist(), strict=True)
-        ]
+        scores = _falling(own["query_id"].to_pylist(), ranks, own["score"].to_pylist())
         yield pa.table(
             {
                 "query_id": own["query_id"],
@@ -87,9 +86,21 @@ def _ranked(source: Source, column: str, key: str, tag: str) -> Iterator[pa.Tabl
                 "passage_id": own["passage_id"],
                 "rank": pa.array([rank + 1 for rank in ranks], pa.int32()),
                 "score": pa.array(scores, pa.float64()),
-                "tag": pa.array([tag] * own.num_rows, pa.string()),
+                "tag": pa.array(["_".join(tag.split())] * own.num_rows, pa.string()),
             }
         )
+
+
+def _falling(query_ids: Sequence[str], ranks: Sequence[int], scores: Sequence[float | None]) -> list[float]:
+    """The scores, of equal ones within a query the later a trifle lower: readers put equal ones in an order of their
+    own, and would measure something else. Rows of a query stand together, best first."""
+    falling: list[float] = []
+    for place, (query_id, rank, score) in enumerate(zip(query_ids, ranks, scores, strict=True)):
+        value = -float(rank) if score is None else score
+        if place and query_ids[place - 1] == query_id and value >= falling[-1]:
+            value = float(np.nextafter(np.float32(falling[-1]), np.float32(-np.inf)))
+        falling.append(value)
+    return falling
 
 
 def _judged(tables: Mapping[str, Source], split: str) -> Iterator[pa.Table]:

@@ -20,6 +20,7 @@ MARGIN_EDGES = np.round(np.arange(-0.5, 1.51, 0.05), 2)
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _SAMPLED = 4_096  # scores of a slice that quantiles are taken from, at even steps of their order
 _LISTED = 100  # short queries by name
+_NEARLY_ALL = 0.9  # of what the other filters left, rejected by a margin: too much
 _NEARLY_UNIFORM = 0.9  # effective share of a draw above which its weights decide little
 
 
@@ -202,3 +203,11 @@ def _warnings(samplers: Mapping[str, dict[str, Any]], mine: MineConfig):
             f"simans: the weights are nearly uniform, a draw is worth {share:.0%} of one without weights. "
             f"mine.simans.a={mine.simans.a:g} is small for these scores: raise it."
         )
+    for name, found in samplers.items():
+        close, kept = (found["outcomes"].get(outcome, 0) for outcome in ("above_margin", "accepted"))
+        if close > _NEARLY_ALL * (close + kept):
+            yield (
+                f"{name}: its margin rejects {close:,} of {close + kept:,} candidates that the other filters left. It "
+                "goes by a query's lowest-scoring positive, which with many positives lies below most passages: give "
+                f"mine.samplers.{name} a smaller margin or none, or ranks further down."
+            )

@@ -42,13 +42,18 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, probe: Prob
 def probed(inputs: Inputs, context: Context, workers: Workers, *, encoder: EncoderConfig, probe: ProbeConfig) -> Output:
     written, found = sample(inputs.tables["instances"].blocks(), probe.sample, probe.seed)
     facts: dict = {"synthetic": len(written), "retrieved": len(found), "auc": {}, "warnings": []}
-    if min(len(written), len(found)) >= max(_FEWEST, 2 * probe.folds):
+    if all(_suffices(negatives, probe.folds) for negatives in (written, found)):
         context.progress(f"encoding {len(written):,} synthetic negatives")
         encoded = workers.start(_encode, base_model(encoder), encoder, [one.text for one in written])
         vectors = np.concatenate([workers.get(encoded), _stored(inputs.tables["passage_vectors"], found)])
         facts |= judged(written, found, vectors, probe)
     count = len(written) + len(found)
     return Output(rows_in=count, rows_out=count, facts=lambda: facts)
+
+
+def _suffices(negatives: Sequence[Sampled], folds: int) -> bool:
+    """Texts of one query stand in one fold, so that as many queries as folds are needed, too."""
+    return len(negatives) >= max(_FEWEST, 2 * folds) and len({one.query_id for one in negatives}) >= folds
 
 
 def judged(written: Sequence[Sampled], found: Sequence[Sampled], vectors_ND: np.ndarray, settings: ProbeConfig) -> dict:

@@ -37,7 +37,7 @@ def load(path: str | None) -> Review:
     """
     instances: dict[Key, bool] = {}
     negatives: dict[tuple[str, str, str], bool] = {}
-    for number, line in enumerate(files.read(path).decode("utf-8").splitlines() if path else (), start=1):
+    for number, line in enumerate(_lines(path) if path else (), start=1):
         if not line.strip():
             continue
         row = _decision(line, f"mix.review: {path}:{number}")
@@ -47,6 +47,14 @@ def load(path: str | None) -> Review:
         else:
             negatives[(*key, row["negative_id"])] = accepted
     return Review(instances, negatives)
+
+
+def _lines(path: str) -> list[str]:
+    """Cut at line feeds alone: a note may hold what Unicode counts as the end of a line."""
+    try:
+        return files.read(path).decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"mix.review: {path} is no UTF-8 ({error}). Convert it.") from error
 
 
 def _decision(line: str, where: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.texts import normalized, passage_text
 
-# Candidates looked at beyond those wanted. The miner lets no text through twice, so few are ever passed over.
+# Candidates looked at beyond those wanted: two passages of one text, or what a person struck, are passed over.
 _SPARE = 16
 
 Key = tuple[str, str]  # query_id, positive_id
@@ -88,17 +88,25 @@ class Shard:
 
     def _shortlist(self, key: Key, queues: Mapping[Key, Sequence[Found]]) -> list[Found]:
         """The candidates of a pair in the order in which its instance takes them."""
-        mix = self._recipe.mix
-        own: list[Sequence[Found]] = []
+        mix, seen = self._recipe.mix, set[str]()
+
+        def fresh(queue: Sequence[Found]) -> Iterator[Found]:
+            """At its turn a sampler gives what no other has given."""
+            for one in queue:
+                if one.passage_id not in seen:
+                    seen.add(one.passage_id)
+                    yield one
+
+        own: list[Iterator[Found]] = []
         for sampler, settings in self._recipe.samplers.items():
             queue = queues.get((key[0], sampler), ())
-            own.append(
-                seeded(mix.seed, *key, sampler).sample(queue, len(queue)) if settings.pick == "uniform" else queue
-            )
+            drawn = seeded(mix.seed, *key, sampler).sample(queue, len(queue)) if settings.pick == "uniform" else queue
+            own.append(fresh(drawn))
         quotas = [mix.quotas.get(sampler, 1) for sampler in self._recipe.samplers]
         # Last come the random passages that mining gave to a query for which it found too few (`mine.on_short`).
         filled = () if "random" in self._recipe.mine.samplers else queues.get((key[0], "random"), ())
-        return list(islice(chain(take_turns(own, quotas), filled), mix.per_instance and mix.per_instance + _SPARE))
+        most = mix.per_instance and mix.per_instance + _SPARE
+        return list(islice(chain(take_turns(own, quotas), fresh(filled)), most))
 
     def instances(self, passages: pa.Table, pools: Pools) -> tuple[pa.Table, Tally]:
         """One row a pair, shuffled by `mix.seed`. `passages` holds at least those that are `needed`."""
@@ -116,7 +124,7 @@ class Shard:
             for negative in negatives:
                 if review.rejects_negative(key, negative.id):
                     tally.struck += 1
-                else:
+                elif negative.id != query_id:  # a passage that is the query itself, with a title before its text
                     yield negative
 
         written = self._written.get(key, [])

@@ -84,12 +84,14 @@ def told_apart(features_NF: np.ndarray, synthetic_N: np.ndarray, query_N: np.nda
         features_NF: what is known of each text.
         synthetic_N: bool, what is to be told. Both kinds must come from at least `folds` queries.
         query_N: the query of each text, as any integer.
+
+    A fold without one of the kinds tells nothing and does not count.
     """
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2_000))
     split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with threadpool_limits(1):  # the matrices are small: threads would only wait for each other
         scores = cross_val_score(model, features_NF, synthetic_N, groups=query_N, cv=split, scoring="roc_auc")
-    return Told(float(scores.mean()), float(scores.std()))
+    return Told(float(np.nanmean(scores)), float(np.nanstd(scores)))
 
 
 def largest_differences(features_NF: np.ndarray, names: Sequence[str], synthetic_N: np.ndarray) -> list[str]:

@@ -10,6 +10,7 @@ from syneg.stage import Source
 from syneg.texts import passage_text
 
 _EXTREMES = 5  # queries shown among the largest gains, and among the largest losses
+_MOST_RELEVANT = 10  # passages shown of a query; hundreds may be judged relevant
 _SYSTEMS = ("base", "tuned")
 
 
@@ -79,8 +80,9 @@ class _Texts:
             "text": self._queries[query],
             "relevant": [
                 {"id": passage, "text": self._passages.get(passage, ""), **self._ranks_of(query, passage)}
-                for passage in self._relevant.get(query, ())
+                for passage in self._relevant.get(query, ())[:_MOST_RELEVANT]
             ],
+            "more_relevant": max(0, len(self._relevant.get(query, ())) - _MOST_RELEVANT),
             "first": {system: self._first(system, query) for system in _SYSTEMS},
         }
 

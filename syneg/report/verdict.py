@@ -1,5 +1,6 @@
 """The result in plain words. Pure; points are hundredths of a measure."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -37,11 +38,30 @@ def power(facts: Mapping[str, Any]) -> str | None:
     differences, measures = facts.get("differences") or {}, facts.get("measures") or ()
     if not measures or "detectable" not in differences.get(measures[0], {}):
         return None
-    queries, gain = int(differences[measures[0]]["queries"]), 100 * differences[measures[0]]["detectable"]
+    queries, gain = int(differences[measures[0]]["queries"]), differences[measures[0]]["detectable"]
+    return power_of(f"{queries:,} {_plural(queries, 'query')} and one seed", queries, 1, (gain, gain), measures[0])
+
+
+def power_of(tested: str, queries: int, comparisons: int, detectable: tuple[float, float], measure: str) -> str:
+    """`detectable`: the gain that the easiest and the hardest of the comparisons would show."""
+    fewest = fewest_queries(comparisons)
+    if queries < fewest:
+        return f"With {tested} no difference can be shown, however large: the test needs {fewest} queries or more."
+    low, high = (100 * gain for gain in detectable)
+    if high == 0:
+        return f"With {tested} it is not known how small a gain would be seen: the systems differ alike on all of them."
+    low = low or high  # of two equal systems nothing is known
+    span = _points(low) if _points(low) == _points(high) else f"{_points(low)} to {_points(high)}"
     return (
-        f"With {queries:,} {_plural(queries, 'query')} and one seed a gain has to be about {_points(gain)} "
-        f"{measures[0]} points to be found four times out of five. A smaller one may be there and not be seen."
+        f"With {tested} a gain has to be about {span} {measure} points to be found four times out of five. "
+        "A smaller one may be there and not be seen."
     )
+
+
+def fewest_queries(comparisons: int) -> int:
+    """Of Q queries there are 2^Q ways to give their differences signs, and the test's p is at least two of them: with
+    fewer nothing can be shown. Holm's correction asks for more."""
+    return math.floor(math.log2(2 * max(1, comparisons) / _LEVEL)) + 1
 
 
 def _sentence(measure: str, found: Mapping[str, float]) -> tuple[Literal["better", "worse", "unclear"], str]:

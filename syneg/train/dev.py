@@ -74,7 +74,7 @@ class DevSplit:
 
     def ndcg(self, encoder: Encoder, peers: Peers) -> float:
         """Mean nDCG@10 of the encoder as it is. All workers call this, and all get the same value."""
-        count, wanted = len(self.queries), _CUTOFF + 1  # one more: a query's own passage is not ranked for it
+        count, wanted = len(self.queries), _CUTOFF + 1  # one more: a query's own passage may not be ranked for it
         queries_QD = encoder.encode(self.queries, "query")
         scores, rows = np.empty((count, 0), np.float32), np.empty((count, 0), np.int64)
         for first, block in self._own_blocks(peers):
@@ -120,9 +120,9 @@ class DevSplit:
 
     def _of_query(self, query: int, ids: Sequence[str], scores: np.ndarray) -> float:
         own, relevant = self.query_ids[query], self.relevant[query]
-        ranked = [passage for passage, score in zip(ids, scores, strict=True) if passage != own and score > -np.inf]
-        ideal = sorted((gain for passage, gain in relevant.items() if passage != own), reverse=True)
-        best = _gain(ideal)
+        skipped = own if relevant.get(own, 0) <= 0 else None
+        ranked = [passage for passage, score in zip(ids, scores, strict=True) if passage != skipped and score > -np.inf]
+        best = _gain(sorted(relevant.values(), reverse=True))
         return _gain([relevant.get(passage, 0) for passage in ranked]) / best if best else 0.0
 
 

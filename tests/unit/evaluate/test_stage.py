@@ -89,6 +89,16 @@ def test_a_passage_with_its_querys_id_is_not_ranked_for_it(tmp_path: Path) -> No
     assert next(row["passage_id"] for row in ranked if row["query_id"] == "q4") == "p5"
 
 
+def test_a_relevant_passage_that_has_the_query_s_id_is_ranked(tmp_path: Path) -> None:
+    """Where ids are numbers, query 7 may well be answered by passage 7."""
+    given = inputs()
+    judged = pa.table([["q1", "q4"], ["p1", "q4"], [1, 1]], schema=schemas.QRELS)
+    output = evaluated(tmp_path, Inputs({**given.tables, "qrels": MemoryTable(judged)}))
+    first = [row for row in rows(output, "runs") if (row["system"], row["query_id"], row["rank"]) == ("tuned", "q4", 0)]
+    assert [row["passage_id"] for row in first] == ["q4"]
+    assert output.facts()["scores"]["tuned"]["MRR@3"] == 1.0
+
+
 def test_bm25_is_left_out_when_it_is_not_asked_for(tmp_path: Path) -> None:
     output = evaluated(tmp_path, inputs(), EvaluateConfig(measures=("MAP",), depth=3, bm25=False))
     assert set(output.facts()["scores"]) == {"base", "tuned"}

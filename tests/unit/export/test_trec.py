@@ -62,6 +62,20 @@ def test_candidates_are_those_that_were_kept(tmp_path: Path) -> None:
     assert (tmp_path / "candidates/random.trec").read_text() == "q0 Q0 p4 4 -3.0 demo-random\n"
 
 
+def test_equal_scores_keep_their_order(tmp_path: Path) -> None:
+    """trec_eval puts passages of one score in the order of their ids from the end."""
+    rows = [("base", "q1", "p1", 0, 0.5), ("base", "q1", "p2", 1, 0.5), ("base", "q1", "p3", 2, 0.5)]
+    trec.write(tables(runs=rows), "my demo", str(tmp_path))
+    written = [line.split(" ") for line in (tmp_path / "runs/base.trec").read_text().splitlines()]
+    scores = [float(line[4]) for line in written]
+    assert [line[2] for line in written] == ["p1", "p2", "p3"]
+    assert scores[0] == 0.5 > scores[1] > scores[2] > 0.4999
+    assert {len(line) for line in written} == {6}
+    run = ir_measures.read_trec_run(str(tmp_path / "runs/base.trec"))
+    qrels = list(ir_measures.read_trec_qrels(str(tmp_path / "qrels.test")))
+    assert ir_measures.calc_aggregate([ir_measures.parse_measure("RR@10")], qrels, run).popitem()[1] == 1.0
+
+
 def test_an_id_with_white_space_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="'p 2' holds white space"):
         trec.write(tables(runs=[("base", "q1", "p 2", 0, 0.9)]), "demo", str(tmp_path))

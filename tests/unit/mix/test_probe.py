@@ -106,6 +106,22 @@ def test_too_few_are_not_judged(tmp_path: Path) -> None:
     assert facts(instances(12), tmp_path) == {"synthetic": 12, "retrieved": 12, "auc": {}, "warnings": []}
 
 
+def test_negatives_of_too_few_queries_are_not_judged(tmp_path: Path) -> None:
+    """As with a limit of three queries that have many positives each."""
+    table = instances(100)
+    of_three = [f"q{row % 3}" for row in range(table.num_rows)]
+    found = facts(table.set_column(0, table.schema.field("query_id"), [of_three]), tmp_path)
+    assert (found["synthetic"], found["auc"]) == (100, {})
+
+
+def test_a_fold_without_one_kind_does_not_count() -> None:
+    draw = np.random.default_rng(0)
+    queries = np.concatenate([np.zeros(20, int), np.arange(1, 3), np.repeat(np.arange(3, 20), 5)])  # most of one query
+    synthetic = np.arange(len(queries)) < 22
+    found = shortcut.told_apart(draw.normal(size=(len(queries), 2)), synthetic, queries, 5, 0)
+    assert 0 <= found.auc <= 1
+
+
 def test_a_sample_does_not_depend_on_blocks_or_order() -> None:
     table = instances(50)
     shuffled = table.take(pa.array(np.random.default_rng(0).permutation(50)))

@@ -194,16 +194,49 @@ def test_a_sampler_without_a_quota_gives_nothing(inputs: Inputs, tmp_path: Path)
     assert facts["short"] == {"retrieved: none_found": 1}
 
 
+def test_what_two_samplers_found_alike_takes_no_turn_twice(inputs: Inputs, tmp_path: Path) -> None:
+    """In its first round ance ranks as dense does; the candidates that are left still fill the instance."""
+    passages = [(f"p{row}", "", f"passage {row}") for row in range(60)]
+    ranked = [("q1", f"p{row}", row - 10) for row in range(10, 60)]
+    found = [(*row, 0.5, 0.8, None, None) for row in ranked]
+    candidates = [(*row[:2], sampler, *row[2:]) for row in found for sampler in ("bm25", "dense")]
+    tables = {
+        "passages": table(schemas.PASSAGES, passages),
+        "candidates": table(schemas.CANDIDATES, candidates, SCORED),
+    }
+    rows, _ = mixed(Inputs({**inputs.tables, **tables}), tmp_path, strategy="retrieved_only", retrieved_per_instance=39)
+    assert ids(rows["q1", "p2"]) == [f"p{row}" for row in range(10, 50)]
+    assert [one["source"] for one in rows["q1", "p2"]["negatives"][:4]] == ["dense", "bm25"] * 2
+
+
+def test_a_query_that_is_a_passage_is_not_lent_to_itself(inputs: Inputs, tmp_path: Path) -> None:
+    """p5 becomes q1 itself, with a title before its text, so that the texts differ."""
+    passages = inputs.tables["passages"].table().to_pylist()
+    passages[5] |= {"passage_id": "q1", "title": "A title", "text": "one"}
+    candidates = inputs.tables["candidates"].table().to_pylist()
+    for row in candidates:
+        row["passage_id"] = "q1" if row["passage_id"] == "p5" else row["passage_id"]
+    tables = {
+        "passages": MemoryTable(pa.Table.from_pylist(passages, schema=schemas.PASSAGES)),
+        "candidates": MemoryTable(pa.Table.from_pylist(candidates, schema=schemas.CANDIDATES)),
+    }
+    settings = {"strategy": "retrieved_only", "retrieved_per_instance": 2, "on_short": "borrow"}
+    rows, _ = mixed(Inputs({**inputs.tables, **tables}), tmp_path, **settings)
+    assert "q1" in ids(rows["q0", "p0"])
+    assert "q1" not in ids(rows["q1", "p2"])
+
+
 def test_a_review_is_a_filter(inputs: Inputs, tmp_path: Path) -> None:
     decisions = [
         {"query_id": "q0", "positive_id": "p0", "negative_id": "s0", "decision": "reject"},
         {"query_id": "q0", "positive_id": "p0", "negative_id": "p4", "decision": "reject"},
-        {"query_id": "q1", "positive_id": "p2", "decision": "reject", "note": "no answer in it"},
+        {"query_id": "q1", "positive_id": "p2", "decision": "reject", "note": "no answer\u2028in it"},
         {"query_id": "q0", "positive_id": "p1", "decision": "reject"},
         {"query_id": "q0", "positive_id": "p1", "decision": "accept"},
     ]
     path = tmp_path / "review.jsonl"
-    path.write_text("\n".join(json.dumps(decision) for decision in decisions), encoding="utf-8")
+    written = "\n".join(json.dumps(decision, ensure_ascii=False) for decision in decisions)
+    path.write_text(f"\ufeff{written}", encoding="utf-8")
     rows, facts = mixed(inputs, tmp_path, review=str(path))
     assert ids(rows["q0", "p0"]) == ["p3", "p5"]
     assert rows["q1", "p2"]["reject_reason"] == "rejected_in_review"
