@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 from torch import Tensor, nn
 
-from syneg.encoder import in_place, packed
+from syneg.encoder import architecture, in_place, packed
 from syneg.encoder.recipe import Kind, Recipe
 from syneg.errors import BadInput
 from syneg.store import models
@@ -60,7 +60,8 @@ class Encoder(nn.Module):
     def __init__(self, model: SentenceTransformer, recipe: Recipe) -> None:
         super().__init__()
         _check(model, recipe)
-        if not any(isinstance(module, Normalize) for module in model):
+        model.truncate_dim = None  # only `SentenceTransformer.encode` heeds it: what is saved here has whole vectors
+        if not isinstance(model[-1], Normalize):
             model.append(Normalize())
         self.model = model
         self.recipe = recipe
@@ -133,12 +134,12 @@ class Encoder(nn.Module):
         clean = [f"{prompt}{text}".encode("utf-8", "replace").decode("utf-8") for text in texts]
         batch = self.model.tokenizer(clean, truncation=True, max_length=limit, return_attention_mask=False)
         ids: list[list[int]] = batch["input_ids"]
-        truncated = sum(
-            bool(encoding.overflowing)
-            for encoding, kept in zip(batch.encodings, ids, strict=True)
-            if len(kept) >= limit
-        )
-        return ids, truncated
+        full = [place for place, kept in enumerate(ids) if len(kept) >= limit]
+        if batch.encodings is None:  # a tokeniser written in Python does not tell
+            cut = [len(self.model.tokenizer(clean[place])["input_ids"]) > limit for place in full]
+        else:
+            cut = [bool(batch.encodings[place].overflowing) for place in full]
+        return ids, sum(cut)
 
     def lay_out(self, tokens: Tokens, rows: Sequence[int] | np.ndarray) -> Features:
         """The model's input for these rows of `tokens`, padded to the longest of them or packed, on its device."""
@@ -231,9 +232,11 @@ def _fetched(rows: np.ndarray, encoded: "Future[Tensor]") -> tuple[np.ndarray, n
 
 def _check(model: SentenceTransformer, recipe: Recipe) -> None:
     transformer: Any = model[0]
+    if not hasattr(transformer, "auto_model"):
+        raise BadInput(f"encoder.model begins with a {type(transformer).__name__}; expected a transformer.")
     if "text" not in transformer.modalities or "message" in transformer.modalities:
         raise BadInput(f"encoder.model takes {transformer.modalities}; expected a model that takes plain text.")
-    positions = getattr(transformer.config, "max_position_embeddings", None)
+    positions = architecture.tokens(transformer.config.to_dict())
     for kind in ("query", "passage"):
         if positions and recipe.max_length(kind) > positions:
             raise BadInput(

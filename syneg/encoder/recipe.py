@@ -59,7 +59,7 @@ def for_model(config: "EncoderConfig", model: str) -> "EncoderConfig":
             prompts = json.loads(stated.read_text(encoding="utf-8")).get("prompts") or {}
         except ValueError as error:
             raise BadInput(f"{stated}: no JSON ({error}). Expected what sentence-transformers writes.") from error
-    own = {
+    own = {  # sentence-transformers writes empty ones where nobody stated any
         "query_prompt": prompts.get("query") or config.query_prompt,
         "passage_prompt": prompts.get("document") or prompts.get("passage") or config.passage_prompt,
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from syneg.encoder import architecture
 from syneg.errors import BadInput
 from syneg.ids import rows_of
 from syneg.mine.filters import above_margin
@@ -29,8 +30,8 @@ def check(settings: CrossEncoderConfig) -> None:
             f"{_KEY}: {settings.model} is {', '.join(heads) or 'of no known kind'} with {labels} labels. "
             "Expected a sequence-classification model with one label (a score) or two (no, yes)."
         )
-    positions = config.get("max_position_embeddings", settings.max_length)
-    if settings.max_length > positions:
+    positions = architecture.tokens(config)
+    if positions is not None and settings.max_length > positions:
         raise BadInput(
             f"mine.cross_encoder.max_length is {settings.max_length}, but the model has {positions} positions. "
             f"Give {positions} or less."

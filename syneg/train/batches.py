@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from syneg.errors import StageFailed
 from syneg.texts import normalized
 
 
@@ -46,6 +47,19 @@ class Order:
     @property
     def steps_per_epoch(self) -> int:
         return math.ceil(self.instances / self.batch_size)
+
+    def check_shares(self, workers: int) -> None:
+        """Before the first step, since the smallest may be the last.
+
+        Raises:
+            StageFailed: a step has fewer instances than there are workers.
+        """
+        least = self.instances // self.steps_per_epoch
+        if least < workers:
+            raise StageFailed(
+                f"{self.instances:,} instances in batches of {self.batch_size} are steps of {least} or more, of which "
+                f"{workers} workers cannot have one each. Raise train.batch_size, or lower resources.train.max_workers."
+            )
 
     def epoch_of(self, step: int) -> int:
         return step // self.steps_per_epoch

@@ -1,6 +1,6 @@
 """Which weights are kept: the best on dev, or the last where nobody looks; and their sum with the base model's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -50,14 +50,14 @@ class Selection:
         patience = self._settings.patience
         return patience is not None and self.progress.looks_since >= patience
 
-    def finish(self, encoder: Encoder, base: str, adapters: bool) -> None:
-        """Leaves the chosen weights in `encoder`: the best, adapters folded in, mixed with the model `base`."""
+    def finish(self, encoder: Encoder, base: Callable[[], Encoder], adapters: bool) -> None:
+        """Leaves the chosen weights in `encoder`: the best, adapters folded in, mixed with those that `base` loads."""
         if self.best is not None:
             trainable.restore(encoder, self.best)
         if adapters:
             trainable.fold_adapters(encoder)
         if self._settings.merge_weights:
-            self._mix(encoder, base)
+            self._mix(encoder, base())
 
     def facts(self) -> dict[str, Any]:
         """What was found on dev; nothing where nobody looked."""
@@ -77,11 +77,10 @@ class Selection:
             }
         }
 
-    def _mix(self, encoder: Encoder, base: str) -> None:
+    def _mix(self, encoder: Encoder, base: Encoder) -> None:
         """The weight of the tuned model in its sum with the base is the one that does best on dev."""
         assert self._dev is not None
-        tuned = _floats(encoder)
-        plain = _floats(Encoder.load(base, encoder.recipe, "cpu"))
+        tuned, plain = _floats(encoder), _floats(base)
         scores = {}
         for weight in sorted({*self._settings.merge_weights, 1.0}, reverse=True):
             _put_mixture(encoder, tuned, plain, weight)

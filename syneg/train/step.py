@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from syneg.encoder.encoder import Encoder, Features, Tokens
-from syneg.errors import StageFailed
 from syneg.train.batches import Batch, Instance, KnownPositives, collate, shares
 from syneg.train.contrast import Contrasted, own_passages, whole_batch
 from syneg.train.gradient_cache import Trainee, backward_cached
@@ -72,15 +71,8 @@ class Step:
 
         Without in-batch negatives the loss is a sum over instances, so that groups of them, of at most `chunk_size`
         passages, need no gradient cache. With them every passage meets every query: all are one group.
-
-        Raises:
-            StageFailed: there are fewer instances than workers.
+        There are no fewer instances than workers (`Order.check_shares`).
         """
-        if len(rows) < self.peers.workers:
-            raise StageFailed(
-                f"A step has {len(rows)} instances for {self.peers.workers} workers. "
-                "Raise train.batch_size, or lower resources.train.max_workers."
-            )
         parts = shares(rows, self.peers.workers)
         own, most = parts[self.peers.rank], 1
         if not self.train.in_batch_negatives:

@@ -5,6 +5,7 @@ import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class _Training:
         address = _told_by_first(checkpoints.newest() if peers.rank == 0 else None)
         found = checkpoints.load(address) if address else None
 
-        encoder = Encoder.load(job.folder, Recipe.of(job.encoder), str(device), job.encoder.trust_remote_code)
+        encoder = _load(job, str(device))
         trainable.prepare(encoder, config)
         instances = Instances.open(data)
         dev = DevSplit.open(data) if config.dev.every else None
@@ -101,6 +102,7 @@ class _Training:
         known = instances.known_positives()
         step = Step(encoder, engine, instances, config, peers, known)
         order = Order(len(instances), config.batch_size, config.seed)
+        order.check_shares(peers.workers)
         first = selection.progress.step
         return cls(job, peers, encoder, engine, step, order, record, selection, checkpoints, first, Watch(job.pool))
 
@@ -128,7 +130,7 @@ class _Training:
         if self._saving is not None:
             self._saving.result()
         ray.get(job.journal.line.remote())  # calls are answered in order, so all rows have arrived
-        self.selection.finish(self.encoder, job.folder, adapters=config.lora is not None)
+        self.selection.finish(self.encoder, partial(_load, job, "cpu"), adapters=config.lora is not None)
         facts = self._facts(number, trained, seconds) | self.selection.facts()
         return facts | self._put_model(facts)
 
@@ -210,6 +212,11 @@ class _Training:
             )
             (Path(folder) / "README.md").write_text(text, "utf-8")
             return {"model": put_whole(Path(folder), files.join(job.attempt, f"model-{time.time_ns()}"))}
+
+
+def _load(job: Job, device: str) -> Encoder:
+    """The model that training begins with."""
+    return Encoder.load(job.folder, Recipe.of(job.encoder), device, job.encoder.trust_remote_code)
 
 
 def _record(job: Job, peers: Peers, encoder: Encoder, device: torch.device) -> Record:

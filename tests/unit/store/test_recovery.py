@@ -27,11 +27,13 @@ def answers(ids: list[str], tokens: int = 7, errors: tuple[str, ...] = ()) -> pa
     return pa.table(columns | whole | given).select(schemas.ANSWERS.names).cast(schemas.ANSWERS)
 
 
-def finished(root: str, name: str, written: list[Part], facts: dict[str, str] | None = None) -> None:
+def finished(
+    root: str, name: str, written: list[Part], facts: dict[str, str] | None = None, table: str = "answers"
+) -> None:
     made = Manifest(
         stage="generate",
         fingerprint=name,
-        tables={"answers": written},
+        tables={table: written},
         folders={},
         rows_in=0,
         rows_out=0,
@@ -101,6 +103,22 @@ def test_what_must_be_known_of_an_output_is_looked_up_in_its_manifest(tmp_path: 
     earlier = recovery.Earlier(root, "generate", "own", "answers", {"encoder": "one"})
     found = [name for name in ("same", "other", "old", "dead") if f"of {name}" in earlier.keys]
     assert found == ["same"]
+
+
+def test_another_output_that_is_damaged_gives_nothing(tmp_path: Path) -> None:
+    """Nobody stands on it here. A part of vectors does not even tell its dimensions any more."""
+    root = str(tmp_path)
+    for name in ("damaged", "gone", "unreadable"):
+        folder = manifest.output_folder(root, "generate", name)
+        rows = pa.table([["a"], pa.array([b"1234"], pa.binary(4)), [name]], schema=schemas.embeddings(2))
+        part = parts.put(rows, folder, "passage_vectors")
+        finished(root, name, [part], {"encoder": "one"}, table="passage_vectors")
+        files.put(files.join(folder, "passage_vectors", part.name), b"") if name == "damaged" else None
+        (tmp_path / "generate" / name / "passage_vectors" / part.name).unlink() if name == "gone" else None
+    (tmp_path / "generate" / "unreadable" / "manifest.json").write_text("{")
+    earlier = recovery.Earlier(root, "generate", "own", "passage_vectors", {"encoder": "one"})
+    assert not len(earlier.keys)
+    assert list(earlier.rows(KeySet.of(["damaged", "gone", "unreadable"]))) == []
 
 
 def test_nothing_was_before(tmp_path: Path) -> None:

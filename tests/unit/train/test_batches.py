@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from syneg.errors import StageFailed
 from syneg.train.batches import KnownPositives, Order, collate, shares, text_key
 from syneg.train.instances import Instances
 from tests.unit.train.instances import instance_table
@@ -48,6 +49,15 @@ def test_no_negatives_at_all_is_a_batch_too() -> None:
         [0],
         [1],
     ]
+
+
+def test_workers_without_a_share_are_noticed_before_the_first_step() -> None:
+    """1,001 instances in batches of 8 are steps of 8 and, from the 120th on, of 7."""
+    Order(1_001, 8, seed=0).check_shares(7)
+    with pytest.raises(StageFailed, match="steps of 7 or more, of which 8 workers"):
+        Order(1_001, 8, seed=0).check_shares(8)
+    with pytest.raises(StageFailed, match=r"Raise train\.batch_size"):
+        Order(2, 8, seed=0).check_shares(3)
 
 
 def _pairs(known: KnownPositives, queries: list[int], passages: list[int]) -> set[tuple[int, int]]:

@@ -13,7 +13,6 @@ from torch.nn.functional import normalize
 
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
-from syneg.errors import StageFailed
 from syneg.settings.train import TrainConfig
 from syneg.texts import normalized
 from syneg.train.gradient_cache import PlainTrainee, backward_cached
@@ -221,10 +220,3 @@ def test_losses_that_are_not_finite_name_their_instances(folder: Path, mode: str
     with torch.no_grad():
         next(encoder.parameters()).fill_(torch.nan)
     assert not_finite(_run(encoder, _config(mode), np.array([7, 1, 2]))) == ["(q7, p7)", "(q1, p1)", "(q2, p2)"]
-
-
-def test_fewer_instances_than_workers_are_refused(folder: Path) -> None:
-    encoder, instances = _encoder(folder), Instances.of(TABLE)
-    step = Step(encoder, PlainTrainee(encoder), instances, TrainConfig(), Peers(0, 3), instances.known_positives())
-    with pytest.raises(StageFailed, match="2 instances for 3 workers"):
-        step.prepare(ROWS[:2])
