@@ -1,14 +1,18 @@
 """Ending by a signal as cleanly as by an error: a stopped job and a closed terminal leave nothing half-written."""
 
+import os
 import signal
+import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 class Stopped(BaseException):
-    """SIGTERM arrived. No Exception, so that no handler of errors between here and the top takes it for one."""
+    """SIGTERM or SIGHUP arrived. No Exception, so that no handler of errors on the way to the top takes it for one."""
 
     exit_code = 128 + signal.SIGTERM
     message = (
@@ -20,20 +24,39 @@ class Stopped(BaseException):
 def listen() -> None:
     """SIGTERM raises Stopped in the main thread, so that sessions and temporary folders are closed on the way out.
 
-    A second signal ends the process at once.
+    So does SIGHUP, which a terminal sends that is closed, unless it is ignored, as under nohup. A second SIGTERM ends
+    the process at once.
     """
     signal.signal(signal.SIGTERM, _stop)
+    if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
+        signal.signal(_HANGUP, _stop)
 
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Puts back the handler of SIGTERM that the body replaced, as ray.init does."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """Puts back the handlers that the body replaced, as ray.init does SIGTERM's."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, _HANGUP) if number is not None}
     yield
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            if handler is not None:  # one that Python did not set, and cannot
+                signal.signal(number, handler)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if _HANGUP is not None:
+        # A terminal that is closed tends to send two, its own and its shell's: the second must not cut the closing.
+        signal.signal(_HANGUP, signal.SIG_IGN)
+        _leave_closed_terminals()
     raise Stopped
+
+
+def _leave_closed_terminals() -> None:
+    """What is said while everything is closed goes nowhere, instead of failing, where it would go to a closed one."""
+    for output in (1, 2):
+        with suppress(OSError):  # there is no such output
+            if stat.S_ISCHR(os.fstat(output).st_mode) and not os.isatty(output):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, output)
+                os.close(nowhere)

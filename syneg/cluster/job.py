@@ -31,8 +31,8 @@ class Job:
 def job(config: RunConfig, path: str, arguments: Sequence[str], folder: Path) -> Job:
     """The job that runs the config at `path` (inside `folder`, which is sent along) with further `arguments`.
 
-    The name is the run's and a hash of the whole resolved config and the arguments, so that the same command means the
-    same job.
+    The name is the run's and a hash of the whole resolved config and the arguments, so that the same command finds the
+    job while it waits or runs. What stands in files (prompts, data, code) is not in it: see `attempt`.
 
     Raises:
         BadInput: `folder` is not the project's; the config lies outside; the store is a folder of the job's own.
@@ -66,10 +66,11 @@ def runtime_env(folder: Path) -> dict[str, Any]:
 def attempt(name: str, statuses: Sequence[str]) -> tuple[str, bool]:
     """The submission id to use after attempts with these `statuses`, and whether it is a new one.
 
-    A job that is waiting, running or done is joined; one that failed or was stopped gets a further attempt, since Ray
-    takes an id once.
+    A job that waits or runs is joined. One that has ended, however it did, gets a further attempt, since Ray takes an
+    id once: the files that the command names may have changed since, which only the stages' fingerprints know. A stage
+    that is done costs nothing.
     """
-    if statuses and (statuses[-1] in _LIVE or statuses[-1] == "SUCCEEDED"):
+    if statuses and statuses[-1] in _LIVE:
         return attempt_id(name, len(statuses)), False
     return attempt_id(name, len(statuses) + 1), True
 

@@ -29,7 +29,10 @@ def submit(
         bool, typer.Option("--insecure", help="Send it beyond this machine without a token or TLS.")
     ] = False,
 ) -> None:
-    """Run a config on a Ray cluster. The same command again joins a job that runs, or goes on with one that failed."""
+    """Run a config on a Ray cluster.
+
+    The same command again joins a job that waits or runs; after its end it starts anew: finished stages cost nothing.
+    """
     from syneg.cluster import address as addresses
     from syneg.cluster.job import job
 

@@ -1,7 +1,12 @@
-"""What an engine's answer must look like, and what of it is used. Answers are parsed as JSON, never evaluated."""
+"""What an engine's answer must look like, and what of it is used. Answers are parsed as JSON, never evaluated.
+
+Where nothing holds a model to the schema, its object may stand in a fence, behind what the model thought aloud, or
+between sentences. It was paid for, and is used all the same.
+"""
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +23,14 @@ _REFUSAL = re.compile(
     r"|i (?:can|won)['\u2019]?t\b"
     r"|as an ai\b|(?:unfortunately,? )i (?:cannot|can['\u2019]?t)\b"
 )
+
+_THOUGHTS = re.compile(r"(?:\s*<(think|thinking|thought)>.*?</\1>)+", re.DOTALL | re.IGNORECASE)
+_THINKING = re.compile(r"\s*<(?:think|thinking|thought)>", re.IGNORECASE)
+# Of models whose prompt ends in the opening tag, so that only the closing one is in the answer.
+_THOUGHT = re.compile(r"</(?:think|thinking|thought)>", re.IGNORECASE)
+_OBJECT = re.compile(r'\{\s*["}]')  # where one may begin; a brace in a sentence begins none
+# A whole string, braces and escaped quotes included, or one that is cut; or a brace.
+_BRACES = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[{}]', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -63,19 +76,67 @@ def parse(text: str, finish_reason: str, *, reflection: bool, negatives: int = 1
     """As many as were asked for: each an answer, or the reason why there is none. Never raises."""
     if finish_reason in _NOTHING_WRITTEN:
         return [_NOTHING_WRITTEN[finish_reason]] * negatives
-    try:
-        content = json.loads(text, strict=False)  # strict=False: line breaks inside a string are common and harmless
-    except (ValueError, RecursionError):  # a deep nest of brackets is no answer either
+    key = "hard_negatives" if negatives > 1 else "hard_negative"
+    content = _content(text, key)
+    if content is None:
         return [_unreadable(text, finish_reason)] * negatives
-    if not isinstance(content, dict):
-        return ["malformed"] * negatives
     reasoning = content.get("reasoning", "" if not reflection else None)
-    written = content.get("hard_negatives") if negatives > 1 else [content.get("hard_negative")]
+    written = content.get(key) if negatives > 1 else [content.get(key)]
     if not isinstance(written, list) or (reflection and not isinstance(reasoning, str)):
         return ["malformed"] * negatives
     said = _clean(reasoning) if reflection else ""
     found = [_answer(value, said) for value in written[:negatives]]
     return found + ["malformed"] * (negatives - len(found))
+
+
+def _content(text: str, key: str) -> dict[str, Any] | None:
+    """The object that is the answer: the whole text, or the first outermost one in it that has the `key`."""
+    whole = _loaded(text)
+    if isinstance(whole, dict):
+        return whole
+    said = _said(text)
+    found = (_loaded(said[start:end]) for start, end in _objects(said))
+    return next((value for value in found if isinstance(value, dict) and key in value), None)
+
+
+def _loaded(text: str) -> Any:
+    """None where it is no JSON."""
+    try:
+        return json.loads(text, strict=False)  # strict=False: line breaks inside a string are common and harmless
+    except (ValueError, RecursionError):  # a deep nest of brackets is no answer either
+        return None
+
+
+def _objects(text: str) -> Iterator[tuple[int, int]]:
+    """Where outermost objects begin and end. None is looked for inside another, nor behind one that has no end."""
+    end = 0
+    while found := _OBJECT.search(text, end):
+        start, depth = found.start(), 0
+        for brace in _BRACES.finditer(text, start):
+            depth += {"{": 1, "}": -1}.get(brace[0], 0)
+            if not depth:
+                end = brace.end()
+                break
+        else:
+            return
+        yield start, end
+
+
+def _said(text: str) -> str:
+    """`text` without what was thought aloud before it, where an object may stand that was only a draft."""
+    text = _bare(text)
+    if before := _THOUGHTS.match(text):
+        text = text[before.end() :]
+    if _THINKING.match(text):
+        return ""  # it never came to an answer
+    closing = _THOUGHT.search(text)
+    if closing and not any(start < closing.start() < end for start, end in _objects(text)):
+        text = text[closing.end() :]
+    return text.strip()
+
+
+def _bare(text: str) -> str:
+    return text.strip().removeprefix("\ufeff").strip()
 
 
 def _answer(negative: Any, reasoning: str) -> Answer | str:
@@ -92,6 +153,6 @@ def _clean(text: str) -> str:
 def _unreadable(text: str, finish_reason: str) -> str:
     if finish_reason == "length":
         return "truncated"
-    if not text.strip():
+    if not _bare(text):
         return "empty"
-    return "refused" if _REFUSAL.match(text.strip().lower()) else "malformed"
+    return "refused" if _REFUSAL.match(_said(text).lower()) else "malformed"

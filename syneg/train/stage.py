@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import ray
@@ -20,7 +20,7 @@ from syneg.stage import Context, Inputs, Output
 from syneg.train import data
 from syneg.train.job import Job
 from syneg.train.journal import Journal
-from syneg.train.trackers import Tracker, trackers
+from syneg.train.trackers import Telling, Tracker, trackers
 
 
 def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: TrainConfig) -> Output:
@@ -61,10 +61,10 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: Trai
             failure_config=FailureConfig(max_failures=pool.max_failures),
         ),
     )
-    with shown(journal, context.progress, watching):
+    with shown(journal, context.progress, watching) as warnings:
         found = _fit(trainer, journal)
     model = data.fetch_model(found.pop("model"), context.scratch)
-    facts = {"gradient_clipping": train.gradient_clipping, **found}
+    facts = {"gradient_clipping": train.gradient_clipping, **found, **({"warnings": warnings} if warnings else {})}
     return Output(
         rows_in=brought.instances.rows,
         rows_out=brought.instances.rows,  # an epoch leaves none out
@@ -112,31 +112,33 @@ def _fit(trainer: TorchTrainer, journal: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def shown(journal: Any, progress: Callable[[str], None], watching: Sequence[Tracker] = ()) -> Iterator[None]:
-    """Shows the journal's line every second, and tells the trackers every new row, for as long as the body runs."""
+def shown(journal: Any, progress: Callable[[str], None], watching: Sequence[Tracker] = ()) -> Iterator[list[str]]:
+    """Shows the journal's line every second, and tells the trackers every new row, for as long as the body runs.
+
+    Gives the warnings about trackers that failed, which are complete when the trackers are closed, behind the body.
+    """
     ended = threading.Event()
     told = 0
 
     def tell() -> None:
         nonlocal told
-        for row in ray.get(journal.rows_since.remote(told)) if watching else ():
-            for tracker in watching:
-                tracker.log(row)
-            told = row["step"] + 1
-        progress(ray.get(journal.line.remote()))
+        # For a moment: told a second later. For good: the body finds out, where it needs the journal.
+        with suppress(ray.exceptions.RayActorError):
+            for row in ray.get(journal.rows_since.remote(told)) if watching else ():
+                telling.log(row)
+                told = row["step"] + 1
+            progress(ray.get(journal.line.remote()))
 
     def watch() -> None:
         while not ended.wait(1.0):
-            with suppress(ray.exceptions.ActorUnavailableError):  # for a moment: told a second later
-                tell()
+            tell()
 
     watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
-        tell()
-        for tracker in watching:
-            tracker.close()
+    with closing(Telling(watching)) as telling:
+        watcher.start()
+        try:
+            yield telling.warnings
+        finally:
+            ended.set()
+            watcher.join()
+            tell()

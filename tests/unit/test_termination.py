@@ -1,12 +1,18 @@
-"""SIGTERM ends a command as an error would: everything is closed, one line says how to go on."""
+"""SIGTERM and SIGHUP end a command as an error would: everything is closed, one line says how to go on."""
 
+import os
+import pty
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+# As a shell would start it, or nohup: whatever the tests are started by is left out.
+_DEFAULT = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+_NOHUP = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
 _COMMAND = """
 import sys, time
 from syneg import cli, schedule, termination
@@ -26,6 +32,53 @@ cli.main()
 """
 
 
+# Owns the terminal that its inputs and outputs are; says as much while it closes as a progress line does.
+_IN_A_TERMINAL = """
+import fcntl, sys, termios, time
+from pathlib import Path
+from syneg import cli
+
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+def app():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("closing", flush=True)
+        Path({closed!r}).touch()
+
+cli.app = app
+cli.main()
+"""
+_TWICE = """
+import sys, time
+from syneg import cli
+
+def app():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("closing", flush=True)
+        time.sleep(1)
+        print("closed", flush=True)
+
+cli.app = app
+cli.main()
+"""
+
+
+def started(code: str, first: str = _DEFAULT) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", first + code]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.2)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize(
     "wait",
     [
@@ -35,15 +88,46 @@ cli.main()
     ],
     ids=["in the main thread", "beside it"],
 )
-def test_stopped(wait: str) -> None:
-    command = [sys.executable, "-c", _COMMAND.format(wait=wait)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
+def test_stopped(wait: str, number: signal.Signals) -> None:
+    process = started(_COMMAND.format(wait=wait))
+    process.send_signal(number)
     said, complained = process.communicate(timeout=30)
     assert process.returncode == 143
     assert said.endswith("closed\n")
     assert "What was stored is kept" in complained
     assert "Traceback" not in complained
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
+    process = started(_COMMAND.format(wait="time.sleep(60)"), _NOHUP)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+
+
+@pytest.mark.parametrize(("second", "code"), [(signal.SIGHUP, 143), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_second_hangup_does_not_cut_the_closing_and_a_second_sigterm_does(second: signal.Signals, code: int) -> None:
+    process = started(_TWICE)
+    process.send_signal(signal.SIGHUP)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "closing\n"
+    process.send_signal(second)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert ("closed" in said) == (second == signal.SIGHUP)
+
+
+def test_a_terminal_that_is_closed_ends_it_as_cleanly(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    ours, its = pty.openpty()
+    command = [sys.executable, "-c", _DEFAULT + _IN_A_TERMINAL.format(closed=str(closed))]
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, start_new_session=True)
+    os.close(its)
+    assert os.read(ours, 100).startswith(b"ready")
+    time.sleep(0.2)
+    os.close(ours)
+    assert process.wait(30) == 143
+    assert closed.exists()

@@ -1,5 +1,7 @@
-"""What every engine is told, and the columns that every engine answers with."""
+"""What every engine is told, and the columns that every engine answers with, also as a chat completion tells them."""
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from syneg.settings.resources import WorkerResources
+from syneg.texts import storable
 
 LIGHT = 0.1
 """CPUs of a step beside the engine. With whole ones, two cores could not hold them all and would wait for ever."""
@@ -15,6 +18,9 @@ AFTER = 0.0
 """CPUs of a step behind the engine: none. Ray Data shares CPUs out from the first step on and lends the last one what
 is left, which on two cores is nothing for as long as a step before it runs; and the one that waits for room
 (`admission`) runs until something is stored."""
+
+_FINISHED = {"stop": "stop", "length": "length", "content_filter": "refusal"}
+_SHOWN = 300  # characters of an odd reply that its error shows
 
 
 @dataclass(frozen=True)
@@ -71,3 +77,99 @@ def share(probabilities: Mapping[str, float], choices: tuple[str, str]) -> float
         for choice in choices
     )
     return first / (first + second) if first + second else None
+
+
+def error_in(reply: Any) -> Any:
+    """What a reply says that went wrong, as gateways do with status 200; None where it says nothing of the kind."""
+    match reply:
+        case {"error": error} if error:
+            return error
+        case {"choices": [{"error": error}, *_]} if error:
+            return error
+        case {"choices": [{"finish_reason": "error"}, *_]}:
+            return "finish_reason is error"
+        case {"object": "error"}:
+            return reply
+    return None
+
+
+def of_reply(reply: Any, choices: tuple[str, str] | None = None) -> dict[str, Any]:
+    """A chat completion, as the interface gives it, as columns of `ANSWERED`; an error for whatever is none."""
+    paid = _paid(reply)
+    if error := error_in(reply):
+        return failed(f"The reply holds an error: {_shown(error)}") | paid
+    choice = _first_choice(reply)
+    if choice is None:
+        return (
+            failed(
+                f"No chat completion came, but {_shown(reply)}. Look at the engine's base_url: it must lead to an "
+                "OpenAI-compatible API, whose address most often ends in /v1, and to no web page."
+            )
+            | paid
+        )
+    message = _inside(choice, "message")
+    refusal = message.get("refusal")
+    finished = _FINISHED.get(str(choice.get("finish_reason") or "stop"), "stop")
+    return {
+        "answer": storable(_text(message.get("content")) or str(refusal or "")),
+        "finish_reason": "refusal" if refusal else finished,
+        "error": None,
+        "probability": share(_first_token(choice), choices) if choices else None,
+    } | paid
+
+
+def _first_choice(reply: Any) -> dict[str, Any] | None:
+    """Empty where nothing was chosen; None where the reply is no chat completion."""
+    match reply:
+        case {"choices": []}:
+            return {}
+        case {"choices": [{"message": None | dict()} as choice, *_]}:
+            content = _inside(choice, "message").get("content")
+            return choice if content is None or isinstance(content, str | list) else None
+    return None
+
+
+def _text(content: str | list[Any] | None) -> str:
+    """Parts that are no text are left out: they hold what a model thought, or sources."""
+    if not isinstance(content, list):
+        return content or ""
+    texts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _paid(reply: Any) -> dict[str, Any]:
+    """The columns of tokens, which an answer that cannot be used costs too."""
+    usage = _inside(reply, "usage")
+    return {
+        "input_tokens": _count(usage.get("prompt_tokens")) or 0,
+        "output_tokens": _count(usage.get("completion_tokens")) or 0,
+        "cached_tokens": _count(_inside(usage, "prompt_tokens_details").get("cached_tokens")),
+    }
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and float(value).is_integer() else None
+
+
+def _inside(value: Any, name: str) -> dict[str, Any]:
+    """The object that `value` holds under `name`, or an empty one."""
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _first_token(choice: dict[str, Any]) -> dict[str, float]:
+    """The probabilities of what may stand first in the answer."""
+    match choice:
+        case {"logprobs": {"content": [{"top_logprobs": [*tokens]}, *_]}}:
+            return {token["token"]: math.exp(token["logprob"]) for token in tokens}
+    return {}
+
+
+def _shown(seen: Any) -> str:
+    """The beginning of what came, in a line."""
+    text = json.dumps(" ".join(seen.split()) if isinstance(seen, str) else seen, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def failed(error: str) -> dict[str, Any]:
+    return {"answer": "", "finish_reason": "error", "error": storable(error), "input_tokens": 0, "output_tokens": 0}

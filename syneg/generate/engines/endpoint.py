@@ -2,11 +2,17 @@
 
 One worker holds all requests in flight: it waits, it does not compute. What the endpoint may be asked of in a minute is
 kept there too, so that the limit is one for the whole job.
+
+Gateways tell some errors in a reply with status 200, and a wrong address may lead to a web page. What came is looked at
+here, since the client takes whatever comes with that status for a chat completion.
 """
 
 import asyncio
+import json
 import math
 import os
+import random
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
@@ -16,15 +22,18 @@ from pydantic import SecretStr
 from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput, StageFailed
-from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked, Pieces, share
+from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked, Pieces, error_in, failed, of_reply
 from syneg.placement import node_group
 from syneg.settings.generate import OpenaiEngine
 from syneg.settings.resources import ResourcesConfig
-from syneg.texts import storable
 
 _PERMANENT = (401, 403, 404)  # the key, the address or the model is wrong: no other request would fare better
-_FINISHED = {"stop": "stop", "length": "length", "content_filter": "refusal"}
 _BOUNDS = ("minLength", "maxLength", "minItems", "maxItems")
+# The statuses that the client itself retries, and what a rate limit is called where an error has a name.
+_PASSES = re.compile(r"408|409|429|5\d\d|.*(?:rate_?limit|too_many_requests|resource_exhausted|overloaded).*")
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 8.0  # as the client's
+_LONGEST_ASKED_SECONDS = 120.0  # a Retry-After above it is not believed, as by the client
+_CHANCE = random.SystemRandom()  # the waits are nobody's results: they take nothing from a seeded generator
 
 
 def answer(
@@ -79,7 +88,7 @@ class Endpoint:
             timeout=limits.timeout_seconds,
             max_retries=limits.max_retries,
         )
-        self._create: Any = client.chat.completions.create  # its overloads know no plain dicts
+        self._create: Any = client.chat.completions.with_raw_response.create  # its overloads know no plain dicts
         self._engine, self._columns = engine, columns
         self._sampling, self._choices = sampling(engine, asked), asked.choices
         self._room = asyncio.Semaphore(limits.max_in_flight)
@@ -99,13 +108,25 @@ class Endpoint:
             await self._pace.turn()
             began, clock = time.time(), time.perf_counter()
             try:
-                reply = await self._create(messages=messages, seed=seed, **self._sampling)
-                row = of_reply(reply.model_dump(), self._choices)
-            except (APIError, ValueError) as error:  # ValueError: a body that is no JSON
+                row = of_reply(await self._reply(messages, seed), self._choices)
+            except APIError as error:
                 if isinstance(error, APIStatusError) and error.status_code in _PERMANENT:
                     raise StageFailed(f"{self._engine.base_url} refuses {self._engine.model}: {error}") from None
                 row = failed(f"{type(error).__name__}: {error}")
             return row | {"asked_at": began, "seconds": time.perf_counter() - clock}
+
+    async def _reply(self, messages: list[dict[str, str]], seed: int) -> Any:
+        """The JSON of a reply, or its text. Asks again where it holds an error that passes, which no status told."""
+        left, waits = self._engine.limits.max_retries, 0
+        while True:
+            raw = await self._create(messages=messages, seed=seed, **self._sampling)
+            reply = content_of(raw.content)
+            left -= 1 + raw.retries_taken
+            if left < 0 or not passes(error_in(reply)):
+                return reply
+            await asyncio.sleep(wait_seconds(waits, raw.headers.get("retry-after")))
+            await self._pace.turn()
+            waits += 1
 
 
 def sampling(engine: OpenaiEngine, asked: Asked) -> dict[str, Any]:
@@ -137,30 +158,30 @@ def _without_bounds(schema: Any) -> Any:
     return schema
 
 
-def of_reply(reply: dict[str, Any], choices: tuple[str, str] | None = None) -> dict[str, Any]:
-    """A chat completion, as the interface gives it, as columns of `ANSWERED`; whatever is missing in it."""
-    choice = (reply.get("choices") or [{}])[0]
-    message, usage = choice.get("message") or {}, reply.get("usage") or {}
-    refusal = message.get("refusal")
-    return {
-        "answer": storable(message.get("content") or refusal or ""),
-        "finish_reason": "refusal" if refusal else _FINISHED.get(choice.get("finish_reason") or "stop", "stop"),
-        "error": None,
-        "input_tokens": usage.get("prompt_tokens") or 0,
-        "output_tokens": usage.get("completion_tokens") or 0,
-        "probability": share(_first_token(choice), choices) if choices else None,
-        "cached_tokens": (usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
-    }
+def content_of(body: bytes) -> Any:
+    """The JSON of a reply; its text where it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode(errors="replace")
 
 
-def _first_token(choice: dict[str, Any]) -> dict[str, float]:
-    """The probabilities of what may stand first in the answer."""
-    tokens = (choice.get("logprobs") or {}).get("content") or [{}]
-    return {token["token"]: math.exp(token["logprob"]) for token in tokens[0].get("top_logprobs") or ()}
+def passes(error: Any) -> bool:
+    """Whether an error that a reply holds passes by waiting, as a rate limit does."""
+    if not isinstance(error, dict):
+        return False
+    return any(_PASSES.fullmatch(str(error.get(name)).lower()) for name in ("code", "status", "type"))
 
 
-def failed(error: str) -> dict[str, Any]:
-    return {"answer": "", "finish_reason": "error", "error": error, "input_tokens": 0, "output_tokens": 0}
+def wait_seconds(waits: int, retry_after: str | None) -> float:
+    """What the endpoint asks for in seconds; otherwise exponential, with jitter and a cap."""
+    try:
+        asked = float(retry_after or 0)
+    except ValueError:  # a date, which the clocks of two machines would have to agree on
+        asked = 0.0
+    if 0 < asked <= _LONGEST_ASKED_SECONDS:
+        return asked
+    return min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0 ** min(waits, 9)) * _CHANCE.uniform(0.75, 1.0)
 
 
 class Pace:

@@ -107,7 +107,8 @@ def test_a_secret_in_the_runtime_env_is_refused_by_its_name_alone(tmp_path: Path
         ([], ("run", True)),
         (["RUNNING"], ("run", False)),
         (["PENDING"], ("run", False)),
-        (["SUCCEEDED"], ("run", False)),
+        (["SUCCEEDED"], ("run-2", True)),  # a prompt, the data or the code may have changed since
+        (["SUCCEEDED", "PENDING"], ("run-2", False)),
         (["FAILED"], ("run-2", True)),
         (["STOPPED", "RUNNING"], ("run-2", False)),
         (["FAILED", "STOPPED"], ("run-3", True)),

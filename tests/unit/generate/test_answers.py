@@ -8,6 +8,7 @@ from syneg.generate.answers import Answer, parse, schema
 from syneg.schemas import SYNTHETIC_REASONS
 
 WHOLE = '{"reasoning": "why", "hard_negative": "a text"}'
+PIECES = ("<think>", "</think>", "```json\n", "```", "\ufeff", "{", "}", '{"', '"', "\\", "a", ", ", ": ", WHOLE)
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: (
@@ -18,7 +19,10 @@ json_values = st.recursive(
 
 
 @given(
-    st.text() | st.text(alphabet='{}[]":,\\u dD8ehard_negativreasoning') | json_values.map(json.dumps),
+    st.text()
+    | st.text(alphabet='{}[]":,\\u dD8ehard_negativreasoning')
+    | st.lists(st.sampled_from(PIECES)).map("".join)
+    | json_values.map(json.dumps),
     st.sampled_from(["stop", "length", "error", "no_answer", "refusal", "over_budget", "other"]),
     st.booleans(),
 )
@@ -95,3 +99,74 @@ def test_several_negatives_in_one_answer() -> None:
     form = schema(reflection=True, max_reasoning_chars=9, min_negative_chars=1, max_negative_chars=5, negatives=3)
     several = form["properties"]["hard_negatives"]
     assert (several["minItems"], several["maxItems"], several["items"]["maxLength"]) == (3, 3, 5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"```json\n{WHOLE}\n```",
+        f"```\n{WHOLE}```",
+        f"\ufeff{WHOLE}",
+        f"<think>\n\n</think>\n\n{WHOLE}",
+        f"\ufeff\n<think>so</think>```json\n{WHOLE}\n```",
+        f"<thinking>so</thinking> <THINK>and so</THINK>{WHOLE}",
+        f'<think>first {{"reasoning": "", "hard_negative": "a draft"}} and {{"open": </think>{WHOLE}',
+        f'The prompt opened it: {{"reasoning": "", "hard_negative": "a draft"}}</think>{WHOLE}',
+        f"Here is the document {{as JSON}}:\n\n{WHOLE}\n\nI hope that it serves you {{well}}.",
+        f'In the form {{"reasoning": ..., "hard_negative": {{...}}}} you asked for: {WHOLE}',
+        f'{{"query": "q"}} {WHOLE} {{"reasoning": "", "hard_negative": "the next one"}}',
+        f"{{{WHOLE}}}",
+        f"[{WHOLE}]",
+    ],
+)
+def test_an_answer_is_found_in_what_stands_around_it(text: str) -> None:
+    for finish_reason in ("stop", "length"):
+        assert parse(text, finish_reason, reflection=True) == [Answer("a text", "why")]
+
+
+around = st.sampled_from(["", "\ufeff", "```json\n", "Sure: ", "<think>so {</think>", "and so on</think>\n"])
+quoting = st.text() | st.lists(st.sampled_from(PIECES), min_size=1).map("".join)
+
+
+@given(around, quoting, quoting, st.sampled_from(["", "\n```", " That is all.", " {so}"]), st.booleans(), st.data())
+def test_no_brace_quote_or_tag_inside_a_text_ends_it(
+    before: str, reasoning: str, negative: str, after: str, ascii_only: bool, data: st.DataObject
+) -> None:
+    whole = json.dumps({"reasoning": reasoning, "hard_negative": negative}, ensure_ascii=ascii_only)
+    assert parse(before + whole + after, "stop", reflection=True) == parse(whole, "stop", reflection=True)
+    cut = before + whole[: data.draw(st.integers(1, len(whole) - 1))]
+    assert parse(cut, "length", reflection=True) == ["truncated"]
+    assert parse(cut, "stop", reflection=True) == ["malformed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason", "expected"),
+    [
+        (f"<think>{WHOLE}", "length", "truncated"),  # a draft is no answer
+        (f"<think>{WHOLE}", "stop", "malformed"),
+        (f"<think>{WHOLE}</think>", "stop", "malformed"),
+        (f"<think>so</think><think>{WHOLE}", "length", "truncated"),
+        (f"{WHOLE}</think>I cannot write that.", "stop", "refused"),
+        ("<think>so</think>\nI'm sorry, but I can't help with that.", "stop", "refused"),
+        ("\ufeff", "stop", "empty"),
+        (f'```json\n{{"reasoning": {WHOLE}, "hard_neg', "length", "truncated"),  # nothing inside it is the answer
+        (f'{{"answer": {WHOLE}}}', "stop", "malformed"),
+        ('It is {"query": 1}, and', "length", "truncated"),
+        ('It is {"query": 1}.', "stop", "malformed"),
+        ("Sure: {'hard_negative': __import__('os').getcwd()}", "stop", "malformed"),
+        ('Sure: {"hard_negative": __import__("os").getcwd()}', "stop", "malformed"),
+        ('{"a": ' * 50_000 + "1" + "}" * 50_000 + " ", "stop", "malformed"),
+        ('{"' * 50_000, "stop", "malformed"),
+        ("</think>" * 50_000, "stop", "malformed"),
+        ("<think>" * 50_000, "stop", "malformed"),
+    ],
+    ids=range(17),
+)
+def test_what_holds_no_answer_stays_rejected(text: str, finish_reason: str, expected: str) -> None:
+    assert parse(text, finish_reason, reflection=True) == [expected]
+
+
+def test_several_negatives_are_found_in_what_stands_around_them() -> None:
+    whole = json.dumps({"reasoning": "why", "hard_negatives": ["a", "b"]})
+    found = parse(f"{WHOLE} No, two: ```{whole}```", "stop", reflection=True, negatives=2)
+    assert found == [Answer("a", "why"), Answer("b", "why")]

@@ -1,14 +1,17 @@
 """What is shown of a training while it runs."""
 
 import time
+from collections.abc import Mapping
 from itertools import chain, repeat
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import ray
-from ray.exceptions import ActorUnavailableError
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from syneg.train.stage import shown
+from syneg.train.trackers import Telling
 
 
 def test_a_journal_that_does_not_answer_for_a_moment_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +30,77 @@ def test_a_journal_that_does_not_answer_for_a_moment_ends_nothing(monkeypatch: p
         while not lines and time.monotonic() < deadline:
             time.sleep(0.05)
     assert (lines[0], lines[-1]) == ("step 7", "step 8")  # the last one when it ended
+
+
+def test_a_journal_that_died_hides_nothing_of_what_the_body_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def get(_: object) -> str:
+        raise ActorDiedError()
+
+    monkeypatch.setattr(ray, "get", get)
+    with pytest.raises(ValueError, match="the body's"), shown(Journal([]), print):
+        raise ValueError("the body's")
+
+
+class Journal:
+    """Gives all rows at once, and more while it is asked."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows_since = SimpleNamespace(remote=lambda first: [row for row in rows if row["step"] >= first])
+        self.line = SimpleNamespace(remote=lambda: f"{len(rows)} steps")
+
+
+class Told:
+    """A tracker that fails at a step, at its end, or never."""
+
+    def __init__(self, fails_at: int | str | None = None) -> None:
+        self.fails_at = fails_at
+        self.steps: list[int] = []
+        self.closed = 0
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        if row["step"] == self.fails_at:
+            raise ConnectionError("https://user:password@tracker is gone")
+        self.steps.append(row["step"])
+
+    def close(self) -> None:
+        self.closed += 1
+        if self.fails_at is not None:
+            raise RuntimeError("nothing to close")
+
+
+class AtItsEnd(Told):
+    pass
+
+
+def test_a_tracker_that_fails_ends_neither_the_training_nor_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray, "get", lambda found: found)
+    rows = [{"step": step} for step in range(3)]
+    broken, last, well = Told(fails_at=1), AtItsEnd(fails_at="the end"), Told()
+    lines: list[str] = []
+    with shown(Journal(rows), lines.append, (broken, last, well)) as warnings:
+        deadline = time.monotonic() + 30
+        while not lines and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(warnings) == 1
+        rows.append({"step": 3})  # the watcher lives
+    assert (broken.steps, last.steps, well.steps) == ([0], [0, 1, 2, 3], [0, 1, 2, 3])
+    assert (broken.closed, last.closed, well.closed) == (1, 1, 1)
+    assert lines[-1] == "4 steps"
+    first, second = warnings
+    assert first.startswith("Told was told nothing from step 1 on: it failed (ConnectionError, ")
+    assert second.startswith("AtItsEnd may lack the last rows: it failed (RuntimeError, ")
+    assert "password" not in first
+    assert capsys.readouterr().err.count("ConnectionError: https") == 1
+
+
+def test_a_signal_is_no_failure_of_a_tracker() -> None:
+    class Interrupted(Told):
+        def log(self, row: Mapping[str, Any]) -> None:
+            raise KeyboardInterrupt
+
+    telling = Telling([Interrupted()])
+    with pytest.raises(KeyboardInterrupt):
+        telling.log({"step": 0})
+    assert telling.warnings == []

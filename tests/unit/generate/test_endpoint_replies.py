@@ -1,0 +1,195 @@
+"""Odd replies with status 200: errors that gateways tell so, web pages, and content in parts."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from syneg.generate import prompts
+from syneg.generate.engines import endpoint
+from syneg.generate.engines.asked import ANSWERED, Asked
+from syneg.settings.generate import EndpointLimits, OpenaiEngine
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
+GOOD = {"choices": [{"message": {"content": "text"}, "finish_reason": "stop"}], "usage": USAGE}
+BUSY = {"error": {"code": 429, "message": "slow down"}}
+PAGE = b"<!doctype html>\n<title>Please log in</title>"
+
+
+def of_choice(**choice: Any) -> dict[str, Any]:
+    return {"choices": [{"finish_reason": "stop", "message": {"content": "half"}} | choice], "usage": USAGE}
+
+
+@contextmanager
+def replying(*bodies: Any, **headers: str) -> Iterator[tuple[str, list[float]]]:
+    """A server that says these one after the other, the last one again and again, and when it was asked."""
+    asked_at: list[float] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            body = bodies[min(len(asked_at), len(bodies) - 1)]
+            asked_at.append(time.monotonic())
+            sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(200)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.send_header("Content-Type", "text/html" if body is PAGE else "application/json")
+            self.send_header("Content-Length", str(len(sent)))
+            self.end_headers()
+            self.wfile.write(sent)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked_at
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def answered(url: str, retries: int = 2) -> dict[str, Any]:
+    """The row of one request, as a worker gives it."""
+    limits = EndpointLimits(max_retries=retries, timeout_seconds=20)
+    engine = OpenaiEngine(kind="openai", model="m", base_url=url, limits=limits)
+    messages = pa.array([[{"role": "user", "content": "?"}]], prompts.MESSAGES)
+    batch = pa.table({"id": ["a"], "messages": messages, "seed": [1]})
+
+    async def row() -> dict[str, Any]:
+        worker = endpoint.Endpoint(engine, Asked(max_tokens=9, max_model_len=99), ["id"], endpoint.key(engine))
+        (found,) = [block async for block in worker(batch)]
+        return found.to_pylist()[0]
+
+    return asyncio.run(row())
+
+
+@pytest.fixture(autouse=True)
+def _has_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        (PAGE, "Please log in"),
+        (b"null", "but null."),
+        (b"", 'but "".'),
+        ({"detail": "x" * 9_999}, "xxx..."),
+        (b"{", 'but "{".'),
+        (b"\xff", 'but "\ufffd"'),
+        ([1], "[1]"),
+        ("a text", "a text"),
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"choices": None}, "choices"),
+        ({"choices": ["a"]}, "choices"),
+        ({"choices": [{"text": "a legacy completion"}]}, "a legacy completion"),
+        (of_choice(message="a"), '"message": "a"'),
+        (of_choice(message={"content": {"a": 1}}), "content"),
+    ],
+)
+def test_what_is_no_chat_completion_is_an_error_that_names_the_address(body: Any, seen: str) -> None:
+    with replying(body) as (url, asked_at):
+        row = answered(url)
+    assert (row["answer"], row["finish_reason"]) == ("", "error")
+    assert len(asked_at) == 1
+    assert row["error"].startswith("No chat completion came, but")
+    assert seen in row["error"]
+    assert "base_url" in row["error"]
+    assert len(row["error"]) < 600
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        ({"error": {"code": 400, "message": "no such model"}}, "no such model"),
+        ({"error": "no such model", "choices": []}, "no such model"),
+        ({"object": "error", "message": "no such model", "code": 40001}, "no such model"),
+        (of_choice(finish_reason="error"), "finish_reason is error"),
+        (of_choice(finish_reason="error", error={"code": 400, "message": "upstream"}) | {"error": None}, "upstream"),
+        ({"error": {"message": "half a \ud83d"}}, "half a \ufffd"),
+    ],
+)
+def test_an_error_told_with_status_200_is_an_error(body: dict[str, Any], seen: str) -> None:
+    with replying(body) as (url, asked_at):
+        row = answered(url)
+    assert (row["answer"], row["finish_reason"]) == ("", "error")
+    assert seen in row["error"]
+    assert len(asked_at) == 1
+    assert row["output_tokens"] == body.get("usage", {"completion_tokens": 0})["completion_tokens"]  # still paid for
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        BUSY,
+        {"error": {"code": "429", "message": "slow down"}},
+        {"error": {"code": "rate_limit_exceeded", "message": "slow down"}},
+        {"error": {"code": None, "type": "rate_limit_error"}},
+        {"error": {"status": "RESOURCE_EXHAUSTED"}},
+        {"error": {"code": 503}},
+        of_choice(finish_reason="error", error={"code": 429}),
+    ],
+)
+def test_a_rate_limit_told_with_status_200_is_asked_again(busy: dict[str, Any]) -> None:
+    with replying(busy, busy, GOOD, Retry_After="0.01") as (url, asked_at):
+        row = answered(url)
+    assert (row["answer"], row["finish_reason"], row["error"]) == ("text", "stop", None)
+    assert len(asked_at) == 3
+
+
+def test_it_is_asked_as_often_as_the_limits_allow_and_as_late_as_the_endpoint_says() -> None:
+    with replying(BUSY, Retry_After="0.3") as (url, asked_at):
+        row = answered(url, retries=1)
+    assert "slow down" in row["error"]
+    first, second = asked_at
+    assert 0.3 <= second - first < 10
+    with replying(BUSY) as (url, asked_at):
+        assert answered(url, retries=0)["finish_reason"] == "error"
+    assert len(asked_at) == 1
+
+
+@pytest.mark.parametrize("told", [None, "", "nan", "-1", "1e9", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_waits_grow_up_to_a_bound_where_the_endpoint_says_nothing_of_use(told: str | None) -> None:
+    waits = [endpoint.wait_seconds(number, told) for number in (0, 1, 2, 3, 4, 9, 5000)]
+    assert all(low <= wait <= low * 4 / 3 for low, wait in zip((0.375, 0.75, 1.5, 3, 6, 6, 6), waits, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        ([{"type": "text", "text": '{"a": '}, {"type": "text", "text": "1}"}], '{"a": 1}'),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "b"}], "b"),
+        ([{"type": "text"}, {"type": "text", "text": None}, "c", 5, None], ""),
+        ([], ""),
+    ],
+)
+def test_parts_of_text_are_joined(content: list[Any], answer: str) -> None:
+    with replying(of_choice(message={"content": content})) as (url, _):
+        row = answered(url)
+    assert (row["answer"], row["finish_reason"], row["error"]) == (answer, "stop", None)
+    assert (row["input_tokens"], row["output_tokens"]) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"usage": []},
+        {"usage": {"prompt_tokens": "3", "completion_tokens": 2.0, "prompt_tokens_details": [1]}},
+        {"choices": [{"message": {"content": "text", "refusal": None}, "finish_reason": {"reason": "stop"}}]},
+        {"choices": [{"message": {"content": "text"}, "logprobs": {"tokens": ["text"]}}]},
+    ],
+)
+def test_what_is_odd_beside_the_answer_does_not_cost_the_answer(odd: dict[str, Any]) -> None:
+    row = endpoint.of_reply(GOOD | odd, ("Yes", "No"))
+    assert (row["answer"], row["finish_reason"]) == ("text", "stop")
+    pa.Table.from_pylist([row], ANSWERED)
