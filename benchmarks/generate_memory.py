@@ -78,7 +78,7 @@ def corpus(pairs: int, folder: str) -> Inputs:
 def main() -> None:
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     engine.answer = stand_in
-    generate = GenerateConfig.model_validate({"attributes": "configs/attributes/generic.yaml"})
+    generate = GenerateConfig()
     instant = EstimateConfig(output_tokens=100, output_tokens_per_second=1e6)
     resources = ResourcesConfig(generate=WorkerResources(batch_rows=1_024), estimate=instant, object_store_gib=0.5)
     with tempfile.TemporaryDirectory() as folder, ray_session.session(resources, StorageConfig()):

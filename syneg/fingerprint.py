@@ -48,7 +48,7 @@ def _content(content: Content, address: str | Literal[False] | None, section: Se
     if isinstance(section, CorpusConfig):
         return _corpus_digest(section)
     if not address:
-        return None
+        return "" if address is False else None  # nothing at all, or what syneg has by default
     if content.kind == "model":
         return models.digest(address, key)
     if not files.exists(address):

@@ -22,7 +22,7 @@ def stages(config: RunConfig) -> tuple[Stage, ...]:
     (mine_1, ..., embed_tuned_1); those of the last are called as in a run of one round, so that whoever reads the model
     or its scores reads the last one's. ADORE starts from the base model in any number of rounds, and runs once.
 
-    A strategy without synthetic negatives asks no LLM, one without retrieved ones mines nothing.
+    A mix that takes no synthetic negatives asks no LLM, one that takes no retrieved ones mines nothing.
     """
     made = list(_unrolled(config.mine.rounds))
     if _shows_mined(config):
@@ -92,15 +92,15 @@ def _asked(unrolled: Iterable[Stage], config: RunConfig) -> Iterator[Stage]:
     """The stages that somebody asks for. Without the judge's gate, who would read its candidates reads mining's."""
     left_out = _left_out(config)
     for stage in unrolled:
-        if _kind(stage.name) not in left_out:
+        if kind(stage.name) not in left_out:
             reads = dict(stage.reads)
             if "gate_mined" in left_out and "candidates" in reads:
                 reads["candidates"] = reads["candidates"].replace("gate_mined", "mine")
-            made = {name: address for name, address in reads.items() if _kind(address) not in left_out}
+            made = {name: address for name, address in reads.items() if kind(address) not in left_out}
             yield replace(stage, reads=made)
 
 
-def _kind(address: str) -> str:
+def kind(address: str) -> str:
     """The stage's name without its round: of "mine_1", or of the table "mine_1.candidates", it is "mine"."""
     return address.partition(".")[0].rstrip("_0123456789")
 

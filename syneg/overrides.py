@@ -1,24 +1,45 @@
 """From a YAML file and `section.key=value` arguments to a RunConfig, or to one clear line for each mistake."""
 
 import copy
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from syneg import redaction
+from syneg import hints, mistakes, redaction
 from syneg.config import RunConfig
 from syneg.errors import BadInput
 
 SectionType = TypeVar("SectionType", bound=BaseModel)
 
 
+class _Twice(yaml.MarkedYAMLError):
+    """A key that stands twice in one mapping, of which YAML would take the last one without a word."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 2e-5 as a string; people who train models mean a number."""
+    """YAML 1.1 reads 2e-5 as a string; people who train models mean a number. A key may stand once in a mapping."""
+
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+        # Here and not where values are made: what `<<` brings in from elsewhere may well be given again.
+        node = super().compose_mapping_node(anchor)
+        seen: dict[tuple[str, str], yaml.Node] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                first = seen.setdefault((key.tag, key.value), key)
+                if first is not key:
+                    problem = (
+                        f"the key {key.value} stands twice in one mapping, first on line {_line(first.start_mark)}"
+                    )
+                    raise _Twice(problem=problem, problem_mark=key.start_mark)
+        return node
+
+
+def _line(mark: Any) -> int:
+    return mark.line + 1
 
 
 _Loader.add_implicit_resolver(
@@ -50,14 +71,16 @@ def resolve(settings: Mapping[str, Any], changes: Iterable[tuple[str, Any]], whe
 def validated(model: type[SectionType], settings: Mapping[str, Any], where: str) -> SectionType:
     """`settings` as a `model`. Raises BadInput: one clear line for each mistake."""
     if held := list(redaction.found_in(settings)):
+        advice = dict.fromkeys(f" {said}" for said in map(hints.about_key, held) if said)
         raise BadInput(
             f"{where}: {', '.join(held)} holds a secret. A config is stored beside what it makes, and shown. Give "
             "secrets by the environment of the nodes (AWS_SECRET_ACCESS_KEY, ...); a setting names the variable."
+            + "".join(advice)
         )
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        raise BadInput("\n".join(_explain(mistake, where, model) for mistake in error.errors())) from error
+        raise BadInput("\n".join(mistakes.explained(error, where, model))) from error
 
 
 def parse(override: str) -> tuple[str, Any]:
@@ -78,70 +101,50 @@ def read(path: str) -> dict[str, Any]:
         ) from error
     settings = _parse(text, path)
     if not isinstance(settings, dict):
-        raise BadInput(
-            f"{path}: expected a mapping of sections (corpus:, train:, ...), seen {type(settings).__name__}."
-        )
+        seen = {type(None): "nothing: it is empty", list: "a list"}.get(type(settings), "a single value")
+        raise BadInput(f"{path}: expected a mapping of sections (corpus:, train:, ...), seen {seen}.")
     return settings
 
 
 def _parse(text: str, where: str) -> Any:
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
         mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
+        line = f":{_line(mark)}" if mark else ""
+        if isinstance(error, _Twice):
+            raise BadInput(f"{where}{line}: {error.problem}. Expected each key once: leave one of them.") from error
         raise BadInput(f"{where}{line}: no valid YAML ({getattr(error, 'problem', error)}).") from error
 
 
 def _put(settings: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
-    for parent in parents:
-        inner = settings.setdefault(parent, {})
+    for depth, parent in enumerate(parents, 1):
+        if settings.get(parent) is None:
+            settings[parent] = _named_by_default(parents[:depth]) or {}
+        inner = settings[parent]
         if not isinstance(inner, dict):
             raise BadInput(f"{key}={value}: {parent} is not a section, it holds {inner!r}.")
         settings = inner
-    settings[last] = value
+    if value is None and _named_by_default(parents):
+        settings.pop(last, None)
+    else:
+        settings[last] = value
 
 
-def _explain(mistake: Any, path: str, model: type[BaseModel]) -> str:
-    section, key = _locate(mistake["loc"], model)
-    if mistake["type"] == "extra_forbidden":
-        parent, _, name = key.rpartition(".")
-        near = difflib.get_close_matches(name, section.model_fields, n=1, cutoff=0.5)
-        right = f"{parent}.{near[0]}" if near and parent else "".join(near)
-        hint = f"did you mean {right}?" if near else f"expected one of {', '.join(section.model_fields)}."
-        return f"{path}: unknown key {key}; {hint}"
-    message = mistake["msg"].removeprefix("Value error, ").rstrip(".")
-    if mistake["type"] == "missing":
-        return f"{path}: {key} is missing."
-    if mistake["type"] == "value_error":
-        return f"{path}: {message}."
-    return f"{path}: {key}: {message}; seen {mistake['input']!r}."
-
-
-def _locate(loc: Sequence[str | int], model: type[BaseModel]) -> tuple[type[BaseModel], str]:
-    """The section that a mistake is in, and its key as a person writes it, without the tag of a union's member."""
-    section: Any = model
-    names: list[str] = []
-    inside: Any = model
-    for part in loc:
-        members = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in _members(inside)}
-        if part in members:
-            section = inside = members[part]
+def _named_by_default(parents: Sequence[str]) -> dict[str, Any] | None:
+    """What a mapping of sections by name (`mine.samplers`) holds where a config says nothing: a change of one of them
+    leaves the others. None where `parents` lead to something else."""
+    model: Any = RunConfig
+    for depth, name in enumerate(parents, 1):
+        field = model.model_fields.get(name)
+        kind = field and field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            model = kind
             continue
-        names.append(str(part))
-        if isinstance(inside, type) and issubclass(inside, BaseModel):
-            section = inside
-            field = inside.model_fields.get(str(part))
-            inside = field.annotation if field else None
-        else:  # a mapping: its values
-            inside = next(iter(get_args(inside)[1:]), None)
-    return section, ".".join(names)
-
-
-def _members(annotation: Any) -> list[type[BaseModel]]:
-    """The sections of a union that is told apart by `kind`."""
-    kinds = [getattr(kind, "__origin__", kind) for kind in get_args(annotation)]  # without their tags
-    return [
-        kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel) and "kind" in kind.model_fields
-    ]
+        default = field and field.get_default(call_default_factory=True)
+        of_sections = isinstance(default, dict) and all(isinstance(one, BaseModel) for one in default.values())
+        if depth < len(parents) or not default or not of_sections:
+            return None
+        return {key: section.model_dump(mode="json", exclude_defaults=True) for key, section in default.items()}
+    return None

@@ -1,13 +1,13 @@
 """The graph of stages, what of it is done (`plan`), and doing the rest (`run`)."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Protocol
 
-from syneg import execution, fingerprint, ray_session, schedule
+from syneg import checks, execution, fingerprint, ray_session, schedule
 from syneg.config import RunConfig
 from syneg.errors import BadInput, Unreachable
 from syneg.graph import stages
@@ -71,6 +71,18 @@ class Finished:
 
 
 def plan(config: RunConfig, allow_unreachable: bool = False, graph: Graph | None = None) -> list[Step]:
+    """As `look`, once it is checked that nothing that is known by now will stop a stage that is not done.
+
+    Raises:
+        BadInput: also for a setting, file or model by which a stage would fail (`checks`).
+        Unreachable: as `look`.
+    """
+    steps = look(config, allow_unreachable, graph)
+    _check(config, steps)
+    return steps
+
+
+def look(config: RunConfig, allow_unreachable: bool = False, graph: Graph | None = None) -> list[Step]:
     """Every stage of the run (or of `graph`) with its fingerprint and what is done. Reads manifests, writes nothing.
 
     Raises:
@@ -105,6 +117,16 @@ def _fingerprint(config: RunConfig, stage: Stage, steps: Mapping[str, Step]) -> 
     return fingerprint.of_stage(stage.name, stage.version, execution.sections(config, stage), reads)
 
 
+def _check(config: RunConfig, steps: Iterable[Step]) -> list[Stage]:
+    """The stages of `steps` that are to run, if nothing in the config would stop them. Where storage cannot be reached,
+    and so the fingerprint is left open, the inputs are too."""
+    to_run = [step for step in steps if not step.done]
+    stages = [step.stage for step in to_run]
+    checks.settings(config, stages)
+    checks.inputs(config, [step.stage for step in to_run if step.fingerprint is not None])
+    return stages
+
+
 def run(
     config: RunConfig,
     listener: Listener,
@@ -118,13 +140,14 @@ def run(
         BadInput: something the user brought is wrong, found before any stage starts, or while the corpus is read.
         StageFailed: a stage ended without a result.
     """
-    steps = plan(config, graph=graph)
+    steps = look(config, graph=graph)
     asked = _between([step.stage.name for step in steps], first, last)
     _check_earlier(steps, asked)
+    chosen = {step.stage.name: step for step in steps if step.stage.name in asked}
+    checks.machine(config, _check(config, chosen.values()))
     files.check_writable(config.store.root)
     manifests = {step.stage.name: step.manifest for step in steps if step.manifest}
     reused = frozenset(manifests)
-    chosen = {step.stage.name: step for step in steps if step.stage.name in asked}
     reads = {
         name: {address.partition(".")[0] for address in step.stage.reads.values()} for name, step in chosen.items()
     }

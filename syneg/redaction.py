@@ -28,8 +28,9 @@ _AFTER_NAME = re.compile(
     r"(?i)((?:authorization:\s*bearer|bearer|x-amz-signature=|x-amz-security-token=|x-amz-credential=)\s*)[^\s&\"']+"
 )
 _NAMES = re.compile(
-    r"(?i)^(?:.*[_-])?(?:api_?key|secret|secret_key|secret_access_key|access_key(?:_id)?|password|passwd|passphrase"
-    r"|auth_?token|hf_token|bearer|private_key|credentials?)$"
+    r"(?i)^(?:(?:.*[_-])?(?:api[_-]?key|secret|secret_key|secret_access_key|access_key(?:_id)?|password|passwd"
+    r"|passphrase|(?:access|api|auth|bearer|hf|refresh|session)_?token|bearer|private_key|credentials?)"
+    r"|token|authorization)$"  # by themselves: eos_token and the like are words of a model
 )
 _VARIABLES = re.compile(r"(?i)(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIAL)")
 _PATHS = re.compile(r"(?i)(?:_PATH|_FILE|_DIR|_URI|_URL|PARALLELISM|MODE)$")  # these name a place or a switch
@@ -61,7 +62,8 @@ def found_in(settings: Any, key: str = "") -> Iterator[str]:
     elif isinstance(settings, list | tuple):
         for value in settings:
             yield from found_in(value, key)
-    elif isinstance(settings, str):
-        named_so = _NAMES.search(key.rpartition(".")[2]) and len(settings) >= _SHORTEST
-        if named_so or redacted(settings) != settings:
+    elif isinstance(settings, str | int | float) and not isinstance(settings, bool):
+        text = str(settings)  # a password may be a number to YAML
+        named_so = text and _NAMES.search(key.rpartition(".")[2])
+        if named_so or redacted(text) != text:
             yield key

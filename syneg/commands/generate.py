@@ -58,7 +58,7 @@ def generate(
 def _print_verdicts(config: RunConfig, examples: int) -> None:
     from syneg.generate import verdicts
 
-    made = {step.stage.name: step.manifest for step in pipeline.plan(config) if step.manifest}
+    made = {step.stage.name: step.manifest for step in pipeline.look(config) if step.manifest}
     if "gate" not in made:
         raise BadInput("--rejected reads what the gate said, which is not done. `syneg run CONFIG --to gate` does it.")
     finished = pipeline.Finished(config, made)
@@ -99,7 +99,7 @@ def sampled_cost(config: RunConfig) -> str:
 
     if not config.mix.takes_synthetic:
         return f"Generation: none, since mix.strategy={config.mix.strategy} takes no synthetic negatives."
-    corpus = next(step for step in pipeline.plan(config) if step.stage.name == "corpus")
+    corpus = next(step for step in pipeline.look(config) if step.stage.name == "corpus")
     if corpus.manifest is None:
         raise BadInput("--sample reads the corpus, which is not done. `syneg run CONFIG --to corpus` makes it first.")
     finished = pipeline.Finished(config, {"corpus": corpus.manifest})
@@ -121,7 +121,7 @@ def sampled_cost(config: RunConfig) -> str:
 def _elsewhere(config: RunConfig) -> Iterator[RunConfig]:
     """`config` with a store that is removed afterwards. What stands before generation and is done is not done again."""
     with tempfile.TemporaryDirectory(prefix="syneg-look-") as root:
-        for step in takewhile(lambda step: step.stage.name != "generate", pipeline.plan(config)):
+        for step in takewhile(lambda step: step.stage.name != "generate", pipeline.look(config)):
             if step.done and not files.is_remote(config.store.root):
                 os.symlink(Path(config.store.root, step.stage.name).absolute(), Path(root, step.stage.name))
         yield config.model_copy(update={"store": StoreConfig(root=root)})

@@ -1,8 +1,7 @@
 """Any source as a folder in BEIR layout."""
 
 import json
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
@@ -13,23 +12,24 @@ from syneg.settings.corpus import CorpusConfig
 from syneg.store import files
 
 
-def write_beir(corpus: CorpusConfig, out: Path) -> None:
+def write_beir(corpus: CorpusConfig, out: str) -> Mapping[str, int]:
     """Writes what a run with `corpus` would use: corpus.jsonl, queries.jsonl, qrels/{train,dev,test}.tsv.
 
-    The judgements to train on come last, without which no reader takes the folder for a collection: one that was left
-    half-written is refused.
+    Returns how many rows were left out, by reason. The judgements that no reader does without, to test on and to train
+    on, come last: a folder that was left half-written is refused.
 
     Raises:
         BadInput: the input is bad, or something stands at `out` already.
     """
-    if any(files.files_below(str(out))) or (files.exists(str(out)) and not out.is_dir()):
+    if not files.is_vacant(out):
         raise BadInput(f"{out} exists already and is not an empty folder. Give a new folder; nothing was written.")
     selection = select(corpus, lambda message: None)
-    files.put_chunks(files.join(str(out), "corpus.jsonl"), _passages(PassageStream(selection)))
-    files.put_chunks(files.join(str(out), "queries.jsonl"), _queries(selection.queries.values()))
-    for role in ("test", "dev", "train"):
+    files.put_chunks(files.join(out, "corpus.jsonl"), _passages(PassageStream(selection)))
+    files.put_chunks(files.join(out, "queries.jsonl"), _queries(selection.queries.values()))
+    for role in ("dev", "test", "train"):
         if len(selection.judgements[role]):
-            files.put_chunks(files.join(str(out), f"qrels/{role}.tsv"), _qrels(selection.judgements[role]))
+            files.put_chunks(files.join(out, f"qrels/{role}.tsv"), _qrels(selection.judgements[role]))
+    return selection.rejected
 
 
 def _passages(batches: Iterable[pa.Table]) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from syneg.errors import BadInput
-from syneg.settings.corpus import CorpusConfig
+from syneg.settings.corpus import DEV, CorpusConfig
 from syneg.store import files as store
 
 ROLES = ("train", "dev", "test")
@@ -40,13 +40,21 @@ def version(corpus: CorpusConfig) -> str:
 
 
 def splits(corpus: CorpusConfig) -> dict[str, str]:
-    """The name of each role's judgements. There is no role of training where a collection is just evaluated on."""
+    """The name of each role's judgements, of those roles that have one: a collection that is just evaluated on has
+    nothing to train on."""
     names = zip(ROLES, (corpus.split, corpus.dev_split, corpus.test_split), strict=True)
     return {role: name for role, name in names if name is not None}
 
 
+def has_dev(corpus: CorpusConfig) -> bool:
+    """Whether there are judgements of the role dev. Raises BadInput as `files` does."""
+    if corpus.source == "stdlib":
+        return "dev" in splits(corpus)
+    return "dev" in (beir(corpus) if corpus.source == "beir" else msmarco(corpus)).qrels
+
+
 def to_evaluate_on(corpus: CorpusConfig, folder: str) -> CorpusConfig:
-    """`corpus` for the BEIR folder `folder`, which need not have judgements to train on.
+    """`corpus` for the BEIR folder `folder`, which need not have judgements to train on, nor a dev split.
 
     Raises:
         BadInput: it is not there, or lacks passages, queries or judgements to test on.
@@ -54,6 +62,8 @@ def to_evaluate_on(corpus: CorpusConfig, folder: str) -> CorpusConfig:
     moved = corpus.model_copy(update={"source": "beir", "path": folder})
     if _find(_folder(moved), f"qrels/{moved.split}.tsv") is None:
         moved = moved.model_copy(update={"split": None})
+    if moved.dev_split != DEV and _find(_folder(moved), f"qrels/{moved.dev_split}.tsv") is None:
+        moved = moved.model_copy(update={"dev_split": None})
     files(moved)
     return moved
 
@@ -109,12 +119,17 @@ def _needed(folder: str, *names: str) -> str:
 
 
 def _judged(corpus: CorpusConfig, folder: str, qrels: Mapping[str, str | None], prefix: str) -> dict[str, str]:
-    """Judgements to train on and to test on are needed, those of a dev split may be absent."""
-    for role, key in (("train", "split"), ("test", "test_split")):
+    """Judgements to train on and to test on are needed. Those of a dev split may be absent unless the config names it
+    otherwise than by default: the config that a run leaves behind names all, and can be run again."""
+    needed = {"train": "split", "dev": "dev_split", "test": "test_split"}
+    if corpus.dev_split == DEV:
+        del needed["dev"]
+    for role, key in needed.items():
         if role in qrels and qrels[role] is None:
             seen = [path for path, _ in store.files_below(folder) if path.startswith(prefix)]
+            without = ", or do without them: corpus.dev_split=null" if role == "dev" else ""
             raise BadInput(
                 f"corpus.{key}: {folder} has no judgements {prefix}{getattr(corpus, key)}.tsv (nor .gz); "
-                f"found there: {', '.join(seen) or 'none'}. Name one of them by corpus.{key}."
+                f"found there: {', '.join(seen) or 'none'}. Name one of them by corpus.{key}{without}."
             )
     return {role: path for role, path in qrels.items() if path is not None}

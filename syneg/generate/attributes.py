@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -36,12 +37,13 @@ class AttributeLists:
         )
 
 
-def load(path: str) -> AttributeLists:
-    """The lists in a YAML file.
+def load(path: str | None) -> AttributeLists:
+    """The lists in a YAML file; None: those for a collection that nobody described.
 
     Raises:
         BadInput: the file is missing, is no YAML, or a list is missing, unknown, empty or holds no plain text.
     """
+    path = path or str(Path(__file__).with_name("generic.yaml"))
     try:
         content = yaml.safe_load(files.read(path))
     except OSError as error:

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import ray
 
@@ -28,6 +29,8 @@ from syneg.keyset import KeySet
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.generate import Budget, GateConfig, GenerateConfig
 from syneg.stage import Context, Inputs, Output
+
+_COUNTED = ["negative_id", "input_tokens", "output_tokens"]
 
 
 def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output:
@@ -59,12 +62,14 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     shown = Shown(tables["passages"], tables.get("candidates"))
     made = partial(dataset, pairs, shown, asking, batch_rows=pieces.rows)
     spent, saved = Spent(), Counter[str](rows=0, input_tokens=0, output_tokens=0)
-    for block in context.kept["answers"].blocks(["input_tokens", "output_tokens"]) if context.kept else ():
-        spent.add(block)
     earlier, taken = context.earlier and context.earlier("answers", {}), KeySet()
     if earlier and len(earlier.keys):
         asked = (block["negative_id"].to_pylist() for block in requests(pairs, shown, asking, done))
         taken = KeySet.of(chain.from_iterable(asked)) & earlier.keys
+    for block in context.kept["answers"].blocks(_COUNTED) if context.kept else ():
+        was_taken = earlier.keys.mask(block["negative_id"]) if earlier else np.zeros(block.num_rows, bool)
+        spent.add(block.filter(pa.array(~was_taken)))
+        _count(block.filter(pa.array(was_taken)), saved)
     total = pairs.num_rows * generate.samples_per_pair
     open_requests = total - len(done) - len(taken)
     found = _counted(earlier.rows(taken), saved) if earlier else iter(())
@@ -80,10 +85,14 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
 
 def _counted(blocks: Iterator[pa.Table], saved: Counter[str]) -> Iterator[pa.Table]:
     for block in blocks:
-        saved["rows"] += block.num_rows
-        for name in ("input_tokens", "output_tokens"):
-            saved[name] += int(block[name].to_numpy().sum())
+        _count(block, saved)
         yield block
+
+
+def _count(block: pa.Table, saved: Counter[str]) -> None:
+    saved["rows"] += block.num_rows
+    for name in ("input_tokens", "output_tokens"):
+        saved[name] += int(block[name].to_numpy().sum())
 
 
 def prompt_of(generate: GenerateConfig) -> Prompt:
@@ -91,7 +100,7 @@ def prompt_of(generate: GenerateConfig) -> Prompt:
     return prompts.load(
         generate.prompt,
         reflection=generate.reflection,
-        attributes=bool(generate.attributes),
+        attributes=generate.attributes is not False,
         style=generate.style_example,
         layout=generate.layout,
         negatives=generate.negatives_per_answer,
@@ -100,7 +109,7 @@ def prompt_of(generate: GenerateConfig) -> Prompt:
 
 def lists_of(generate: GenerateConfig) -> AttributeLists | None:
     """The lists that attributes are drawn from; None where none are."""
-    return attributes.load(generate.attributes) if generate.attributes else None
+    return None if generate.attributes is False else attributes.load(generate.attributes)
 
 
 def check(

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic import model_validator as _check
 
 from syneg.settings.section import Section, Share
@@ -21,7 +21,7 @@ class EvaluateConfig(Section):
     depth: PositiveInt = 1000  # passages a query that are ranked
     bm25: bool = True  # BM25 beside the encoders
     leak_similarity: Share = 0.8  # of a test text to one trained on (Jaccard of word 3-grams), from which it is listed
-    seed: int = 0  # of the paired test and the intervals
+    seed: NonNegativeInt = 0  # of the paired test and the intervals
 
     @_check(mode="after")
     def _can_be_measured(self) -> "EvaluateConfig":

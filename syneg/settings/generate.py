@@ -1,14 +1,26 @@
 """Writing synthetic hard negatives, and what they must pass."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Tag
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    field_validator,
+)
 from pydantic import model_validator as _check
 
 from syneg.settings.section import Content, ModelAddress, Section, Share, TextPath
 
 _SECTIONS = str(Path(__file__).parents[1] / "generate" / "sections")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LIKE_A_KEY = re.compile(r"[a-f0-9]{20,}|(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9]{20,}")  # long, and no words in it
 
 
 class VllmEngine(Section):
@@ -47,6 +59,17 @@ class OpenaiEngine(Section):
     max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     extra_body: dict[str, Any] = Field(default_factory=dict)  # goes into every request as it is
     limits: EndpointLimits = EndpointLimits()
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _names_a_variable(cls, name: str | None) -> str | None:
+        if name is not None and (not _VARIABLE.fullmatch(name) or _LIKE_A_KEY.fullmatch(name)):
+            # What was given is not shown: it may be the key.
+            raise ValueError(
+                f"the {len(name)} characters given are no name of an environment variable; expected its NAME (letters, "
+                "digits, underscores), e.g. OPENAI_API_KEY. The key itself belongs in the environment"
+            )
+        return name
 
 
 class RecordedEngine(Section):
@@ -107,6 +130,15 @@ class GateConfig(Section):
     max_similarity_ratio: PositiveFloat | None = None
     max_answer_probability: Share = 0.5  # the judge's, where `judge.enabled`, `judge_mined.enabled` or both
 
+    @_check(mode="after")
+    def _leaves_a_length(self) -> "GateConfig":
+        if self.min_length_ratio > self.max_length_ratio:
+            raise ValueError(
+                f"min_length_ratio {self.min_length_ratio:g} is above max_length_ratio {self.max_length_ratio:g}: "
+                "every negative would be too short or too long"
+            )
+        return self
+
 
 def _engine_kind(engine: Any) -> str:
     """An engine without a `kind` is vLLM, so that `generate.engine.model=...` is enough."""
@@ -133,8 +165,9 @@ class GenerateConfig(Section):
     """Synthetic hard negatives by multi-attribute self-reflection prompting (arXiv 2412.17250, phase 1)."""
 
     engine: Engine = VllmEngine()
-    # The lists to draw from; false: none, and no section speaks of attributes.
-    attributes: Annotated[Literal[False] | str, Content("text")] = "configs/attributes/generic.yaml"
+    # The lists to draw from; null: syneg's own, for a collection that nobody described (syneg/generate/generic.yaml);
+    # false: none, and no section speaks of attributes.
+    attributes: Annotated[Literal[False] | str | None, Content("text")] = None
     prompt: TextPath = _SECTIONS  # files named as the package's own, which stand beside the code
     # Sections as published (example before task), or those that all rows share first, for the engine's prefix cache.
     layout: Layout = "published"
@@ -162,7 +195,7 @@ class GenerateConfig(Section):
     max_negative_chars: PositiveInt = 2000
     max_error_rate: Share = 0.1  # share of requests that the engine may fail before the job does
     budget: Budget = Budget()
-    seed: int = 0
+    seed: NonNegativeInt = 0
 
     @_check(mode="after")
     def _has_room(self) -> "GenerateConfig":

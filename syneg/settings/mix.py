@@ -33,7 +33,7 @@ class MixConfig(Section):
     # kind that were made for other queries.
     on_short: Literal["drop", "keep", "borrow"] = "drop"
     review: Annotated[str | None, Content("input")] = None  # decisions of a person, JSON Lines (syneg/mix/review.py)
-    seed: int = 0
+    seed: NonNegativeInt = 0
 
     @property
     def per_instance(self) -> int:
@@ -41,11 +41,24 @@ class MixConfig(Section):
 
     @property
     def takes_synthetic(self) -> bool:
-        return self.strategy not in ("retrieved_only", "in_batch_only")
+        if self.strategy in ("hybrid", "direct"):
+            return self.synthetic_per_instance > 0 and self.synthetic_share > 0
+        return self.strategy == "synthetic_only"
 
     @property
     def takes_retrieved(self) -> bool:
+        """hybrid and direct do whatever the numbers say: retrieved negatives stand in where synthetic ones lack."""
         return self.strategy not in ("synthetic_only", "in_batch_only")
+
+    @property
+    def most_retrieved(self) -> int:
+        """How many retrieved negatives an instance is made of that lacks no synthetic one, at most."""
+        if not self.takes_retrieved:
+            return 0
+        all_carry = self.strategy != "retrieved_only" and self.synthetic_share == 1
+        if all_carry and (self.strategy == "hybrid" or not self.retrieved_per_instance):
+            return self.retrieved_per_instance
+        return self.per_instance
 
     @_check(mode="after")
     def _has_negatives(self) -> "MixConfig":

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import PositiveFloat, PositiveInt, field_validator
 from pydantic import model_validator as _check
 
-from syneg.settings.section import Section
+from syneg.settings.section import Address, Section
 
 _SECRETS = ("key", "secret", "token", "password", "credential", "profile")
 
@@ -19,7 +19,7 @@ class StoreConfig(Section):
     its requests are limited by the rate in resources.estimate; a warning says where that was too high.
     """
 
-    root: str = "out"  # a folder, or s3://bucket/prefix
+    root: Address = "out"  # a folder, or s3://bucket/prefix
     part_rows: PositiveInt = 256
     part_seconds: PositiveFloat = 60.0
 
@@ -33,7 +33,7 @@ class StorageConfig(Section):
     @_check(mode="before")
     @classmethod
     def _holds_no_secret(cls, values: Any) -> Any:
-        found = [name for name in values if any(word in name.lower() for word in _SECRETS)] if values else []
+        found = [name for name in values if any(word in str(name).lower() for word in _SECRETS)] if values else []
         if isinstance(values, dict) and found:
             raise ValueError(
                 f"storage.{found[0]}: no credentials in a config, which is stored with every run. Give them by the "

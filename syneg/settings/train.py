@@ -73,7 +73,7 @@ class TrainConfig(Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
     zero_stage: Literal[0, 1, 2] = 1
     dev: DevConfig = DevConfig()
-    seed: int = 0
+    seed: NonNegativeInt = 0
 
     @field_validator("zero_stage", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from syneg.errors import BadInput, StoreError
+from syneg.settings.address import flaw
 from syneg.store import disk
 from syneg.store.entry import Entry
 
@@ -35,28 +36,40 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
+def _checked(path: str) -> str:
+    """`path`. Raises BadInput for half an address (s3:/bucket), which would be a folder called s3: on this machine."""
+    if wrong := flaw(path):
+        raise BadInput(f"{wrong}.")
+    return path
+
+
 def _storage(path: str) -> _Storage:
-    if not is_remote(path):
+    if not is_remote(_checked(path)):
         return disk
-    if not path.startswith("s3://"):
-        raise BadInput(f"{path}: expected a path on this machine or s3://bucket/prefix.")
     from syneg.store import s3  # s3fs takes a second to import, which a run on a disk need not wait for
 
     return s3
 
 
 def join(folder: str, *names: str) -> str:
-    return "/".join([folder.rstrip("/"), *names])
+    return "/".join([_checked(folder).rstrip("/"), *names])
 
 
 def absolute(path: str) -> str:
     """`path` as every process of a run reads it: workers of Ray Train have a working directory of their own."""
-    return path if is_remote(path) else str(Path(path).expanduser().absolute())
+    return path if is_remote(_checked(path)) else str(Path(path).expanduser().absolute())
 
 
 def exists(path: str) -> bool:
     """Whether an object stands at `path`, or anything below it."""
     return _storage(path).exists(path)
+
+
+def is_vacant(folder: str) -> bool:
+    """Whether nothing stands at `folder` or below it. On a disk an empty folder is nothing, too."""
+    if any(entries_below(folder)):
+        return False
+    return is_remote(folder) or Path(folder).is_dir() or not exists(folder)
 
 
 def entry(path: str) -> Entry:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 
 import s3fs
 
-from syneg.errors import BadInput, StoreError
+from syneg.errors import StoreError
 from syneg.store.entry import Entry
 from syneg.store.retries import Failure, calling
 
@@ -59,9 +59,7 @@ def _request(path: str, method: str, **arguments: Any) -> Any:
 
 
 def _bucket_and_key(path: str) -> tuple[str, str]:
-    bucket, _, key = path.removeprefix("s3://").partition("/")
-    if not bucket or "@" in bucket:
-        raise BadInput(f"{path}: expected s3://bucket/prefix, and no credentials in it.")
+    bucket, _, key = path.removeprefix("s3://").partition("/")  # both whole, as `files` has seen to
     return bucket, key
 
 
@@ -79,7 +77,6 @@ def exists(path: str) -> bool:
 
 
 def read(path: str) -> bytes:
-    _bucket_and_key(path)
     # One stream: s3fs would ask for the size first.
     return calling(path, lambda: cast(bytes, _system().cat_file(path, max_concurrency=1)))
 

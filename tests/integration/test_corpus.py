@@ -29,5 +29,5 @@ def test_nq_mini_counts_with_its_dev_split(nq_mini: Path) -> None:
 
 def test_scifact_survives_an_export(scifact: Path, tmp_path: Path) -> None:
     corpus = CorpusConfig(path=str(scifact), max_passages=1500, max_queries=50, max_test_queries=50)
-    write_beir(corpus, tmp_path / "out")
+    write_beir(corpus, str(tmp_path / "out"))
     assert run_stage(CorpusConfig(path=str(tmp_path / "out")))[0] == run_stage(corpus)[0]

@@ -33,7 +33,6 @@ def config(tmp_path: Path) -> Path:
         "name": "look",
         "store": {"root": str(tmp_path / "out")},
         "corpus": {"source": "beir", "path": str(folder)},
-        "generate": {"attributes": "configs/attributes/generic.yaml"},
     }
     path.write_text(yaml.safe_dump(settings))
     return path

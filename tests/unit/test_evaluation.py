@@ -22,7 +22,7 @@ WITHOUT_TRAIN = {name: content for name, content in BEIR.items() if name != "qre
 
 def model(folder: Path, prompts: str = "{}") -> Path:
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(f'{{"name": "{folder.name}"}}')
+    (folder / "config.json").write_text(f'{{"model_type": "bert", "name": "{folder.name}"}}')
     (folder / "config_sentence_transformers.json").write_text(f'{{"prompts": {prompts}}}')
     return folder
 

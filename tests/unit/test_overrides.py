@@ -35,10 +35,11 @@ def test_defaults_are_the_packaged_models(config: str) -> None:
         ("generate.engine.modle=x", "did you mean generate.engine.model?"),
         ("mine.samplers.dense.windw_end=3", "did you mean mine.samplers.dense.window_end?"),
         ("mine.samplers.dens.window_end=3", "mine.samplers.dens"),
-        ("train.zzz=1", "expected one of"),
-        ("train.epochs=two", "train.epochs: Input should be a valid integer"),
-        ("train.epochs=1.5", "train.epochs: Input should be a valid integer"),
-        ("train.epochs=0", "train.epochs: Input should be greater than 0; seen 0"),
+        ("probe.zzz=1", "unknown key probe.zzz; expected one of sample, folds, warn_above, seed."),
+        ("train.zzz=1", "unknown key train.zzz; its section's keys stand in syneg/settings/train.py."),
+        ("train.epochs=two", "train.epochs: expected a whole number; seen 'two'."),
+        ("train.epochs=1.5", "train.epochs: expected a whole number; seen 1.5."),
+        ("train.epochs=0", "train.epochs: expected a number above 0; seen 0."),
         ("mix.synthetic_per_instance=[1]", "mix.synthetic_per_instance"),
         ("corpus.source=web", "corpus.source"),
         ("corpus.source=beir", "corpus.path is missing"),
@@ -47,6 +48,8 @@ def test_defaults_are_the_packaged_models(config: str) -> None:
         ("name.first=x", "name is not a section"),
         ("name=../x", "name"),
         ("train={", "no valid YAML"),
+        ("train={epochs: 1, epochs: 2}", "the key epochs stands twice"),
+        ("name=2024-99-99", "no valid YAML (month must be in 1..12)"),
     ],
 )
 def test_a_mistake_gets_one_clear_line(config: str, argument: str, expected: str) -> None:
@@ -61,8 +64,9 @@ def test_a_mistake_gets_one_clear_line(config: str, argument: str, expected: str
     ("content", "expected"),
     [
         ("name: [", "config.yaml:"),
-        ("- a", "expected a mapping"),
-        ("", "expected a mapping"),
+        ("- a", "expected a mapping of sections .* seen a list"),
+        ("", "expected a mapping of sections .* seen nothing: it is empty"),
+        ("x", "expected a mapping of sections .* seen a single value"),
         ("name: x", "corpus is missing"),
     ],
 )
@@ -73,6 +77,57 @@ def test_a_broken_file(tmp_path: Path, content: str, expected: str) -> None:
         overrides.load(str(path))
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("name: x\nname: y\n", ":2: the key name stands twice in one mapping, first on line 1."),
+        ("name: x\ntrain: {epochs: 1}\ncorpus: {source: stdlib}\ntrain: {seed: 1}\n", ":4: the key train stands twice"),
+        ("name: x\ntrain:\n  epochs: 1\n  seed: 0\n  epochs: 2\n", ":5: the key epochs stands twice .* line 3"),
+        ("name: x\nmine:\n  samplers:\n  - {a: 1, 'a': 2}\n", ":4: the key a stands twice"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_by_its_line(tmp_path: Path, content: str, expected: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(content)
+    with pytest.raises(BadInput, match=f"config.yaml{expected}") as caught:
+        overrides.load(str(path))
+    assert "leave one of them" in str(caught.value)
+
+
+def test_what_an_anchor_brings_in_may_be_given_again(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "name: x\ncorpus: {source: stdlib}\n"
+        "mine:\n  samplers:\n    dense: &all {window_start: 5, window_end: 40}\n"
+        "    bm25: &some\n      <<: *all\n      window_end: 30\n"
+        "    simans:\n      <<: *some\n      window_start: 6\n"
+    )
+    samplers = overrides.load(str(path)).mine.samplers
+    windows = {name: (sampler.window_start, sampler.window_end) for name, sampler in samplers.items()}
+    assert windows == {"dense": (5, 40), "bm25": (5, 30), "simans": (6, 30)}
+
+
+def test_a_section_that_a_file_leaves_empty_takes_arguments(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("name: x\ncorpus: {source: stdlib}\ntrain:\n")
+    assert overrides.load(str(path), ["train.epochs=3"]).train.epochs == 3
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
         overrides.load(str(tmp_path / "none.yaml"))
+
+
+def test_a_change_of_one_sampler_leaves_the_others(tmp_path: Path) -> None:
+    """The default is dense with a margin, and bm25."""
+    path = tmp_path / "config.yaml"
+    path.write_text("name: x\ncorpus: {source: stdlib}\n")
+
+    def samplers(*changes: str) -> dict[str, tuple[int, float | None]]:
+        found = overrides.load(str(path), changes).mine.samplers
+        return {name: (sampler.window_end, sampler.relative_margin) for name, sampler in found.items()}
+
+    assert samplers("mine.samplers.dense.window_end=20") == {"dense": (20, 0.05), "bm25": (100, None)}
+    assert samplers("mine.samplers.simans={}") == {"dense": (100, 0.05), "bm25": (100, None), "simans": (100, None)}
+    assert samplers("mine.samplers.bm25=") == {"dense": (100, 0.05)}
+    assert samplers("mine.samplers={bm25: {}}", "mine.samplers.bm25.window_end=7") == {"bm25": (7, None)}

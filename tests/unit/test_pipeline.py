@@ -124,7 +124,7 @@ def test_of_two_runs_the_first_manifest_counts_and_the_other_run_ends(
     """Another driver finishes the stage: while this one computes it, or before it starts to."""
     (step, _) = pipeline.plan(config)
     load = manifest.load
-    monkeypatch.setattr(pipeline, "plan", lambda config, graph: [pipeline.Step(STAGES[0], step.fingerprint, None)])
+    monkeypatch.setattr(pipeline, "look", lambda config, graph: [pipeline.Step(STAGES[0], step.fingerprint, None)])
     run(config, last="make")
     theirs = files.read(files.join(config.store.root, "make", str(step.fingerprint), "manifest.json"))
     for seen in (None, load):
@@ -173,6 +173,15 @@ def test_a_strategy_neither_writes_nor_mines_what_it_has_no_use_for() -> None:
     assert left_out["in_batch_only"] == {"generate", "gate", "mine"}
     shown = with_strategy(of_rounds(1, style_example=True), "synthetic_only")
     assert "mine" in graph.names(shown)  # its candidates are what the LLM is shown
+
+
+@pytest.mark.parametrize("strategy", ["hybrid", "direct"])
+@pytest.mark.parametrize("nothing", [{"synthetic_per_instance": 0}, {"synthetic_share": 0.0}])
+def test_a_mix_that_takes_no_synthetic_negative_asks_no_llm(strategy: Strategy, nothing: dict[str, float]) -> None:
+    config = of_rounds(1, style_example=True)
+    asked = RunConfig.model_validate(config.model_dump() | {"mix": {"strategy": strategy, **nothing}})
+    assert set(graph.names(config)).difference(graph.names(asked)) == {"generate", "gate"}
+    assert "synthetic" not in {stage.name: stage for stage in graph.stages(asked)}["mix"].reads
 
 
 def test_a_run_without_a_stage_has_its_tables_without_a_row(config: RunConfig) -> None:

@@ -30,7 +30,7 @@ def test_a_run_is_made_reused_and_true(config: RunConfig, s3_root: str) -> None:
 def test_of_two_drivers_one_ends(config: RunConfig, s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     config = on(config, s3_root)
     (step, _) = pipeline.plan(config)
-    monkeypatch.setattr(pipeline, "plan", lambda config, **_: [pipeline.Step(STAGES[0], step.fingerprint, None)])
+    monkeypatch.setattr(pipeline, "look", lambda config, **_: [pipeline.Step(STAGES[0], step.fingerprint, None)])
     load = manifest.load
     monkeypatch.setattr(manifest, "load", lambda *_: None)  # both began before either had finished
     run(config, last="make")

@@ -10,6 +10,7 @@ import pytest
 from syneg import overrides
 from syneg.errors import BadInput
 from syneg.redaction import MASK, found_in, redacted
+from syneg.settings.generate import OpenaiEngine
 
 # Put together here, so that no scanner of this repository takes them for real.
 PLANTED = {
@@ -65,6 +66,64 @@ def test_a_config_with_a_secret_is_refused_by_its_key_alone() -> None:
         assert secret not in str(refused.value), name
     with pytest.raises(BadInput, match="hf_token"):
         overrides.load("configs/demo.yaml", ["generate.engine.engine_kwargs.hf_token=plainword"])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "engine_kwargs.token=a",
+        "engine_kwargs.api_key=abc",
+        "engine_kwargs.password=1234",
+        "engine_kwargs.hf_token=x",
+        "extra_body.api_key=short",
+        "extra_body.headers={x-api-key: k}",
+    ],
+)
+def test_what_is_named_a_secret_is_one_however_short(setting: str) -> None:
+    with pytest.raises(BadInput, match=r"generate\.engine\.[a-z_.-]+ holds a secret"):
+        overrides.load("configs/demo.yaml", [f"generate.engine.{setting}"])
+
+
+def test_what_is_named_like_one_is_none() -> None:
+    settings = {"token": True, "api_key": None, "password": "", "max_tokens": 5, "eos_token": "</s>", "key_env": "A"}
+    assert list(found_in(settings)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("generate.engine.api_key", "abc"),
+        ("generate.engine.api_key", "null"),
+        ("judge.engine.api_key", "abc"),
+        ("generate.engine.extra_body.api_key", "abc"),
+    ],
+)
+def test_an_engines_key_is_pointed_to_the_environment(key: str, value: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        overrides.load("configs/demo.yaml", [f"{key}={value}"])
+    engine = key[: key.index("engine") + len("engine")]
+    assert f"{engine}.api_key_env (kind openai) takes the NAME of an environment variable" in str(refused.value)
+    assert "the key itself belongs in the environment" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["OPENAI_API_KEY", "_key2", "lower_case_name_of_some_length_1", "MYSERVICESKEYFORTEAM2"]
+)
+def test_the_name_of_a_variable(name: str) -> None:
+    engine = OpenaiEngine.model_validate({"kind": "openai", "model": "m", "api_key_env": name})
+    assert engine.api_key_env == name
+
+
+@pytest.mark.parametrize(
+    "key", ["0123456789abcdef0123", "abcdefabcdefabcdefab", "sk-short", "2KEY", "MY KEY", "", "$KEY", "a1B2" * 8]
+)
+def test_a_key_is_no_name_of_a_variable_and_is_not_shown(key: str) -> None:
+    setting = json.dumps({"kind": "openai", "model": "m", "api_key_env": key})
+    with pytest.raises(BadInput) as refused:
+        overrides.load("configs/demo.yaml", [f"generate.engine={setting}"])
+    message = str(refused.value)
+    assert f"generate.engine.api_key_env: the {len(key)} characters given are no name" in message
+    assert not key or key not in message
 
 
 def test_the_shipped_configs_hold_none() -> None:

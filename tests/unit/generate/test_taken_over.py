@@ -23,6 +23,9 @@ QRELS = pa.table([["q0", "q1"], ["p0", "p1"], pa.array([1, 1], pa.int32())], sch
 INPUTS = Inputs({"queries": MemoryTable(QUERIES), "passages": MemoryTable(PASSAGES), "qrels": MemoryTable(QRELS)})
 
 
+_TOKENS = ("input_tokens", "output_tokens")
+
+
 @dataclass
 class Holds:
     """Other outputs that hold the answers `names`."""
@@ -63,8 +66,11 @@ def test_nothing_is_asked_and_what_that_saved_is_told(tmp_path: Path) -> None:
     assert [block["negative_id"][0].as_py() for block in blocks] == ids
     assert output.rows_in == len(set(ids)) == 2
     assert output.facts()["taken_over"] == {"rows": 2, "input_tokens": 20, "output_tokens": 20}
-    # What this output holds already is neither asked for nor taken.
-    resumed = Context(ResourcesConfig(), tmp_path, done={"answers": KeySet.of(ids[:1])}, earlier=earlier)
+    # What this output holds already is neither asked for nor taken; what it had taken before its death was not paid.
+    held = pa.table({"negative_id": ids[:1], **{name: pa.array([10], pa.int32()) for name in _TOKENS}})
+    kept = {"answers": MemoryTable(held)}
+    resumed = Context(ResourcesConfig(), tmp_path, done={"answers": KeySet.of(ids[:1])}, kept=kept, earlier=earlier)
     again = stage.run(INPUTS, resumed, generate=config)
     assert [block["negative_id"][0].as_py() for block in again.tables["answers"]] == ids[1:]  # type: ignore[index]
     assert again.rows_in == 2
+    assert again.facts()["taken_over"] == {"rows": 2, "input_tokens": 20, "output_tokens": 20}

@@ -49,8 +49,37 @@ def test_a_root_that_is_not_writable_is_named(tmp_path: Path) -> None:
 
 
 def test_a_scheme_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(BadInput, match="expected a path on this machine or s3://"):
+    with pytest.raises(BadInput, match=r"'gs://bucket/name' .* expected s3://bucket/prefix"):
         files.read("gs://bucket/name")
+
+
+@pytest.mark.parametrize("address", ["s3://", "s3:///x", "s3:/bucket/x", "s3:bucket/x", "S3://bucket/x", "s3://a@b/x"])
+def test_half_an_address_is_no_folder_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for use in (files.exists, files.read, files.absolute, files.is_vacant, lambda path: files.join(path, "name")):
+        with pytest.raises(BadInput, match=r"expected s3://bucket/prefix"):
+            use(address)
+    with pytest.raises(BadInput, match=r"expected s3://bucket/prefix"):
+        files.put(files.join(address, "name"), b"")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "path", ["./s3:/x", "a:/x", "out", "/s3:/x", "package:name/path", "s3://bucket", "s3://b/a:/@b"]
+)
+def test_what_only_looks_like_half_an_address(path: str) -> None:
+    assert files.join(path, "name") == f"{path}/name"
+
+
+def test_a_place_is_vacant_with_an_empty_folder_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    assert files.is_vacant(str(tmp_path / "empty"))
+    assert files.is_vacant(str(tmp_path / "none"))
+    assert not files.is_vacant(str(tmp_path))
+    assert not files.is_vacant(str(tmp_path / "file"))
 
 
 def test_a_path_is_the_same_wherever_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,13 @@ DEMO = "configs/demo.yaml"
 
 @pytest.mark.parametrize("key", ["access_key", "secret_access_key", "session_token", "aws_access_key_id", "password"])
 def test_a_config_with_a_key_is_refused(key: str) -> None:
-    with pytest.raises(BadInput, match=f"storage.{key}: no credentials in a config"):
+    with pytest.raises(BadInput, match=rf"storage\.{key} holds a secret.*by the environment"):
         overrides.load(DEMO, [f"storage.{key}=AKIA"])
+
+
+def test_a_config_names_no_profile() -> None:
+    with pytest.raises(BadInput, match=r"yaml: storage\.profile: no credentials in a config"):
+        overrides.load(DEMO, ["storage.profile=mine"])
 
 
 def test_an_endpoint_is_an_address_without_a_password() -> None:

@@ -1,0 +1,138 @@
+"""What would end a run in the middle, seen while it is planned: settings against each other, what the files that they
+name hold, and what this machine has.
+
+All look at `stages`, those that are asked for and not done: a setting that no stage reads any more refuses nothing.
+Only `machine` imports anything heavy: `syneg plan` asks for the others.
+"""
+
+from collections.abc import Sequence
+
+from syneg.config import RunConfig
+from syneg.corpus import sources
+from syneg.encoder import architecture
+from syneg.encoder.architecture import Architecture
+from syneg.errors import BadInput
+from syneg.generate import attributes
+from syneg.graph import kind
+from syneg.mix import review
+from syneg.settings.encoder import EncoderConfig
+from syneg.settings.generate import Engine, OpenaiEngine, RecordedEngine
+from syneg.settings.train import TrainConfig
+from syneg.stage import Stage
+from syneg.train import trackers
+
+
+def settings(config: RunConfig, stages: Sequence[Stage]) -> None:
+    """Settings of several sections that each stage would find out about by itself, late.
+
+    Raises:
+        BadInput: a stage would fail, or leave nothing to the next one.
+    """
+    kinds = _kinds(stages)
+    if "mix" in kinds:
+        _check_windows(config)
+    if "train" in kinds:
+        _check_workers(config)
+
+
+def inputs(config: RunConfig, stages: Sequence[Stage]) -> None:
+    """What the files and models hold that the config names. That they are there is seen for the fingerprint.
+
+    Raises:
+        BadInput: a stage would refuse them, or fail by them.
+        Unreachable: object storage does not let us look.
+    """
+    kinds = _kinds(stages)
+    if any("encoder" in stage.sections for stage in stages):
+        _check_encoder(config, kinds)
+    if "train" in kinds and config.train.dev.every is not None and not sources.has_dev(config.corpus):
+        raise BadInput(
+            f"train.dev.every is {config.train.dev.every}, but the collection has no judgements of a dev split "
+            f"(corpus.dev_split={config.corpus.dev_split or 'null'}). Name some by corpus.dev_split, or set "
+            "train.dev.every=null."
+        )
+    if "generate" in kinds and config.generate.attributes is not False:
+        attributes.load(config.generate.attributes)
+    if "mix" in kinds:
+        review.load(config.mix.review)
+
+
+def machine(config: RunConfig, stages: Sequence[Stage]) -> None:
+    """What the machine has to have that the run starts from: keys, packages, and files that are heavy to read.
+
+    Raises:
+        BadInput: a stage would refuse to go on without it.
+    """
+    kinds = _kinds(stages)
+    if "generate" in kinds:
+        from syneg.generate.stage import prompt_of
+
+        prompt_of(config.generate)
+        _check_engine(config.generate.engine)
+    if kinds & {"judge", "judge_mined"}:
+        from syneg.generate.judge import engine_of, template
+
+        template(config.judge)
+        _check_engine(engine_of(config.generate, config.judge))
+    if "train" in kinds:
+        trackers.check(config.resources.train)
+
+
+def _kinds(stages: Sequence[Stage]) -> set[str]:
+    return {kind(stage.name) for stage in stages}
+
+
+def _check_engine(engine: Engine) -> None:
+    from syneg.generate.engines import endpoint, recorded
+
+    if isinstance(engine, OpenaiEngine):
+        endpoint.key(engine)
+    elif isinstance(engine, RecordedEngine):
+        recorded.load(engine.path)
+
+
+def _check_windows(config: RunConfig) -> None:
+    """Filters leave fewer than the windows hold, so more than these an instance never finds."""
+    mine, mix = config.mine, config.mix
+    asked = {name: sampler for name, sampler in mine.samplers.items() if not mix.quotas or name in mix.quotas}
+    held = sum(sampler.window_end - sampler.window_start for sampler in asked.values())
+    filled = mine.least if mine.on_short == "random" else 0
+    if mix.on_short == "drop" and held + filled < mix.most_retrieved:
+        raise BadInput(
+            f"mix.on_short=drop would drop instances whatever is mined: one takes up to {mix.most_retrieved} retrieved "
+            f"negatives (mix.retrieved_per_instance={mix.retrieved_per_instance}, mix.strategy={mix.strategy}), and "
+            f"the windows of {', '.join(asked)} hold {held} together. Raise window_end in mine.samplers, ask for "
+            "fewer, or set mix.on_short to keep or borrow."
+        )
+
+
+def _check_workers(config: RunConfig) -> None:
+    size, workers = config.train.batch_size, config.resources.train.max_workers
+    if size < workers:
+        raise BadInput(
+            f"train.batch_size is {size}, but resources.train.max_workers is {workers}, and of every batch each worker "
+            "needs an instance. Raise the one or lower the other."
+        )
+
+
+def _check_encoder(config: RunConfig, kinds: set[str]) -> None:
+    address = config.encoder.model
+    model = architecture.read(address, "encoder.model", config.encoder.trust_remote_code)
+    _check_lengths(config.encoder, "encoder", model, address)
+    if "train" in kinds:
+        _check_lengths(config.train, "train", model, address)
+        largest = max(config.train.matryoshka_dimensions, default=0)
+        if model.dimensions is not None and largest > model.dimensions:
+            raise BadInput(
+                f"train.matryoshka_dimensions holds {largest}, but a vector of encoder.model={address} has "
+                f"{model.dimensions} dimensions. Give {model.dimensions} or less."
+            )
+
+
+def _check_lengths(section: EncoderConfig | TrainConfig, name: str, model: Architecture, address: str) -> None:
+    for key, length in (("query", section.query_max_length), ("passage", section.passage_max_length)):
+        if model.tokens is not None and length > model.tokens:
+            raise BadInput(
+                f"{name}.{key}_max_length is {length}, but encoder.model={address} has positions for {model.tokens} "
+                f"tokens. Give {model.tokens} or less."
+            )

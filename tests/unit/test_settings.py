@@ -1,0 +1,89 @@
+"""What a section refuses by itself."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from syneg.mix.recipe import wanted
+from syneg.settings.adore import AdoreConfig
+from syneg.settings.corpus import CorpusConfig
+from syneg.settings.evaluate import EvaluateConfig
+from syneg.settings.mine import Bm25Config, CrossEncoderConfig, IvfConfig, MineConfig, SamplerConfig, SimansConfig
+from syneg.settings.mix import MixConfig
+from syneg.settings.probe import ProbeConfig
+from syneg.settings.section import Section
+from syneg.settings.train import DevConfig, DistillationConfig, LoraConfig, TrainConfig
+
+SECTIONS = (
+    *(AdoreConfig, CorpusConfig, EvaluateConfig, Bm25Config, CrossEncoderConfig, IvfConfig, MineConfig, SamplerConfig),
+    *(SimansConfig, MixConfig, ProbeConfig, DevConfig, DistillationConfig, LoraConfig, TrainConfig),
+)
+NEEDED: dict[type[Section], dict[str, Any]] = {CorpusConfig: {"source": "stdlib"}, CrossEncoderConfig: {"model": "m"}}
+FLOATS = [
+    (section, name)
+    for section in SECTIONS
+    for name, field in section.model_fields.items()
+    if field.annotation in (float, float | None)
+]
+
+
+@pytest.mark.parametrize("section", [section for section in SECTIONS if "seed" in section.model_fields])
+def test_a_seed_below_zero_is_refused(section: type[Section]) -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        section.model_validate(NEEDED.get(section, {}) | {"seed": -1})
+
+
+@pytest.mark.parametrize(("section", "name"), FLOATS)
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_what_is_no_finite_number_is_refused(section: type[Section], name: str, value: float) -> None:
+    with pytest.raises(ValidationError) as caught:
+        section.model_validate(NEEDED.get(section, {}) | {name: value})
+    assert caught.value.errors()[0]["loc"] == (name,)
+
+
+def test_there_are_numbers_and_seeds_to_look_at() -> None:
+    assert {(TrainConfig, "temperature"), (SamplerConfig, "min_score")} <= set(FLOATS)
+    assert len(FLOATS) > 20
+    assert sum("seed" in section.model_fields for section in SECTIONS) == 8
+
+
+def test_merge_weights_are_numbers() -> None:
+    with pytest.raises(ValidationError):
+        DevConfig.model_validate({"every": 1, "merge_weights": (float("nan"),)})
+
+
+def test_a_collection_may_have_no_dev_split() -> None:
+    without = CorpusConfig(source="stdlib", dev_split=None)
+    assert without.dev_split is None
+    with pytest.raises(ValidationError, match="must differ"):
+        CorpusConfig(source="stdlib", dev_split=None, test_split="train")
+
+
+@pytest.mark.parametrize(
+    ("settings", "synthetic", "most_retrieved"),
+    [
+        ({}, True, 2),
+        ({"synthetic_share": 0.5}, True, 3),  # some instances carry none, and take retrieved ones in their place
+        ({"synthetic_share": 0.0}, False, 3),
+        ({"synthetic_per_instance": 0}, False, 2),
+        ({"retrieved_per_instance": 0}, True, 0),
+        ({"strategy": "direct"}, True, 3),
+        ({"strategy": "direct", "synthetic_share": 0.0}, False, 3),
+        ({"strategy": "direct", "synthetic_per_instance": 0}, False, 2),
+        ({"strategy": "direct", "retrieved_per_instance": 0}, True, 0),
+        ({"strategy": "direct", "retrieved_per_instance": 0, "synthetic_share": 0.5}, True, 1),
+        ({"strategy": "synthetic_only"}, True, 0),
+        ({"strategy": "synthetic_only", "synthetic_per_instance": 0}, True, 0),
+        ({"strategy": "synthetic_only", "synthetic_share": 0.0}, True, 0),
+        ({"strategy": "retrieved_only"}, False, 3),
+        ({"strategy": "in_batch_only"}, False, 0),
+    ],
+)
+def test_what_a_mix_takes(settings: dict[str, Any], synthetic: bool, most_retrieved: int) -> None:
+    mix = MixConfig.model_validate(settings)
+    assert (mix.takes_synthetic, mix.most_retrieved) == (synthetic, most_retrieved)
+    asked = [wanted(mix, f"q{number}", "p", has_synthetic=True) for number in range(200)]
+    assert any(each.synthetic for each in asked) == synthetic
+    assert max(each.retrieved for each in asked) == most_retrieved
+    assert mix.takes_retrieved == (mix.strategy not in ("synthetic_only", "in_batch_only"))
