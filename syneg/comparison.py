@@ -1,4 +1,4 @@
-"""What two finished runs differ in: settings, the data of each stage, and scores on the queries that both answered."""
+"""What two runs differ in: settings, the data of each finished stage, and scores on the queries that both answered."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

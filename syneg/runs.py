@@ -1,6 +1,7 @@
 """The folder of a run, `{root}/runs/{name}`: what a person opens. Everything in it is made from finished stages."""
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,12 @@ from pydantic import ValidationError
 from syneg import cost
 from syneg.config import RunConfig
 from syneg.errors import BadInput
-from syneg.pipeline import Finished, plan
+from syneg.graph import names
+from syneg.pipeline import Finished, look
 from syneg.report import cards, licences, page, publish
 from syneg.settings.generate import Layout
 from syneg.store import files, folders, manifest
+from syneg.watch import record
 
 REPORT = "report.html"
 
@@ -25,36 +28,81 @@ def folder(root: str, name: str) -> str:
 
 
 def load(run: str, root: str = "out") -> Finished:
-    """The finished run that `run` names: a run's folder, or its name under `root`.
+    """The run that `run` names: a run's folder, its name under `root`, or the record of an earlier run of that name.
 
-    The store is looked for where the folder lies, so that one that was moved or copied whole is read as well.
+    Of a run that has not come to its end it holds the stages that are done. The store is looked for where the folder
+    lies, so that one that was moved or copied whole is read as well.
 
     Raises:
         BadInput: there is no such run, or another version of syneg wrote it.
     """
-    target = run.rstrip("/") if files.exists(files.join(run, "run.json")) else folder(root, run)
-    record = files.join(target, "run.json")
-    if not files.exists(record):
-        raise BadInput(
-            f"There is no finished run {run!r}: neither {files.join(run, 'run.json')} nor {record} exists. "
-            "Give a run's folder, e.g. out/runs/demo, or its name."
-        )
-    written = json.loads(files.read(record))
+    address = _record_of(run, root)
+    written = record.load(address)
+    assert written is not None  # `_record_of` has seen it
     try:
-        config = RunConfig.model_validate_json(json.dumps(written["config"]))
+        config = RunConfig.model_validate_json(json.dumps(written.config))
     except ValidationError as error:
-        raise BadInput(f"{record}: its config is not one of this version of syneg ({error}).") from error
-    root = target.rsplit("/", 2)[0] if target.count("/") > 1 else "."
+        raise BadInput(f"{address}: its config is not one of this version of syneg ({error}).") from error
+    place = address if files.is_remote(address) else os.path.abspath(address)  # a relative one may lack its parents
+    root = place.rsplit("/", 3)[0]
     config = config.model_copy(update={"store": config.store.model_copy(update={"root": root})})
-    found = {stage: manifest.load(root, stage, fingerprint) for stage, fingerprint in written["stages"].items()}
+    found = {stage: manifest.load(root, stage, fingerprint) for stage, fingerprint in written.stages.items()}
     missing = [stage for stage, made in found.items() if made is None]
     if missing:
-        raise BadInput(f"{target}: the output of {', '.join(missing)} is no longer under {root}. Run it again.")
+        raise BadInput(f"{address}: the output of {', '.join(missing)} is no longer under {root}. Run it again.")
     return Finished(config, {stage: made for stage, made in found.items() if made}, frozenset(found))
 
 
+def _record_of(run: str, root: str) -> str:
+    """The address of the record that `run` names. What holds a slash is a path, all else may be a name as well."""
+    run = run.rstrip("/")
+    places = [record.path(run)]
+    if "/" not in run:
+        places.append(record.path(folder(root, run)))
+    if run.endswith(".json"):
+        places.append(run)
+    for place in places:
+        if files.exists(place):
+            return place
+    raise BadInput(
+        f"There is no run {run!r}: found no {' and no '.join(places)}. Give a run's folder, e.g. out/runs/demo, or its "
+        "name and, where that is not out, --root. A run is there once the first of its stages is done."
+    )
+
+
+def undone(finished: Finished) -> list[str]:
+    """The stages that the run still lacks: it was asked to end before them, it failed, or it was stopped."""
+    return [stage for stage in names(finished.config) if stage not in finished.manifests]
+
+
+def standing(finished: Finished, called: str = "This run") -> str:
+    """One sentence on what the run lacks; empty where it lacks nothing."""
+    lacking = undone(finished)
+    return f"{called} ends at {_end(finished)}; not done: {', '.join(lacking)}." if lacking else ""
+
+
+def _end(finished: Finished) -> str:
+    return list(finished.manifests)[-1]
+
+
+def need(finished: Finished, stage: str, asked_by: str) -> None:
+    """Raises BadInput if the run has the stage in its graph and has not done it."""
+    if stage in undone(finished):
+        raise BadInput(
+            f"The run {finished.config.name} ends at {_end(finished)}; {asked_by} needs {stage}: run "
+            f"`syneg run CONFIG --to {stage}`."
+        )
+
+
+def newest(finished: Finished, table: str) -> str | None:
+    """The last finished stage that wrote a table of this name: of rounds that of the latest one that came so far."""
+    found = [name for name, made in finished.manifests.items() if table in made.tables]
+    return found[-1] if found else None
+
+
 def publish_run(finished: Finished, with_model: bool = True) -> str:
-    """Writes config.yaml, report.json, report.html, model/ and, last, run.json. Returns the path of report.html.
+    """Writes config.yaml, report.json, report.html, model/, the cards and, last, the record that all is there. Returns
+    the path of report.html.
 
     Without the model it stays where the stage `train` put it: the runs of an experiment would copy it many times.
     """
@@ -78,10 +126,17 @@ def publish_run(finished: Finished, with_model: bool = True) -> str:
     origins = _origins(finished)
     for name, card in (("dataset-card.md", cards.dataset), ("model-card.md", cards.model)):
         files.put(files.join(target, name), card(summary, report, origins).encode("utf-8", "replace"))
-    fingerprints = {name: made.fingerprint for name, made in finished.manifests.items()}
-    record = {"name": config.name, "stages": fingerprints, "config": config.model_dump(mode="json")}
-    files.put(files.join(target, "run.json"), json.dumps(record, indent=1).encode())
+    publish_record(finished, finished.manifests["train"].fingerprint if with_model else None)
     return files.join(target, REPORT)
+
+
+def publish_record(finished: Finished, model: str | None = None) -> str:
+    """Puts the record of what is done, also of a run that ends before its last stage. Returns its address.
+
+    `model` as `record.put` takes it.
+    """
+    stages = {name: made.fingerprint for name, made in finished.manifests.items()}
+    return record.put(folder(finished.config.store.root, finished.config.name), finished.config, stages, model)
 
 
 def _summary(finished: Finished) -> publish.RunSummary:
@@ -121,7 +176,7 @@ def by_layout(finished: Finished) -> dict[str, Mapping[str, Any]]:
     for layout in get_args(Layout):
         if layout not in found and config.generate.engine.kind != "recorded":
             generate = config.generate.model_copy(update={"layout": layout})
-            steps = plan(config.model_copy(update={"generate": generate}))
+            steps = look(config.model_copy(update={"generate": generate}))
             (made,) = (step.manifest for step in steps if step.stage.name == "gate")
             found |= {layout: made.facts} if made else {}
     return found
@@ -140,14 +195,13 @@ def _origins(finished: Finished) -> cards.Origins:
 
 def _put_model(finished: Finished, target: str) -> None:
     """Copies the tuned model, unless the run's folder holds this very one."""
-    model = finished.manifests["train"].folders["model"]
+    trained = finished.manifests["train"]
+    model = trained.folders["model"]
     there = dict(files.files_below(files.join(target, "model")))
-    record = files.join(target, "run.json")
-    same_run = files.exists(record) and (
-        json.loads(files.read(record))["stages"].get("train") == finished.manifests["train"].fingerprint
-    )
-    if same_run and there == {part.name: part.bytes for part in model}:
+    known = record.load(record.path(target))
+    if known and known.model == trained.fingerprint and there == {part.name: part.bytes for part in model}:
         return
+    publish_record(finished, model="")  # a death while it is copied leaves files of two models
     source = finished.folder("train", "model")
     for part in model:
         folders.copy(files.join(source, part.name), files.join(target, "model", part.name))

@@ -1,4 +1,4 @@
-"""Two finished runs side by side."""
+"""Two runs side by side."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,16 +23,25 @@ _CAUSES = {
 
 
 def compare(
-    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A run's folder or name: what to compare against.")],
-    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="A run's folder or name.")],
+    run_a: Annotated[
+        str, typer.Argument(metavar="RUN_A", help="A run's folder or name, or an earlier one's run-DIGEST.json.")
+    ],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="As RUN_A; differences are B - A.")],
     root: Root = "out",
 ) -> None:
-    """Show what two finished runs differ in: settings, data, and scores, by a paired test over shared queries."""
+    """Show what two runs differ in: settings, data, and scores, by a paired test over shared queries.
+
+    Of a run that has not come to its end, what is done is compared.
+    """
     from syneg import comparison, runs
 
-    found = comparison.compare(runs.load(run_a, root), runs.load(run_b, root))
+    a, b = runs.load(run_a, root), runs.load(run_b, root)
+    found = comparison.compare(a, b)
     console = Console()
     console.print(f"A: {run_a}\nB: {run_b}", highlight=False, markup=False)
+    for called, one in (("A", a), ("B", b)):
+        if lacking := runs.standing(one, called):
+            console.print(f"[yellow]{lacking}[/]", highlight=False)
     console.print(_settings(found) if found.settings else "\nNo setting differs.")
     console.print(_stages(found))
     if not found.scores:

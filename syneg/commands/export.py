@@ -1,12 +1,15 @@
 """A run's instances and rankings in the formats of other libraries."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from syneg.commands.arguments import Root, Run
+
+if TYPE_CHECKING:
+    from syneg.pipeline import Finished
 
 
 class Format(StrEnum):
@@ -22,11 +25,13 @@ def export(
     form: Annotated[Format, typer.Option("--format", help="Who is to read it.")],
     root: Root = "out",
 ) -> None:
-    """Write a run's training instances for another library, or its rankings as TREC files."""
+    """Write a run's training instances for another library, or its rankings as TREC files.
+
+    The run may end at mix, and for TREC files at any stage that ranks: mine or evaluate.
+    """
     from syneg import runs
     from syneg.errors import BadInput
-    from syneg.export import instances, trec
-    from syneg.graph import candidates_of
+    from syneg.export import instances
     from syneg.store import files
 
     finished = runs.load(run, root)
@@ -34,12 +39,9 @@ def export(
         raise BadInput(f"{out} is not empty. Give a new folder; nothing was written.")
     console = Console()
     if form is Format.TREC:
-        mined = candidates_of(finished.config)
-        tables = {"runs": "evaluate", "candidates": mined, "qrels": "corpus", "queries": "corpus"}
-        sources = {name: finished.table(stage, name) for name, stage in tables.items()}
-        for path, lines in trec.write(sources, finished.config.name, out).items():
-            console.print(f"{out}/{path}: {lines:,} lines")
+        _rankings(finished, out, console)
         return
+    runs.need(finished, "mix", "syneg export")
     table = finished.table("mix", "instances")
     written = instances.write(table, form.value, finished.config.encoder.query_prompt, out)
     console.print(f"Wrote {written.instances:,} instances with {written.negatives} negatives each to {out}")
@@ -47,3 +49,24 @@ def export(
         console.print(
             f"[yellow]{written.left_out:,} instances with fewer negatives were left out[/]: see mix.on_short."
         )
+
+
+def _rankings(finished: "Finished", out: str, console: Console) -> None:
+    """Whatever the run has ranked so far, and the judgements."""
+    from syneg import runs
+    from syneg.export import trec
+    from syneg.graph import candidates_of
+
+    last = candidates_of(finished.config)
+    mined = runs.newest(finished, "candidates")
+    if mined is None and "evaluate" not in finished.manifests:
+        runs.need(finished, last, "syneg export --format trec")
+        runs.need(finished, "evaluate", "syneg export --format trec")  # a run that mines nothing
+    tables = {"runs": "evaluate", "candidates": mined or last, "qrels": "corpus", "queries": "corpus"}
+    sources = {name: finished.table(stage, name) for name, stage in tables.items()}
+    for path, lines in trec.write(sources, finished.config.name, out).items():
+        console.print(f"{out}/{path}: {lines:,} lines")
+    for stage, kind in ((last, "candidates"), ("evaluate", "runs")):
+        if stage in runs.undone(finished):
+            instead = f"{kind} are those of {mined}" if kind == "candidates" and mined else f"there are no {kind}"
+            console.print(f"[yellow]{stage} is not done, so {instead}.[/] To go on: syneg run CONFIG --to {stage}")

@@ -28,7 +28,14 @@ def run(
     last: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="Stop after this stage.")] = None,
     log: Annotated[Log, typer.Option("--log", help="Lines for people, or one JSON object a line.")] = Log.text,
 ) -> None:
-    """Run what is not done yet, of all stages from the corpus to the report."""
+    """Run what is not done yet, of all stages from the corpus to the report.
+
+    ROOT/runs/NAME/run.json tells what is done, also after --to, a failure or a stop.
+    show, export, verify and compare work with that, and gc keeps it.
+
+    Another run of the same NAME takes run.json over, the report and the model.
+    The record of the one before stays beside it as run-DIGEST.json: gc heeds it, and these commands take it as a RUN.
+    """
     resolved = overrides.load(config, settings or ())
     console = Console()
     with watched(resolved, console, log, last) as listener:
@@ -36,11 +43,26 @@ def run(
     if log is Log.json:
         console = Console(stderr=True)  # the log stays one JSON object a line
     console.print(terminal.stage_table(finished))
-    if last in (None, graph.names(resolved)[-1]):
-        from syneg import runs
+    _publish(finished, console, whole=last in (None, graph.names(resolved)[-1]))
 
+
+def _publish(finished: pipeline.Finished, console: Console, whole: bool) -> None:
+    from syneg import runs
+    from syneg.watch import record
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)  # paths are to be copied
+
+    if whole:
         console.print(terminal.score_table(finished))
-        console.print(f"Report: {runs.publish_run(finished)}")
+        say(f"Report: {runs.publish_run(finished)}")
+    else:
+        say(f"Record: {runs.publish_record(finished)}. {runs.standing(finished)}".rstrip())
+    if others := record.earlier(runs.folder(finished.config.store.root, finished.config.name)):
+        say(
+            f"Earlier runs of this name are kept ({len(others):,}), the last one as {others[0]}: give that to syneg "
+            "compare, show, export or verify. syneg gc keeps what it names until you remove it."
+        )
 
 
 def _sizes(corpus: Manifest) -> dict[str, int]:
@@ -57,12 +79,12 @@ def _sizes(corpus: Manifest) -> dict[str, int]:
 def watched(
     config: RunConfig, console: Console, log: Log, last: str | None = None, label: str = ""
 ) -> Iterator[pipeline.Listener]:
-    """Everyone who hears of the run: the terminal or the log, the record in storage, Ray's metrics.
+    """Everyone who hears of the run: the terminal or the log, the records in storage, Ray's metrics.
 
     `label` stands before each of the terminal's lines.
     """
     from syneg import runs
-    from syneg.watch import listeners, metrics
+    from syneg.watch import listeners, metrics, record
 
     folder, names = runs.folder(config.store.root, config.name), graph.names(config)
     planned = names[: names.index(last) + 1] if last in names else names
@@ -72,7 +94,8 @@ def watched(
         else:
             shown = stack.enter_context(terminal.Progress(console, label=label))
         recorder = stack.enter_context(listeners.Recorder(config, folder, planned))
-        yield listeners.Everyone([shown, recorder, metrics.RayMetrics(config.name)])
+        told = [shown, recorder, record.Writer(config, folder), metrics.RayMetrics(config.name)]
+        yield listeners.Everyone(told)
 
 
 def plan(

@@ -26,7 +26,10 @@ def show(
     full: Annotated[bool, typer.Option("--full", help="Whole texts, and every candidate.")] = False,
     root: Root = "out",
 ) -> None:
-    """Show a query with its positives, what was written and mined for it, why it was rejected, and its instances."""
+    """Show a query with its positives, what was written and mined for it, why it was rejected, and its instances.
+
+    Of a run that has not come to its end, what is done is shown.
+    """
     from syneg import runs
 
     console = Console()
@@ -38,19 +41,21 @@ def about(finished: "Finished", query_id: str, full: bool = False) -> Iterator[R
     """What is to be printed. Tables are read for this query alone.
 
     Raises:
-        BadInput: the collection has no such query.
+        BadInput: the collection has no such query, or the run has no collection yet.
     """
+    from syneg import runs
     from syneg.errors import BadInput
-    from syneg.graph import candidates_of
 
-    def rows(stage: str, table: str) -> list[dict[str, Any]]:
-        return finished.table(stage, table).where("query_id", [query_id]).to_pylist()
+    runs.need(finished, "corpus", "syneg show")
+
+    def rows(stage: str | None, table: str) -> list[dict[str, Any]]:
+        return finished.table(stage, table).where("query_id", [query_id]).to_pylist() if stage else []
 
     queries = rows("corpus", "queries")
     if not queries:
         raise BadInput(f"The collection of {finished.config.name} has no query {query_id!r}.")
     qrels, synthetic = rows("corpus", "qrels"), rows("gate", "synthetic")
-    candidates = rows(candidates_of(finished.config), "candidates")
+    candidates = rows(runs.newest(finished, "candidates"), "candidates")
     wanted = {row["passage_id"] for row in qrels + candidates}
     passages = finished.table("corpus", "passages").where("passage_id", sorted(wanted)).to_pylist()
     texts = {row["passage_id"]: _text(row["title"], row["text"], full) for row in passages}
@@ -64,11 +69,25 @@ def about(finished: "Finished", query_id: str, full: bool = False) -> Iterator[R
         columns = ["negative_id", "positive_id", "difficulty", "reject_reason", "text"]
         written = ([_cell(row[name], full) for name in columns] for row in synthetic)
         yield _table("Synthetic", columns, written)
-    for row in rows("mix", "instances"):
+    for row in rows(runs.newest(finished, "instances"), "instances"):
         title = f"Instance with {row['positive_id']}: {row['reject_reason'] or 'trained on'}"
         columns = ["id", "source", "rank", "score", "text"]
         negatives = ([_cell(negative[name], full) for name in columns] for negative in row["negatives"])
         yield _table(title, columns, negatives)
+    yield from _lacking(finished)
+
+
+def _lacking(finished: "Finished") -> Iterator[str]:
+    """What a run that ends early cannot show, and what is shown of an earlier stage instead."""
+    from syneg import runs
+    from syneg.graph import candidates_of
+
+    last = {"gate": "synthetic", candidates_of(finished.config): "candidates", "mix": "instances"}
+    for stage, table in last.items():
+        if stage in runs.undone(finished):
+            earlier = runs.newest(finished, table)
+            instead = f"The {table} shown are those of {earlier}" if earlier else f"There are no {table}"
+            yield f"[yellow]{instead}: {stage} is not done.[/] To go on, run `syneg run CONFIG --to {stage}`."
 
 
 def _of_sampler(rows: list[dict[str, Any]], texts: dict[str, str], full: bool) -> Table:

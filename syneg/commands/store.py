@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from syneg.commands.arguments import Root, Run
 from syneg.errors import BadInput, StoreError
 
 _DAY_SECONDS = 86_400
@@ -15,15 +16,20 @@ _DAY_SECONDS = 86_400
 def gc(
     root: Annotated[str, typer.Argument(metavar="ROOT", help="A store's root, e.g. out or s3://bucket/prefix.")],
     delete: Annotated[bool, typer.Option("--delete", help="Remove what is listed.")] = False,
-    older_than: Annotated[float, typer.Option(metavar="DAYS", help="Spare what was written since.")] = 7.0,
+    older_than: Annotated[
+        float, typer.Option(metavar="DAYS", min=0.0, help="Spare what was written in the last DAYS days.")
+    ] = 7.0,
 ) -> None:
-    """List (or remove) what nobody stands on: unfinished outputs, outputs that no run names, parts in no manifest."""
-    from syneg.store import files, garbage
+    """List (or remove) what nobody stands on: unfinished outputs, outputs that no run names, parts in no manifest.
 
-    if not files.exists(root):
-        raise BadInput(f"There is nothing at {root}. Give the root of a store, e.g. out.")
+    What the records of runs and evaluations under ROOT name is kept, also those of earlier runs (run-DIGEST.json).
+    To let go of a run, remove its record first. Files that syneg did not write are never listed.
+    """
+    from syneg.stages import ONE_ROUND, SCORE, SCORE_BM25
+    from syneg.store import garbage
+
     now = time.time()
-    found = list(garbage.find(root, now - older_than * _DAY_SECONDS))
+    found = garbage.find(root, now - older_than * _DAY_SECONDS, (*ONE_ROUND, SCORE, SCORE_BM25))
     if delete and found and (alive := _alive(root, now)):
         raise BadInput(
             f"{', '.join(alive)} is running under {root} and may read what no run names yet. Nothing was removed: run "
@@ -51,14 +57,15 @@ def _alive(root: str, now: float) -> list[str]:
     return [name for name, run in known if run and run.state == "running" and run.silent_for(now) is None]
 
 
-def verify(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, e.g. out/runs/demo.")],
-) -> None:
-    """Read all that a run stands on: checksums, schemas, keys, counts, and rows in = out + rejected at every stage."""
+def verify(run: Run, root: Root = "out") -> None:
+    """Read all that a run stands on: checksums, schemas, keys, counts, and rows in = out + rejected at every stage.
+
+    Of a run that has not come to its end, what is done is read.
+    """
     from syneg import runs
     from syneg.store import audit
 
-    finished = runs.load(run)
+    finished = runs.load(run, root)
     columns = ("stage", "parts", "rows", "MB", "in", "out", "rejected", "")
     table = Table(*columns, title=f"Run {finished.config.name}", title_justify="left")
     untrue: StoreError | None = None
@@ -74,3 +81,5 @@ def verify(
     Console().print(table)
     if untrue:
         raise untrue
+    if lacking := runs.standing(finished):
+        Console().print(f"[yellow]{lacking}[/]", highlight=False)

@@ -1,17 +1,33 @@
-"""What lies under a root and nobody stands on: what killed attempts left, and outputs that no run names."""
+"""What lies under a root and nobody stands on: what killed attempts left, and outputs that no run names.
 
-import json
+Only what a stage writes is looked at, by its path: a file of somebody else's, wherever it lies, is never garbage.
+"""
+
+import os
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import BaseModel, ValidationError
+
+from syneg.errors import BadInput, StoreError
+from syneg.stage import Stage
 from syneg.store import files, manifest
 from syneg.store.entry import Entry
 from syneg.store.manifest import Manifest
 
 _MANIFEST = "manifest.json"
-_RECORDS = {"runs": "run.json", "evaluations": "evaluation.json"}
-_FINGERPRINT_DIGITS = 16
+_RECORD = re.compile(r"runs/[^/]+/run(-[0-9a-f]{16})?\.json|evaluations/[^/]+/evaluation\.json")
+_PROGRESS = re.compile(r"runs/[^/]+/progress\.json")
+_OUTPUT = re.compile(r"(?P<output>(?P<stage>[^/]+?)(_\d+)?/[0-9a-f]{16})/(?P<inside>.+)")  # mine_1 is mine, of a round
+
+
+class _Names(BaseModel):
+    """What a record stands on: of a run its stages' fingerprints, of an evaluation all outputs."""
+
+    stages: dict[str, str] = {}
+    outputs: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -27,46 +43,93 @@ class Garbage:
         return sum(entry.bytes for entry in self.objects)
 
 
-def find(root: str, before: float) -> Iterator[Garbage]:
-    """Garbage that was last written before `before` (Unix seconds).
+def find(root: str, before: float, stages: Iterable[Stage]) -> list[Garbage]:
+    """Garbage that was last written before `before` (Unix seconds). `stages`: all that may have written below `root`.
 
     An output without a manifest is judged by its youngest object: a run that has been writing it for days still does.
+
+    Raises:
+        BadInput: nothing below `root` was written by syneg, or something there may not be read.
+        StoreError: a record or a manifest cannot be read, so that what it names is not known.
     """
+    written = {stage.name: _written_by(stage) for stage in stages}
+    try:
+        return list(_find(root, before, written))
+    except PermissionError as error:
+        raise BadInput(
+            f"{error.filename or root} may not be read ({error.strerror}). Who may not read all of {root} cannot tell "
+            "what is needed there: run this as the user who runs syneg. Nothing was removed."
+        ) from error
+
+
+def _written_by(stage: Stage) -> re.Pattern[str]:
+    """The paths, within an output, of what this stage and the pipeline put there."""
+    tables = [rf"{table}/part-[0-9a-f]{{32}}\.parquet" for table in stage.writes]
+    places = [rf"{folder}(-[0-9a-f]{{8}})?/.+" for folder in stage.folders]
+    return re.compile("|".join([re.escape(_MANIFEST), "attempt/.+", *tables, *places]))
+
+
+def _find(root: str, before: float, written: Mapping[str, re.Pattern[str]]) -> Iterator[Garbage]:
+    entries = _entries(root)
     outputs: dict[str, list[Entry]] = defaultdict(list)
-    records = []
-    for entry in files.entries_below(root):
-        stage, _, inside = entry.name.partition("/")
-        fingerprint, _, name = inside.partition("/")
-        if stage in _RECORDS:
-            records += [entry.name] if name == _RECORDS[stage] else []
-        elif name and _is_fingerprint(fingerprint):
-            outputs[f"{stage}/{fingerprint}"].append(entry)
+    for entry in entries:
+        at = _OUTPUT.fullmatch(entry.name)
+        if at and at["stage"] in written and written[at["stage"]].fullmatch(at["inside"]):
+            outputs[at["output"]].append(entry)
+    records = [entry.name for entry in entries if _RECORD.fullmatch(entry.name)]
+    if not outputs and not records and not any(_PROGRESS.fullmatch(entry.name) for entry in entries):
+        raise BadInput(
+            f"There is no store of syneg here: {root} holds no output (corpus/0123456789abcdef/manifest.json) and no "
+            "record of a run. Give the folder that is store.root in the config, e.g. out. Nothing was removed."
+        )
     named = set(_named(root, records))
-    for output, entries in sorted(outputs.items()):
-        old = max(entry.modified for entry in entries) < before
-        made = manifest.load(root, *output.split("/"))
-        if made is None:
-            why, objects = "it was not finished", entries if old else []
-        elif output not in named:
-            why, objects = "no run names it", entries if old else []
-        else:
-            listed = set(_listed(output, made))
-            why = "its manifest does not list them"
-            objects = [entry for entry in entries if entry.name not in listed and entry.modified < before]
-        if objects:
-            yield Garbage(output, why, tuple(objects))
+    for output, objects in sorted(outputs.items()):
+        yield from _of_output(root, output, objects, output in named, before)
 
 
-def _is_fingerprint(name: str) -> bool:
-    return len(name) == _FINGERPRINT_DIGITS and not set(name) - set("0123456789abcdef")
+def _entries(root: str) -> list[Entry]:
+    """Every object below `root`. Raises PermissionError for a folder that may not be listed: it may hold a record."""
+    if not files.exists(root):
+        raise BadInput(f"There is nothing at {root}. Give the root of a store, e.g. out.")
+    if not files.is_remote(root):
+        for _ in os.walk(root, onerror=_stop_if_forbidden):  # the listing below passes over such folders
+            pass
+    return list(files.entries_below(root))
+
+
+def _stop_if_forbidden(error: OSError) -> None:
+    if isinstance(error, PermissionError):
+        raise error
+
+
+def _of_output(root: str, output: str, entries: Sequence[Entry], named: bool, before: float) -> Iterator[Garbage]:
+    """What of one output is garbage. `entries`: the objects that a stage wrote there."""
+    old = max(entry.modified for entry in entries) < before
+    made = manifest.load(root, *output.split("/"))
+    if made is None:
+        why, objects = "it was not finished", entries if old else []
+    elif not named:
+        why, objects = "no run names it", entries if old else []
+    else:
+        listed = set(_listed(output, made))
+        why = "its manifest does not list them"
+        objects = [entry for entry in entries if entry.name not in listed and entry.modified < before]
+    if objects:
+        yield Garbage(output, why, tuple(objects))
 
 
 def _named(root: str, records: Iterable[str]) -> Iterator[str]:
     for record in records:
-        content = json.loads(files.read(files.join(root, record)))
-        yield from content.get("outputs", ())  # of an evaluation
-        for stage, fingerprint in content.get("stages", {}).items():
-            yield f"{stage}/{fingerprint}"
+        path = files.join(root, record)
+        try:
+            content = _Names.model_validate_json(files.read(path))
+        except ValidationError as error:
+            raise StoreError(
+                f"{path} cannot be read as a record ({error}), so what it names is not known. Nothing was removed. Run "
+                "it again, or remove this file if the run is no longer needed."
+            ) from error
+        yield from content.outputs
+        yield from (f"{stage}/{fingerprint}" for stage, fingerprint in content.stages.items())
 
 
 def _listed(output: str, made: Manifest) -> Iterator[str]:
@@ -76,6 +139,16 @@ def _listed(output: str, made: Manifest) -> Iterator[str]:
 
 
 def remove(root: str, garbage: Garbage) -> None:
-    """The manifest goes first: an output that is half removed is not taken for a finished one."""
+    """The manifest goes first: an output that is half removed is not taken for a finished one.
+
+    Raises:
+        BadInput: this user may not remove it.
+    """
     for entry in sorted(garbage.objects, key=lambda entry: not entry.name.endswith(f"/{_MANIFEST}")):
-        files.delete(files.join(root, entry.name))
+        try:
+            files.delete(files.join(root, entry.name))
+        except PermissionError as error:
+            raise BadInput(
+                f"{error.filename} may not be removed ({error.strerror}). What was listed before it is gone; run this "
+                "again as a user who may write there."
+            ) from error

@@ -1,6 +1,5 @@
-"""A finished run in a store on disk, with tables but without having run anything."""
+"""A run in a store on disk, with tables but without having run anything."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ import pyarrow as pa
 from syneg import fingerprint, runs
 from syneg.config import RunConfig
 from syneg.graph import stages
-from syneg.store import files, manifest, tables
+from syneg.store import manifest, tables
+from syneg.watch import record
 
 MADE = {"syneg": "0.1.0", "ray": "2.60.0", "torch": "2.13.0", "transformers": "5.23.0"}
 
@@ -21,10 +21,13 @@ def write(
     made: Mapping[str, pa.Table],
     facts: Mapping[str, Mapping[str, Any]] | None = None,
     rejected: Mapping[str, Mapping[str, int]] | None = None,
+    last: str = "report",
 ) -> str:
-    """Publishes every stage of `config` under `root`, tables from `made` ("mix.instances"). Returns the folder."""
+    """Publishes the stages of `config` up to `last` under `root`, tables from `made` ("mix.instances"). Returns the
+    run's folder."""
     marks: dict[str, str] = {}
-    for stage in stages(config):
+    in_order = stages(config)
+    for stage in in_order[: 1 + [stage.name for stage in in_order].index(last)]:
         sections = {name: getattr(config, name) for name in stage.sections}
         sources = {name: address.partition(".") for name, address in stage.reads.items()}
         reads = {name: f"{marks[source]}.{output}" for name, (source, _, output) in sources.items()}
@@ -37,7 +40,7 @@ def write(
             rows = made.get(f"{stage.name}.{table}")
             parts[table] = [] if rows is None else tables.write(rows, folder, table, lambda line: None)
         count = sum(part.rows for written in parts.values() for part in written)
-        record = manifest.Manifest(
+        done = manifest.Manifest(
             stage=stage.name,
             fingerprint=mark,
             tables=parts,
@@ -51,8 +54,7 @@ def write(
             versions=MADE,
             finished="2026-11-20T10:00:00+00:00",
         )
-        assert manifest.publish(str(root), record)
+        assert manifest.publish(str(root), done)
     folder = runs.folder(str(root), config.name)
-    run = {"name": config.name, "stages": marks, "config": config.model_dump(mode="json")}
-    files.put(files.join(folder, "run.json"), json.dumps(run).encode())
+    record.put(folder, config, marks)
     return folder

@@ -85,6 +85,17 @@ def test_the_test_is_over_shared_queries_only(tmp_path: Path) -> None:
     assert [change.difference for change in none] == [None, None]
 
 
+def test_a_run_that_ended_early_is_compared_as_far_as_it_goes(tmp_path: Path) -> None:
+    stored_run.write(tmp_path, BASE, {"evaluate.scores": scores(0.0)})
+    stored_run.write(tmp_path, OTHER, {}, last="mix")
+    done = CliRunner().invoke(app, ["compare", "demo", "other", "--root", str(tmp_path)], env={"COLUMNS": "160"})
+    assert done.exit_code == 0, done.output
+    assert "B ends at mix; not done: probe, train, embed_tuned, evaluate, report." in done.output
+    assert "A ends" not in done.output
+    assert "its settings differ" in done.output
+    assert "no scores of the same system" in done.output
+
+
 def test_the_command(tmp_path: Path) -> None:
     compared(tmp_path, scores(0.0), scores(0.1))
     done = CliRunner().invoke(app, ["compare", "demo", "other", "--root", str(tmp_path)], env={"COLUMNS": "160"})

@@ -32,13 +32,15 @@ ROWS = {
 }
 
 
-def printed(tmp_path: Path, query_id: str) -> str:
-    config = RunConfig.model_validate({"name": "x", "store": {"root": str(tmp_path)}, "corpus": {"source": "stdlib"}})
+def printed(tmp_path: Path, query_id: str, last: str = "report", **settings: object) -> str:
+    config = RunConfig.model_validate(
+        {"name": "x", "store": {"root": str(tmp_path)}, "corpus": {"source": "stdlib"}} | settings
+    )
     made = {
         name: pa.Table.from_pylist(rows, schema=getattr(schemas, name.split(".")[1].upper()))
         for name, rows in ROWS.items()
     }
-    finished = runs.load(stored_run.write(tmp_path, config, made))
+    finished = runs.load(stored_run.write(tmp_path, config, made, last=last))
     console = Console(width=200)
     with console.capture() as capture:
         for part in about(finished, query_id):
@@ -51,6 +53,19 @@ def test_everything_about_a_query(tmp_path: Path) -> None:
     for expected in ("why?", "dense: 1 of 2 kept; positive_score 0.7500", "0.2500", "meta_text", "trained on", "[x]"):
         assert expected in text
     assert text.index("p0 ") < text.index("p1 ")
+
+
+def test_of_a_run_that_ends_at_mine_its_candidates_are_shown(tmp_path: Path) -> None:
+    text = printed(tmp_path, "q0", last="mine")
+    assert "dense: 1 of 2 kept" in text
+    assert "There are no instances: mix is not done. To go on, run `syneg run CONFIG --to mix`." in text
+    assert text.count("is not done") == 1
+
+
+def test_candidates_that_the_judge_has_not_seen_yet_are_called_so(tmp_path: Path) -> None:
+    text = printed(tmp_path, "q0", last="mine", judge_mined={"enabled": True})
+    assert "dense: 1 of 2 kept" in text
+    assert "The candidates shown are those of mine: gate_mined is not done." in text
 
 
 def test_an_unknown_query_is_refused(tmp_path: Path) -> None:
