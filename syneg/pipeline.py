@@ -117,6 +117,11 @@ def _fingerprint(config: RunConfig, stage: Stage, steps: Mapping[str, Step]) -> 
     return fingerprint.of_stage(stage.name, stage.version, execution.sections(config, stage), reads)
 
 
+def check(config: RunConfig) -> None:
+    """As `plan`, and that this machine has what the run takes (`checks.machine`). Raises as `plan`."""
+    checks.machine(config, _check(config, look(config)))
+
+
 def _check(config: RunConfig, steps: Iterable[Step]) -> list[Stage]:
     """The stages of `steps` that are to run, if nothing in the config would stop them. Where storage cannot be reached,
     and so the fingerprint is left open, the inputs are too."""

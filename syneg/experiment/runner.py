@@ -46,6 +46,8 @@ def run(grid: Grid, watched: Watched) -> dict[tuple[str, int], Finished]:
     Raises:
         BadInput, StageFailed: as `pipeline.run` does, for the first cell that fails; the finished ones are kept.
     """
+    for cell in grid.cells:  # what the last one lacks is missed before the first one starts
+        pipeline.check(cell.config)
     cells = {cell.config.name: (number, cell) for number, cell in enumerate(grid.cells, start=1)}
     shared = _Shared()
     finished: dict[tuple[str, int], Finished] = {}

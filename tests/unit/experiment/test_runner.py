@@ -166,3 +166,11 @@ def test_an_untuned_arm_of_a_model_that_nobody_tunes_is_refused(tmp_path: Path) 
 
 def test_a_base_without_a_name_is_called_base(tmp_path: Path) -> None:
     assert runner.bases(plan(tmp_path, arms={"good": {}})) == {"good": "base"}
+
+
+def test_what_this_machine_lacks_is_missed_before_the_first_cell(tmp_path: Path) -> None:
+    base = {"corpus": {"source": "stdlib"}, "store": {"root": str(tmp_path / "out")}}
+    resources = {"train": {"trackers": ["mlflow"]}}
+    with pytest.raises(BadInput, match="mlflow"):
+        runner.run(plan(tmp_path, base=base | {"resources": resources}), unwatched)
+    assert CALLS == {}
