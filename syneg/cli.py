@@ -2,7 +2,9 @@
 
 import sys
 import traceback
+from importlib.metadata import version
 from types import TracebackType
+from typing import Annotated
 
 import typer
 
@@ -17,6 +19,21 @@ app = typer.Typer(
     help="Synthetic and mined hard negatives for dense retrievers, fine-tuning, and a verdict on whether they helped.",
     epilog="Exit codes: 0 done, 2 bad config or input (nothing was started), 1 failed, 143 stopped.",
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"syneg {version('syneg')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _syneg(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it and end.")
+    ] = False,
+) -> None: ...
+
 
 for command in (
     run.run,

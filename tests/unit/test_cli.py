@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ def test_help_names_the_commands_and_the_exit_codes(syneg: Syneg) -> None:
     done = syneg("--help")
     assert done.returncode == 0
     assert all(word in done.stdout for word in ("run", "plan", "corpus", "Exit codes"))
+
+
+def test_version(syneg: Syneg) -> None:
+    done = syneg("--version")
+    assert (done.returncode, done.stdout) == (0, f"syneg {version('syneg')}\n")
 
 
 def test_plan_shows_every_stage(syneg: Syneg, tmp_path: Path) -> None:
