@@ -33,6 +33,8 @@ def answer(
     """See `syneg.generate.engine.answer`."""
     from ray.data.llm import build_processor
 
+    # As every worker reads it: not all of them have the driver's working directory.
+    engine = engine.model_copy(update={"model": models.check(engine.model, "generate.engine.model")})
     folder = str(models.servable(engine.model, "generate.engine.model"))
     sampling: dict[str, Any] = {
         "temperature": asked.temperature,
