@@ -97,7 +97,7 @@ def _of_sampler(
         "cross_positive_score": pa.nulls(rows.num_rows, pa.float32()),
         "place": pa.nulls(rows.num_rows, pa.int32()),
         "answer_probability": pa.nulls(rows.num_rows, pa.float32()),
-        "reject_reason": pa.array(reasons, pa.string()),
+        "reject_reason": reasons,
     }
     return pa.table(columns, schema=schemas.CANDIDATES)
 

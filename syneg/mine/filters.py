@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from syneg.mine.passages import EMPTY
 from syneg.settings.mine import SamplerConfig
@@ -45,8 +46,8 @@ class Judged:
 
 def reject_reasons(
     ranked: Ranked, judged: Judged, sampler: SamplerConfig, near_duplicate_bits: int | None = None
-) -> np.ndarray:
-    """The first reason that applies to each row (`schemas.CANDIDATE_REASONS`), None for a negative: object [N]."""
+) -> pa.StringArray:
+    """The first reason that applies to each row (`schemas.CANDIDATE_REASONS`), null for a negative: string [N]."""
     key = judged.keys[ranked.passage]
     positive, same_text, near = (np.zeros(len(key), dtype=bool) for _ in range(3))
     for rows, positives in _with_positives(ranked, judged):
@@ -67,10 +68,10 @@ def reject_reasons(
         "below_min_score": ranked.score < (-np.inf if sampler.min_score is None else sampler.min_score),
         "above_margin": above_margin(ranked.score, ranked.anchor, sampler),
     }
-    reasons = np.full(len(key), None, dtype=object)
-    for reason, mask in reversed(masks.items()):
-        reasons[mask] = reason
-    return reasons
+    number = np.zeros(len(key), np.int8)  # of the reason, from 1; as texts a million of them take half a second
+    for nth, mask in reversed([*enumerate(masks.values(), start=1)]):
+        number[mask] = nth
+    return pa.DictionaryArray.from_arrays(pa.array(number - 1, mask=number == 0), [*masks]).cast(pa.string())
 
 
 def above_margin(score: FloatArray, anchor: FloatArray, sampler: SamplerConfig) -> np.ndarray:
