@@ -21,6 +21,7 @@ from syneg.pipeline import Finished
 from syneg.report import environment
 from syneg.store import files
 
+_KNOWN_AS = {"score": "model", "score_bm25": "bm25"}  # in the tables of these stages
 _SCORES = pa.schema([pa.field("collection", pa.string(), nullable=False), *schemas.SCORES])
 
 
@@ -73,8 +74,7 @@ def gather(asked: Sequence[Asked], finished: Sequence[Finished]) -> Standings:
         for system, stage in _stages(each, run):
             scores = run.table(stage, "scores").table()
             queries[each.collection] = tuple(sorted(scores["query_id"].unique().to_pylist()))
-            known_as = scores["system"][0].as_py()
-            own[system] = {measure: values_of(scores, known_as, measure) for measure in evaluate.measures}
+            own[system] = {measure: values_of(scores, _KNOWN_AS[stage], measure) for measure in evaluate.measures}
     pairs: dict[tuple[str, int], tuple[Named, Named]] = {}
     for collection, systems in values.items():
         models = [(name, of[evaluate.measures[0]]) for name, of in systems.items() if name != BM25]
@@ -120,9 +120,8 @@ def publish(asked: Sequence[Asked], finished: Sequence[Finished], standings: Sta
 
 def _write_runs(asked: Asked, run: Finished, folder: str) -> None:
     for system, stage in _stages(asked, run):
-        runs = run.table(stage, "runs")
-        known_as = next((block["system"][0].as_py() for block in runs.blocks(["system"]) if block.num_rows), system)
-        trec.ranking(runs, "system", known_as, f"{asked.config.name}-{system}", files.join(folder, f"{system}.trec"))
+        tag, path = f"{asked.config.name}-{system}", files.join(folder, f"{system}.trec")
+        trec.ranking(run.table(stage, "runs"), "system", _KNOWN_AS[stage], tag, path)
     judged = {name: run.table("corpus", name) for name in ("queries", "qrels")}
     trec.judgements(judged, "test", files.join(folder, "qrels.test"))
 

@@ -1,6 +1,6 @@
 """Collections in, BEIR folders out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -63,15 +63,4 @@ def _settings(source: str, msmarco: bool, changes: Sequence[str]) -> CorpusConfi
         if name in ("source", "path"):
             raise BadInput(f"{key}: SOURCE and --msmarco say what is read. Leave this out.")
         given[name] = value
-    _refuse_test_as_training(given)
     return overrides.validated(_Read, {"corpus": given}, "syneg corpus").corpus
-
-
-def _refuse_test_as_training(given: Mapping[str, Any]) -> None:
-    """A folder that has qrels/test.tsv alone asks for this first; what is meant is another setting."""
-    tested = given.get("test_split", "test")
-    if "split" in given and given["split"] == tested:
-        raise BadInput(
-            f"corpus.split={tested}: these judgements are the ones to test on (corpus.test_split). For a collection "
-            "without judgements to train on give corpus.split=null."
-        )

@@ -46,8 +46,9 @@ def run(grid: Grid, watched: Watched) -> dict[tuple[str, int], Finished]:
     Raises:
         BadInput, StageFailed: as `pipeline.run` does, for the first cell that fails; the finished ones are kept.
     """
-    for cell in grid.cells:  # what the last one lacks is missed before the first one starts
-        pipeline.check(cell.config)
+    for cell in grid.cells:  # what the last arm lacks is missed before the first one starts
+        if cell.seed == grid.config.seeds[0]:
+            pipeline.check(cell.config)
     cells = {cell.config.name: (number, cell) for number, cell in enumerate(grid.cells, start=1)}
     shared = _Shared()
     finished: dict[tuple[str, int], Finished] = {}
@@ -73,7 +74,7 @@ def _nothing(*_: object) -> None:
 
 def _vectors(config: RunConfig) -> str:
     """The fingerprint of the untuned model's vectors: equal for configs whose base is the same."""
-    (mark,) = (step.fingerprint for step in pipeline.plan(config) if step.stage.name == "embed")
+    (mark,) = (step.fingerprint for step in pipeline.look(config) if step.stage.name == "embed")
     assert mark is not None  # a plan that allows nothing unreachable
     return mark
 
@@ -99,7 +100,7 @@ class _Shared:
 
 def _run_beside_others(config: RunConfig, listener: Listener, shared: _Shared) -> Finished:
     """As `pipeline.run`, a stage at a time, so that of two cells that share a stage one waits for the other."""
-    steps = pipeline.plan(config)
+    steps = pipeline.look(config)
     done = frozenset(step.stage.name for step in steps if step.done)
     manifests: Mapping[str, Manifest] = {}
     for step in steps:
@@ -113,7 +114,7 @@ def _run_beside_others(config: RunConfig, listener: Listener, shared: _Shared) -
 def one_session(grid: Grid, last: str | None = None) -> Iterator[None]:
     """One Ray for all cells, if any of them needs it up to its stage `last`: starting and ending one takes longer than
     many a stage."""
-    steps = (step for cell in grid.cells for step in _up_to(last, pipeline.plan(cell.config)))
+    steps = (step for cell in grid.cells for step in _up_to(last, pipeline.look(cell.config)))
     if any(step.stage.on_ray and not step.done for step in steps):
         with ray_session.session(grid.cells[0].config.resources, grid.cells[0].config.storage):
             yield

@@ -73,12 +73,15 @@ def _check_ids(ids: pa.ChunkedArray, path: str) -> None:
 
 def _ranked(source: Source, column: str, key: str, tag: str) -> Iterator[pa.Table]:
     """Ranks count from 1. Readers sort by score, so a sampler without scores gives the negated rank."""
+    last = ("", np.inf)  # a query may go on in the next block
     for block in source.blocks():
         own = block.filter(pc.field(column) == key)
         if "reject_reason" in own.column_names:
             own = own.filter(pc.field("reject_reason").is_null())
         ranks = own["rank"].to_pylist()
-        scores = _falling(own["query_id"].to_pylist(), ranks, own["score"].to_pylist())
+        query_ids = own["query_id"].to_pylist()
+        scores = _falling(last, query_ids, ranks, own["score"].to_pylist())
+        last = (query_ids[-1], scores[-1]) if scores else last
         yield pa.table(
             {
                 "query_id": own["query_id"],
@@ -91,14 +94,18 @@ def _ranked(source: Source, column: str, key: str, tag: str) -> Iterator[pa.Tabl
         )
 
 
-def _falling(query_ids: Sequence[str], ranks: Sequence[int], scores: Sequence[float | None]) -> list[float]:
+def _falling(
+    last: tuple[str, float], query_ids: Sequence[str], ranks: Sequence[int], scores: Sequence[float | None]
+) -> list[float]:
     """The scores, of equal ones within a query the later a trifle lower: readers put equal ones in an order of their
-    own, and would measure something else. Rows of a query stand together, best first."""
+    own, and would measure something else. Rows of a query stand together, best first. `last`: query and score of the
+    row before these."""
     falling: list[float] = []
-    for place, (query_id, rank, score) in enumerate(zip(query_ids, ranks, scores, strict=True)):
+    for query_id, rank, score in zip(query_ids, ranks, scores, strict=True):
         value = -float(rank) if score is None else score
-        if place and query_ids[place - 1] == query_id and value >= falling[-1]:
-            value = float(np.nextafter(np.float32(falling[-1]), np.float32(-np.inf)))
+        if query_id == last[0] and value >= last[1]:
+            value = float(np.nextafter(np.float32(last[1]), np.float32(-np.inf)))
+        last = (query_id, value)
         falling.append(value)
     return falling
 

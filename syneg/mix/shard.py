@@ -120,7 +120,7 @@ class Shard:
         mix, review = self._recipe.mix, self._recipe.review
         never = [*(texts[positive] for positive in self._positives[query_id]), self._queries[query_id]]
 
-        def unstruck(negatives: Iterable[Negative]) -> Iterator[Negative]:
+        def eligible(negatives: Iterable[Negative]) -> Iterator[Negative]:
             for negative in negatives:
                 if review.rejects_negative(key, negative.id):
                     tally.struck += 1
@@ -130,11 +130,11 @@ class Shard:
         written = self._written.get(key, [])
         want = wanted(mix, query_id, positive_id, bool(written))
         found = (one.with_text(texts) for one in self._found[key])
-        composed = compose(never, unstruck(written), unstruck(found), want)
+        composed = compose(never, eligible(written), eligible(found), want)
         lacking = composed.missing
         if mix.on_short == "borrow":
             lent: dict[Kind, Iterable[Negative]] = {
-                kind: unstruck(drawn(pools[kind], number, (mix.seed, "borrow", kind, *key)))
+                kind: eligible(drawn(pools[kind], number, (mix.seed, "borrow", kind, *key)))
                 for kind, number in composed.missing.items()
             }
             composed = borrow(composed, never, lent)

@@ -38,6 +38,8 @@ class CorpusConfig(Section):
         named = [split for split in (self.split, self.dev_split, self.test_split) if split is not None]
         if len(set(named)) < len(named):
             raise ValueError(
-                "corpus.split, corpus.dev_split and corpus.test_split must differ: training data may not be test data"
+                "corpus.split, corpus.dev_split and corpus.test_split must differ: training data may not be test data. "
+                f"Seen: corpus.split={self.split}, corpus.dev_split={self.dev_split}, corpus.test_split="
+                f"{self.test_split}. For a collection without judgements to train on give corpus.split=null"
             )
         return self

@@ -76,6 +76,15 @@ def test_equal_scores_keep_their_order(tmp_path: Path) -> None:
     assert ir_measures.calc_aggregate([ir_measures.parse_measure("RR@10")], qrels, run).popitem()[1] == 1.0
 
 
+def test_equal_scores_fall_beyond_a_block_as_well(tmp_path: Path) -> None:
+    given = tables(runs=[("base", "q1", f"p{rank}", rank, 0.5) for rank in range(5)])
+    in_blocks = MemoryTable(given["runs"].rows, block_rows=2)
+    trec.ranking(in_blocks, "system", "base", "demo", str(tmp_path / "base.trec"))
+    scores = [float(line.split(" ")[4]) for line in (tmp_path / "base.trec").read_text().splitlines()]
+    assert scores == sorted(set(scores), reverse=True)
+    assert len(scores) == 5
+
+
 def test_an_id_with_white_space_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="'p 2' holds white space"):
         trec.write(tables(runs=[("base", "q1", "p 2", 0, 0.9)]), "demo", str(tmp_path))
