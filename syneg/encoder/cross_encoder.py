@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from syneg.encoder import in_place
+from syneg.encoder import on_cpu
 from syneg.encoder.encoder import by_length
 from syneg.texts import storable
 
@@ -28,7 +28,7 @@ class CrossEncoder:
         )
         self._model = model.to(self._device).eval()
         if self._device.type == "cpu":
-            in_place.install(self._model, model.config)
+            on_cpu.install(self._model, model.config)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._max_length = max_length
 

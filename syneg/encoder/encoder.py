@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 from torch import Tensor, nn
 
-from syneg.encoder import architecture, in_place, packed
+from syneg.encoder import architecture, on_cpu, packed
 from syneg.encoder.recipe import Kind, Recipe
 from syneg.errors import BadInput
 from syneg.store import models
@@ -75,7 +75,7 @@ class Encoder(nn.Module):
         if self.device.type == "cuda":
             self.pack(compiled=True)
         else:
-            in_place.install(model, model[0].config)
+            on_cpu.install(model, model[0].config)
 
     @classmethod
     def load(

@@ -1,11 +1,13 @@
-"""Layers that write over what they were given."""
+"""Layers that write over what they were given, and whose products oneDNN or MKL makes."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from syneg.encoder import on_cpu
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
 from tests.tiny_bert import tiny_bert
@@ -14,10 +16,27 @@ RECIPE = Recipe("", "", 16, 16)
 TEXTS = ["red fox", "blue whales sing at night"]
 
 
+@pytest.fixture(params=[True, False], ids=["oneDNN", "MKL"], autouse=True)
+def by_onednn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(on_cpu, "_mkl_is_slow", lambda: request.param)
+    return request.param
+
+
 def loaded(folder: Path) -> tuple[Encoder, Any]:
     encoder = Encoder.load(tiny_bert(folder), RECIPE, device="cpu").eval()
     transformer: Any = encoder.model[0]
     return encoder, transformer.auto_model.encoder.layer[0]
+
+
+def test_onednn_multiplies_where_mkl_is_slow(tmp_path: Path, by_onednn: bool) -> None:
+    encoder, _ = loaded(tmp_path)
+    features = encoder.features(TEXTS, "passage")
+    with torch.profiler.profile() as inference, torch.inference_mode():
+        encoder(features)
+    with torch.profiler.profile() as training:
+        encoder(features)
+    seen = [any("mkldnn" in event.key for event in run.key_averages()) for run in (inference, training)]
+    assert seen == [by_onednn, False]
 
 
 def test_only_inference_loses_what_was_given(tmp_path: Path) -> None:
