@@ -1,50 +1,17 @@
 """From a YAML file and `section.key=value` arguments to a RunConfig, or to one clear line for each mistake."""
 
 import copy
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from syneg import hints, mistakes, redaction
+from syneg import hints, mistakes, redaction, strict_yaml
 from syneg.config import RunConfig
 from syneg.errors import BadInput
 
 SectionType = TypeVar("SectionType", bound=BaseModel)
-
-
-class _Twice(yaml.MarkedYAMLError):
-    """A key that stands twice in one mapping, of which YAML would take the last one without a word."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 2e-5 as a string; people who train models mean a number. A key may stand once in a mapping."""
-
-    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
-        # Here and not where values are made: what `<<` brings in from elsewhere may well be given again.
-        node = super().compose_mapping_node(anchor)
-        seen: dict[tuple[str, str], yaml.Node] = {}
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                first = seen.setdefault((key.tag, key.value), key)
-                if first is not key:
-                    problem = (
-                        f"the key {key.value} stands twice in one mapping, first on line {_line(first.start_mark)}"
-                    )
-                    raise _Twice(problem=problem, problem_mark=key.start_mark)
-        return node
-
-
-def _line(mark: Any) -> int:
-    return mark.line + 1
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -88,7 +55,7 @@ def parse(override: str) -> tuple[str, Any]:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise BadInput(f"{override!r}: expected section.key=value, e.g. train.epochs=2.")
-    return key, _parse(value, f"{override!r}")
+    return key, strict_yaml.load(value, f"{override!r}")
 
 
 def read(path: str) -> dict[str, Any]:
@@ -99,22 +66,11 @@ def read(path: str) -> dict[str, Any]:
         raise BadInput(
             f"{path}: cannot be read ({error}). Give the path of a YAML file, e.g. configs/demo.yaml."
         ) from error
-    settings = _parse(text, path)
+    settings = strict_yaml.load(text, path)
     if not isinstance(settings, dict):
         seen = {type(None): "nothing: it is empty", list: "a list"}.get(type(settings), "a single value")
         raise BadInput(f"{path}: expected a mapping of sections (corpus:, train:, ...), seen {seen}.")
     return settings
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
-        mark = getattr(error, "problem_mark", None)
-        line = f":{_line(mark)}" if mark else ""
-        if isinstance(error, _Twice):
-            raise BadInput(f"{where}{line}: {error.problem}. Expected each key once: leave one of them.") from error
-        raise BadInput(f"{where}{line}: no valid YAML ({getattr(error, 'problem', error)}).") from error
 
 
 def _put(settings: dict[str, Any], key: str, value: Any) -> None:

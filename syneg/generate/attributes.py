@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from syneg import strict_yaml
 from syneg.errors import BadInput
 from syneg.generate.keys import digest
 from syneg.store import files
@@ -45,11 +44,9 @@ def load(path: str | None) -> AttributeLists:
     """
     path = path or str(Path(__file__).with_name("generic.yaml"))
     try:
-        content = yaml.safe_load(files.read(path))
+        content = strict_yaml.load(files.read(path), f"generate.attributes: {path}")
     except OSError as error:
         raise BadInput(f"generate.attributes: {path} cannot be read ({error.strerror}). Give a YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"generate.attributes: {path} is no YAML: {error}") from error
     if not isinstance(content, dict) or set(content) != set(_LISTS):
         seen = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise BadInput(f"generate.attributes: {path} holds {seen}; expected exactly the lists {', '.join(_LISTS)}.")

@@ -29,6 +29,7 @@ FLOOR = (
     "schemas",
     "settings",
     "stage",
+    "strict_yaml",
     "texts",
     "workers",
 )  # below every room

@@ -50,7 +50,8 @@ def test_a_draw_depends_on_seed_and_key_and_on_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("[1, 2", "no YAML"),
+        ("[1, 2", "no valid YAML"),
+        ("domain_name: [a]\nlength: [b]\nlength: [c]", "lists.yaml:3: the key length stands twice"),
         ("- a\n- b", "holds list"),
         ("domain_name: [a]\nlength: [b]", "expected exactly the lists"),
         ("domain_name: [a]\nlength: [b]\ndifficult_level: [c]\nmood: [d]", "expected exactly the lists"),
