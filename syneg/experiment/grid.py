@@ -1,6 +1,6 @@
 """From an experiment's YAML to the runs that it is made of. Pure but for reading the files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,21 +42,24 @@ def load(path: str, changes: Sequence[str] = ()) -> Grid:
     arms, below what an arm says itself.
 
     Raises:
-        BadInput: a file is missing; a key is unknown; a value has the wrong type or range; arms differ in what makes
-            their scores comparable.
+        BadInput: a file is missing; a key is unknown; a value has the wrong type or range; a change would change no
+            arm; arms differ in what makes their scores comparable.
     """
     settings = overrides.read(path)
     parsed = [overrides.parse(change) for change in changes]
     settings |= {key: value for key, value in parsed if "." not in key}
+    for_all = {key: value for key, value in parsed if "." in key}
+    if for_all and isinstance(settings.get("settings") or {}, dict):
+        settings["settings"] = {**(settings.get("settings") or {}), **for_all}
     if isinstance(settings.get("arms"), dict):
         settings["arms"] = {name: changes or {} for name, changes in settings["arms"].items()}
     experiment = overrides.validated(ExperimentConfig, settings, path)
-    for_all = experiment.settings | {key: value for key, value in parsed if "." in key}
+    _check_heeded(for_all, experiment, path)
     base = overrides.read(experiment.base) if isinstance(experiment.base, str) else experiment.base
 
     def resolved(arm: str, name: str, more: Mapping[str, Any]) -> RunConfig:
         own = {key: value for key, value in experiment.arms[arm].items() if key != TUNED}
-        together = {"resources.shared_by": experiment.parallel, **for_all, **own, **more, "name": name}
+        together = {"resources.shared_by": experiment.parallel, **experiment.settings, **own, **more, "name": name}
         return overrides.resolve(base, together.items(), f"{path}, arm {arm}")
 
     cells = tuple(
@@ -69,6 +72,16 @@ def load(path: str, changes: Sequence[str] = ()) -> Grid:
     }
     _check_comparable([cell.config for cell in cells] + list(untuned.values()), path)
     return Grid(experiment, cells, untuned)
+
+
+def _check_heeded(changes: Iterable[str], experiment: ExperimentConfig, path: str) -> None:
+    for key in changes:
+        heeding = experiment.arms if key.startswith("encoder.") else experiment.tuned  # the others only encode
+        if all(any(f"{key}.".startswith(f"{own}.") for own in experiment.arms[arm]) for arm in heeding):
+            raise BadInput(
+                f"{path}: every arm sets {key} itself, so that {key}=... would change none. Change it in the arms, or "
+                "write a file with others."
+            )
 
 
 def _check_comparable(configs: Sequence[RunConfig], path: str) -> None:

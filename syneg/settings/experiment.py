@@ -37,12 +37,13 @@ class ExperimentConfig(Section):
     def _is_a_grid(self) -> "ExperimentConfig":
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds names one twice: {list(self.seeds)}")
+        given = {"settings": self.settings, **{f"arms.{name}": changes for name, changes in self.arms.items()}}
+        for where, changes in given.items():
+            if clash := sorted(set(self.seeded) & changes.keys()):
+                raise ValueError(f"{where} sets {', '.join(clash)}, which `seeds` sets (see `seeded`): give seeds")
         for name, changes in self.arms.items():
             if not isinstance(changes.get(TUNED, True), bool):
                 raise ValueError(f"arms.{name}.{TUNED} is {changes[TUNED]!r}; expected true or false")
-            clash = sorted(set(self.seeded) & changes.keys())
-            if clash:
-                raise ValueError(f"arms.{name} sets {', '.join(clash)}, which `seeds` sets (see `seeded`)")
         if not self.tuned:
             raise ValueError("no arm is tuned: there is nothing to compare")
         if self.against is not None and self.against not in self.tuned:

@@ -43,6 +43,7 @@ def test_an_empty_arm_is_the_base_config(tmp_path: Path) -> None:
     [
         ({"arms": {"base": {"tuned": False}}}, "no arm is tuned"),
         ({"arms": {"a": {"train.seed": 3}}}, "which `seeds` sets"),
+        ({"settings": {"train.seed": 3}}, "settings sets train.seed, which `seeds` sets"),
         ({"arms": {"a": {"train.epocs": 3}}}, r"arm a: unknown key train.epocs; did you mean train.epochs\?"),
         ({"arms": {"a": {}, "b": {"corpus.max_passages": 5}}}, "scored on the same collection"),
         ({"against": "base"}, "against names 'base', which is no tuned arm"),
@@ -54,3 +55,18 @@ def test_an_empty_arm_is_the_base_config(tmp_path: Path) -> None:
 def test_refused(tmp_path: Path, changed: dict, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         grid.load(write(tmp_path, **changed))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("train.seed=3", "settings sets train.seed, which `seeds` sets"),
+        ("train.temperature=0.02", "every arm sets train.temperature itself"),
+        ("mine.samplers.bm25.quota=3", "every arm sets mine.samplers.bm25.quota itself"),
+    ],
+)
+def test_a_change_that_no_arm_would_heed_is_refused(tmp_path: Path, change: str, message: str) -> None:
+    own = {"train.temperature": 0.01, "mine.samplers": {}}
+    arms = {"base": {"tuned": False}, "a": own, "b": own}
+    with pytest.raises(BadInput, match=message):
+        grid.load(write(tmp_path, arms=arms), [change])
