@@ -23,6 +23,7 @@ class Step:
     stage: Stage
     fingerprint: str | None  # None: an input cannot be read from here (only in a plan that allows it)
     manifest: Manifest | None
+    unreachable: str = ""  # why storage did not let us look at what the stage reads or left
 
     @property
     def done(self) -> bool:
@@ -97,13 +98,15 @@ def look(config: RunConfig, allow_unreachable: bool = False, graph: Graph | None
             steps[stage.name] = Step(stage, given.fingerprint, given)
             continue
         mark = found = None
+        why = ""
         try:
             mark = _fingerprint(config, stage, steps)
             found = manifest.load(config.store.root, stage.name, mark) if mark else None
-        except Unreachable:
+        except Unreachable as error:
             if not allow_unreachable:
                 raise
-        steps[stage.name] = Step(stage, mark, found)
+            why = str(error)
+        steps[stage.name] = Step(stage, mark, found, why)
     return list(steps.values())
 
 

@@ -135,7 +135,7 @@ def plan_table(steps: list[Step]) -> Table:
     """What is done and what would run."""
     table = Table("stage", "fingerprint", "state", title="Plan", title_justify="left")
     for step in steps:
-        if step.fingerprint is None:
+        if step.fingerprint is None or step.unreachable:
             state = "not known: object storage could not be reached"
         elif step.manifest is not None:
             state = f"done, {step.manifest.rows_out:,} rows"

@@ -109,6 +109,8 @@ def plan(
     resolved = overrides.load(config, settings or ())
     steps = pipeline.plan(resolved, allow_unreachable=True)
     Console().print(terminal.plan_table(steps))
+    for reason in dict.fromkeys(step.unreachable for step in steps if step.unreachable):
+        Console().print(f"Not reached: {reason}", style="yellow", highlight=False, markup=False)
     corpus = steps[0].manifest
     sizes = cost.sizes(resolved, _sizes(corpus) if corpus else None)
     if estimates := cost.estimate(resolved, sizes, graph.names(resolved)):

@@ -208,11 +208,13 @@ def test_plans_of_what_cannot_be_reached_leave_it_open(config: Made, monkeypatch
     from syneg.errors import Unreachable
 
     def unreachable(*_: object) -> str:
-        raise Unreachable("no")
+        raise Unreachable("s3://bucket: no such bucket")
 
     monkeypatch.setattr(fingerprint, "of_stage", unreachable)
     given = config("train.passage_max_length=301")
-    assert {step.fingerprint for step in pipeline.plan(given, allow_unreachable=True)} == {None}
+    steps = pipeline.plan(given, allow_unreachable=True)
+    assert {step.fingerprint for step in steps} == {None}
+    assert steps[0].unreachable == "s3://bucket: no such bucket"
     with pytest.raises(Unreachable):
         pipeline.plan(given)
     with pytest.raises(BadInput, match=r"train\.batch_size"):  # it takes no storage to see this

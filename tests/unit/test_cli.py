@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from syneg import cli
+from syneg.errors import Unreachable
+from syneg.store import manifest
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +58,17 @@ def test_plan_shows_every_stage(syneg: Syneg, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert all(stage in done.stdout for stage in ("corpus", "generate", "mine", "train", "evaluate", "report"))
     assert not (tmp_path / "root").exists()
+
+
+def test_plan_says_why_storage_cannot_be_reached(syneg: Syneg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object) -> None:
+        raise Unreachable("s3://bucket: no such bucket")
+
+    monkeypatch.setattr(manifest, "load", unreachable)
+    done = syneg("plan", "configs/demo.yaml", f"store.root={tmp_path / 'root'}")
+    assert done.returncode == 0
+    assert done.stdout.count("Not reached: s3://bucket: no such bucket") == 1
+    assert "would run" not in done.stdout
 
 
 @pytest.mark.parametrize(
