@@ -108,7 +108,7 @@ ONE_ROUND = (
     Stage(
         "train",
         "syneg.train.stage:run",
-        version=4,
+        version=5,
         # Corpus and base vectors are for looking at the dev split while training.
         reads=_CORPUS
         | {

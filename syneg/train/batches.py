@@ -141,7 +141,7 @@ def text_key(text: str) -> int:
 
 @dataclass(frozen=True)
 class KnownPositives:
-    """Which passages answer which query, by the keys of their texts: pairs in the order of queries."""
+    """Which passages answer which query, or are it, by the keys of their texts: pairs in the order of queries."""
 
     queries: np.ndarray  # int64 [N], sorted
     positives: np.ndarray  # int64 [N]

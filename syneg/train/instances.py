@@ -94,8 +94,25 @@ class Instances:
         return self._blocks[block].slice(number - start, 1).to_pylist()[0]
 
     def known_positives(self) -> KnownPositives:
-        """All pairs of a query and a positive: 16 bytes an instance."""
-        pairs = [[block[name].to_numpy() for block in self._blocks] for name in ("query_key", "positive_key")]
-        empty = np.empty(0, np.int64)
-        queries, positives = (np.concatenate([empty, *keys]) for keys in pairs)
-        return KnownPositives.of(queries, positives)
+        """All pairs of a query and a positive, 16 bytes each, and of a query and the passage that has its id."""
+        own = self._own_passages()
+        queries = self._column("query_key", pa.int64()).to_numpy(), own["query"].to_numpy()
+        passages = self._column("positive_key", pa.int64()).to_numpy(), own["passage"].to_numpy()
+        return KnownPositives.of(np.concatenate(queries), np.concatenate(passages))
+
+    def _own_passages(self) -> pa.Table:
+        """Of queries that are passages themselves (ArguAna, Quora): the keys of both texts, which titles part."""
+        queries = {"id": self._column("query_id", pa.string()), "query": self._column("query_key", pa.int64())}
+        negatives = [block["negatives"].flatten().field("id") for block in self._blocks]
+        of_negatives = [block["negative_keys"].flatten() for block in self._blocks]
+        ids = pa.chunked_array([*self._column("positive_id", pa.string()).chunks, *negatives], pa.string())
+        keys = pa.chunked_array([*self._column("positive_key", pa.int64()).chunks, *of_negatives], pa.int64())
+        own = pa.table({"id": ids, "passage": keys}).filter(pc.field("id").isin(queries["id"].unique()))
+        return _distinct(own).join(_distinct(pa.table(queries)), "id")
+
+    def _column(self, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+        return pa.chunked_array([block[name] for block in self._blocks], kind)
+
+
+def _distinct(table: pa.Table) -> pa.Table:
+    return table.group_by(table.column_names).aggregate([])

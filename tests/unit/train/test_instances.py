@@ -45,3 +45,22 @@ def test_what_is_written_is_mapped_again_without_rejected_rows(tmp_path: Path) -
 def test_nothing_is_written_of_nothing(tmp_path: Path) -> None:
     assert instances.write([instance_table(1).slice(0, 0)], tmp_path).rows == 0
     assert len(Instances.open(tmp_path)) == 0
+
+
+def test_a_passage_with_the_id_of_a_query_is_known_though_its_title_makes_it_another_text() -> None:
+    table = instance_table(5)
+    negatives = table["negatives"].to_pylist()
+    negatives[3][0] |= {"id": "q1", "text": "Title. The text of query 1"}
+    positives = table["positive_id"].to_pylist()
+    positives[4] = "q0"
+    for name, values in (("negatives", negatives), ("positive_id", positives)):
+        field = schemas.INSTANCES.field(name)
+        table = table.set_column(schemas.INSTANCES.get_field_index(name), field, pa.array(values, field.type))
+    blocks = instances.with_keys(pa.concat_tables([table.slice(0, 2), table.slice(2), table])).to_batches()
+    known = Instances(blocks).known_positives()
+
+    queries, positive = ([text_key(text) for text in table[name].to_pylist()] for name in ("query", "positive"))
+    answered = zip(queries, positive, strict=True)
+    own = {(queries[1], text_key("Title. The text of query 1")), (queries[0], positive[4])}
+    assert set(zip(known.queries.tolist(), known.positives.tolist(), strict=True)) == {*answered} | own
+    assert len(known.queries) == 2 * 5 + len(own)
