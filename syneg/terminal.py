@@ -11,7 +11,9 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
+from syneg import redaction
 from syneg.cost import Estimate
+from syneg.differences import probability, signed_points
 from syneg.pipeline import Finished, Step
 from syneg.stage import Stage
 from syneg.store.manifest import Manifest
@@ -19,6 +21,7 @@ from syneg.store.manifest import Manifest
 if TYPE_CHECKING:  # they import numpy and pyarrow
     from syneg.experiment.analysis import Analysis, Comparison
     from syneg.experiment.results import Results
+    from syneg.experiment.verdict import Verdict
     from syneg.standings import Standings
 
 # Without a terminal (a log, CI) progress is a line now and then instead of a line that moves.
@@ -71,22 +74,21 @@ class Progress:
                 if now - self._began[name] >= self._every  # a stage that ends sooner needs no line
             ]
             if self._console.is_terminal:
-                self._status.update("   ".join(map(escape, lines)))
+                self._status.update(escape(redaction.redacted("   ".join(lines))))
                 continue
             for line in lines:
-                self._console.print(line, markup=False, highlight=False)
+                self._print(line)
 
     def finished(self, stage: Stage, result: Manifest, reused: bool) -> None:
         self._said.pop(stage.name, None)
         rejected = f", {sum(result.rejected.values()):,} rejected" if result.rejected else ""
         rows = f"{result.rows_in:,} in → {result.rows_out:,} out{rejected}"
-        self._console.print(
-            f"{self._label}✓ {stage.name:<12} {rows}  ({'reused' if reused else f'{result.seconds:.1f} s'})",
-            markup=False,
-            highlight=False,
-        )
+        self._print(f"{self._label}✓ {stage.name:<12} {rows}  ({'reused' if reused else f'{result.seconds:.1f} s'})")
         for warning in result.facts.get("warnings", ()):
-            self._console.print(f"{self._label}  ! {warning}", style="yellow", markup=False, highlight=False)
+            self._print(f"{self._label}  ! {warning}", style="yellow")
+
+    def _print(self, line: str, style: str | None = None) -> None:
+        self._console.print(redaction.redacted(line), style=style, markup=False, highlight=False)
 
 
 def stage_table(finished: Finished) -> Table:
@@ -102,7 +104,7 @@ def stage_table(finished: Finished) -> Table:
 
 
 def score_table(finished: Finished) -> Table:
-    """The base model against the tuned one on the test queries, by measure."""
+    """The means of every system on the test queries: base, tuned and, where they are asked for, ADORE and BM25."""
     facts = finished.manifests["evaluate"].facts
     systems: dict[str, dict[str, float]] = facts["scores"]
     table = Table("system", title=f"Scores on {facts['queries']} test queries", title_justify="left")
@@ -145,7 +147,21 @@ def plan_table(steps: list[Step]) -> Table:
     return table
 
 
-def arms_table(results: "Results", analysis: "Analysis") -> Table:
+def print_outcome(console: Console, results: "Results", analysis: "Analysis", verdict: "Verdict", page: str) -> None:
+    """What came of an experiment: how small a gain can be seen, the numbers, which arm to use, and what to bear in
+    mind."""
+    console.print(f"\n{verdict.power}\n", highlight=False)
+    console.print(_arms(results, analysis))
+    if analysis.with_rival:
+        title = f"Against {analysis.rival}: {analysis.measure}, in points"
+        console.print(_differences(title, list(analysis.with_rival.values())))
+    console.print(f"\n{verdict.sentence}\n", highlight=False, style="bold")
+    for caveat in verdict.caveats:
+        console.print(f"- {caveat}", highlight=False)
+    console.print(f"\nReport: {page}", highlight=False, markup=False, soft_wrap=True)  # the path is to be copied
+
+
+def _arms(results: "Results", analysis: "Analysis") -> Table:
     """Each arm's means over queries and seeds, and its difference from its base, in points."""
     table = Table("arm", title=f"Means over {len(results.queries):,} queries", title_justify="left")
     for measure in results.measures:
@@ -160,18 +176,11 @@ def arms_table(results: "Results", analysis: "Analysis") -> Table:
             table.add_row(arm.name, *means, "", "", "")
             continue
         found = compared.found
-        span = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
-        table.add_row(arm.name, *means, f"{100 * found.difference:+.1f}", span, f"{compared.adjusted_p:.3f}")
+        span = f"{signed_points(found.low)} to {signed_points(found.high)}"
+        table.add_row(arm.name, *means, signed_points(found.difference), span, probability(compared.adjusted_p))
     if results.bm25:
         table.add_row("bm25", *(f"{results.bm25[measure].mean():.4f}" for measure in results.measures), "", "", "")
     return table
-
-
-def rival_table(analysis: "Analysis") -> Table | None:
-    """The differences of the arms from the arm to beat; None where there is none."""
-    if not analysis.with_rival:
-        return None
-    return _differences(f"Against {analysis.rival}: {analysis.measure}, in points", list(analysis.with_rival.values()))
 
 
 def standing_tables(standings: "Standings") -> Iterator[Table]:
@@ -199,9 +208,9 @@ def _differences(title: str, comparisons: "Sequence[Comparison]") -> Table:
         found = one.found
         table.add_row(
             f"{escape(one.treated)} over {escape(one.baseline)}",
-            f"{100 * found.difference:+.1f}",
-            f"{100 * found.low:+.1f} to {100 * found.high:+.1f}",
-            f"{one.adjusted_p:.3f}" if one.adjusted_p >= 0.001 else "< 0.001",
+            signed_points(found.difference),
+            f"{signed_points(found.low)} to {signed_points(found.high)}",
+            probability(one.adjusted_p),
             f"{found.better:,}",
             f"{found.worse:,}",
             style="bold" if one.is_shown else None,

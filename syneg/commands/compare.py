@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from syneg.commands.arguments import Root
+from syneg.differences import probability, signed_points
 
 if TYPE_CHECKING:
     from syneg.comparison import Comparison, ScoreChange
@@ -80,10 +81,5 @@ def _test(change: "ScoreChange") -> list[str]:
     test = change.difference
     if test is None:
         return ["", "", "", "none shared"]
-    interval = f"{100 * test.low:+.1f} to {100 * test.high:+.1f}"
-    return [
-        f"{100 * test.difference:+.1f}",
-        interval,
-        f"{test.p:.3f}" if test.p >= 0.001 else "< 0.001",
-        str(test.queries),
-    ]
+    interval = f"{signed_points(test.low)} to {signed_points(test.high)}"
+    return [signed_points(test.difference), interval, probability(test.p), str(test.queries)]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from syneg import pipeline, terminal
+from syneg import pipeline, redaction, terminal
 from syneg.commands.arguments import Overrides
 from syneg.commands.run import Log
 from syneg.commands.run import watched as run_watched
@@ -49,7 +49,8 @@ def experiment(
             try:
                 yield listener
             except SynegError as error:  # said again at the end, which waits for the arms beside this one
-                console.print(f"{label}failed: {error}", style="red", highlight=False, markup=False)
+                reason = redaction.redacted(f"{label}failed: {error}")
+                console.print(reason, style="red", highlight=False, markup=False)
                 raise
 
     if export:
@@ -63,11 +64,4 @@ def experiment(
     analysed = analysis.analyse(found, planned.config.against, planned.cells[0].config.evaluate.seed)
     reached = verdict.reach(found, analysed)
     page = publish.publish(planned, found, analysed, reached, figures)
-    console.print(f"\n{reached.power}\n", highlight=False)
-    console.print(terminal.arms_table(found, analysed))
-    if against := terminal.rival_table(analysed):
-        console.print(against)
-    console.print(f"\n{reached.sentence}\n", highlight=False, style="bold")
-    for caveat in reached.caveats:
-        console.print(f"- {caveat}", highlight=False)
-    console.print(f"\nReport: {page}")
+    terminal.print_outcome(console, found, analysed, reached, page)

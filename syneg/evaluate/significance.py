@@ -15,7 +15,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-LEVEL = 0.05
+from syneg.differences import LEVEL
+
 POWER = 0.8
 _CELLS = 4_000_000  # random numbers held at once, so that memory does not grow with the queries
 _ROUNDING = 1e-12  # sums of the same differences in another order count as equal
@@ -36,11 +37,6 @@ class Difference:
     detectable: float  # the smallest gain that is found with 80 % power at the 5 % level (see `detectable_gain`)
     better: int  # queries whose mean over seeds rose
     worse: int
-
-    @property
-    def is_shown(self) -> bool:
-        """The test rejects at 5 %, and the interval agrees."""
-        return self.p < LEVEL and (self.low > 0 or self.high < 0)
 
 
 def paired(baseline: np.ndarray, treated: np.ndarray, *, seed: int, draws: int = 10_000) -> Difference:

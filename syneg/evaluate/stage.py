@@ -29,10 +29,7 @@ _VECTORS = {
 
 
 def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, evaluate: EvaluateConfig) -> Output:
-    """Base, tuned, BM25 and, where it was trained, ADORE's query encoder.
-
-    A collection without test queries gives empty tables: training on it is legitimate, and the report says so.
-    """
+    """Base, tuned, BM25 and, where it was trained, ADORE's query encoder."""
     tables = inputs.tables
     test = _Test.of(tables)
     searches = {name: _encoder_search(tables, name) for name, (vectors, _) in _VECTORS.items() if vectors in tables}
@@ -68,18 +65,15 @@ def score_bm25(inputs: Inputs, context: Context, *, bm25: Bm25Config, evaluate: 
 
 @dataclass(frozen=True)
 class _Test:
-    """The test queries that have a relevant passage, and the judgements of all `asked`, of which they are a part."""
+    """The test queries, one or more, and their judgements. Each has a relevant passage: the corpus keeps no others."""
 
     queries: pa.Table
     qrels: pa.Table
-    asked: int
 
     @classmethod
     def of(cls, tables: Mapping[str, Source]) -> "_Test":
-        test = tables["queries"].where("split", ["test"])
-        qrels = tables["qrels"].where("query_id", test["query_id"].to_pylist())
-        answered = qrels.filter(pc.field("relevance") > 0)["query_id"].unique()
-        return cls(test.filter(pc.field("query_id").isin(answered)), qrels, test.num_rows)
+        queries = tables["queries"].where("split", ["test"])
+        return cls(queries, tables["qrels"].where("query_id", queries["query_id"].to_pylist()))
 
     def scored(
         self, searches: Mapping[str, Search], evaluate: EvaluateConfig, context: Context
@@ -90,25 +84,16 @@ class _Test:
         unless it is judged relevant: in other collections that it shares the id is chance.
         """
         runs, scores = [], []
-        for system, search in searches.items() if self.queries.num_rows else ():
+        for system, search in searches.items():
             context.progress(f"{system}: ranking the corpus for {self.queries.num_rows} queries")
             ranking = without_own_passage(search(self.queries, evaluate.depth + 1), self.qrels, evaluate.depth)
             runs.append(_of_system(system, ranking))
             scores.append(_of_system(system, metrics.per_query(ranking, self.qrels, evaluate.measures)))
-        return (
-            pa.concat_tables([schemas.RUNS.empty_table(), *runs]),
-            pa.concat_tables([schemas.SCORES.empty_table(), *scores]),
-        )
+        return pa.concat_tables(runs), pa.concat_tables(scores)
 
     def output(self, tables: Mapping[str, pa.Table], facts: Mapping[str, Any]) -> Output:
-        unanswerable = self.asked - self.queries.num_rows
-        return Output(
-            rows_in=self.asked,
-            rows_out=self.queries.num_rows,
-            rejected={"no_relevant_passage": unanswerable} if unanswerable else {},
-            tables=tables,
-            facts=lambda: facts,
-        )
+        asked = self.queries.num_rows
+        return Output(rows_in=asked, rows_out=asked, tables=tables, facts=lambda: facts)
 
 
 def _test_texts(queries: pa.Table, qrels: pa.Table, passages: Source) -> list[leaks.Text]:
@@ -145,7 +130,6 @@ def summary(scores: pa.Table, measures: tuple[str, ...], seed: int) -> dict[str,
         "differences": {
             measure: asdict(significance.paired(values["base", measure], values["tuned", measure], seed=seed))
             for measure in measures
-            if systems
         },
     }
 

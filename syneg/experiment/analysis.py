@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from syneg import differences
 from syneg.evaluate import significance
 from syneg.evaluate.significance import Difference
 from syneg.experiment.results import Results
@@ -23,7 +24,7 @@ class Comparison:
 
     @property
     def is_shown(self) -> bool:
-        return self.adjusted_p < significance.LEVEL and (self.found.low > 0 or self.found.high < 0)
+        return differences.is_shown(self.adjusted_p, self.found.low, self.found.high)
 
     @property
     def gain(self) -> bool:
@@ -93,7 +94,7 @@ def compared(pairs: Sequence[tuple[Named, Named]], seed: int) -> list[Comparison
             right,
             difference,
             p,
-            significance.detectable_gain(difference.standard_error, significance.LEVEL / len(pairs)),
+            significance.detectable_gain(difference.standard_error, differences.LEVEL / len(pairs)),
         )
         for ((left, _), (right, _)), difference, p in zip(pairs, found, adjusted, strict=True)
     ]

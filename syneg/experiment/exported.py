@@ -50,9 +50,8 @@ def export(grid: Grid, bases: Mapping[str, str], watched: Watched, folder: Path)
 def _put_collection(finished: Finished, folder: Path) -> None:
     queries = finished.table("corpus", "queries").where("split", ["test"])
     qrels = finished.table("corpus", "qrels").where("query_id", queries["query_id"].to_pylist())
-    answered = qrels.filter(pc.field("relevance") > 0)["query_id"].unique()
     pq.write_table(finished.table("corpus", "passages").table(), folder / "passages.parquet")
-    pq.write_table(queries.filter(pc.field("query_id").isin(answered)), folder / "queries.parquet")
+    pq.write_table(queries, folder / "queries.parquet")
     pq.write_table(qrels, folder / "qrels.parquet")
 
 

@@ -59,7 +59,7 @@ def summary(
         "rival": analysis.rival,
         "detectable": list(analysis.detectable),
         "comparisons": analysis.count,
-        "arms": [_arm(arm, results, analysis) for arm in results.arms.values()],
+        "arms": [_arm(arm, analysis) for arm in results.arms.values()],
         "bm25": {name: float(values.mean()) for name, values in results.bm25.items()} if results.bm25 else None,
         "reported": dict(reported),
         "config": grid.config.model_dump(mode="json"),
@@ -69,7 +69,7 @@ def summary(
     }
 
 
-def _arm(arm: Arm, results: Results, analysis: Analysis) -> dict[str, Any]:
+def _arm(arm: Arm, analysis: Analysis) -> dict[str, Any]:
     with_base, with_rival = analysis.with_base.get(arm.name), analysis.with_rival.get(arm.name)
     return {
         "name": arm.name,

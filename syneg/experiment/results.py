@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from syneg.errors import SynegError
 from syneg.evaluate import scores as scores_table
 from syneg.experiment.grid import Grid
 from syneg.pipeline import Finished
@@ -43,15 +42,9 @@ class Results:
 
 
 def gather(grid: Grid, bases: Mapping[str, str], finished: Mapping[tuple[str, int], Finished]) -> Results:
-    """The results of all runs, `finished` by arm and seed. `bases`: by tuned arm, the name of its untuned one.
-
-    Raises:
-        SynegError: the collection has no test query to score.
-    """
+    """The results of all runs, `finished` by arm and seed. `bases`: by tuned arm, the name of its untuned one."""
     scores = {cell: run.table("evaluate", "scores").table() for cell, run in finished.items()}
     any_scores = next(iter(scores.values()))
-    if not any_scores.num_rows:
-        raise SynegError("Nothing was measured: the collection has no test query with a relevant passage.")
     seeds, measures = grid.config.seeds, grid.cells[0].config.evaluate.measures
     arms: dict[str, Arm] = {}
     for name in grid.config.tuned:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from syneg.differences import named_probability, points
 from syneg.experiment.analysis import Analysis, Comparison
 from syneg.experiment.results import Results
 from syneg.report.verdict import fewest_queries, power_of
@@ -55,7 +56,7 @@ def reach(results: Results, analysis: Analysis) -> Verdict:
         sentence = f"{use.treated} beats {_numbers(use, results)}: use it."
         if (found := against.get(best.treated)) is not None:
             said = "a difference that is shown" if found.is_shown else "which is not shown to be a difference"
-            size = f"{_points(found.found.difference)} points ({_span(found)})"
+            size = f"{points(found.found.difference)} points ({_span(found)})"
             sentence += f" {best.treated} against {analysis.rival}: {size}, {said}."
     return Verdict("better", use.treated, sentence, power_sentence, tuple(_caveats(results, analysis, use.treated)))
 
@@ -73,7 +74,7 @@ def _no_winner(results: Results, analysis: Analysis) -> tuple[Literal["worse", "
     if best.found.difference <= 0:
         return "unclear", f"No arm beats {best.baseline} ({best.treated} comes nearest: {_span(best)}): keep it."
     enough = len(results.queries) >= fewest_queries(analysis.count)
-    shown = f"show a gain reliably from about {100 * best.detectable:.1f} points on"
+    shown = f"show a gain reliably from about {points(best.detectable)} points on"
     return "unclear", (
         f"Inconclusive: {best.treated} is {_size(best)} above {best.baseline} ({_span(best)}), which is not shown. "
         f"{_tested(results)} {shown if enough else 'cannot show any gain'}: keep {best.baseline} until more of them "
@@ -89,32 +90,27 @@ def _numbers(comparison: Comparison, results: Results) -> str:
     """ "base by 1.2 nDCG@10 points (95 % 0.3 to 2.1, p = 0.010, 3 seeds)"."""
     measure = results.measures[0]
     return (
-        f"{comparison.baseline} by {100 * comparison.found.difference:.1f} {measure} points "
+        f"{comparison.baseline} by {points(comparison.found.difference)} {measure} points "
         f"({_span(comparison)}, {_tested(results)})"
     )
 
 
 def _over_base(best: Comparison) -> str:
-    return f"Over {best.baseline} it gains {100 * best.found.difference:.1f} points ({_span(best)})."
+    return f"Over {best.baseline} it gains {points(best.found.difference)} points ({_span(best)})."
 
 
 def _span(comparison: Comparison) -> str:
-    low, high = _points(comparison.found.low), _points(comparison.found.high)
-    p = "p < 0.001" if comparison.adjusted_p < 0.001 else f"p = {comparison.adjusted_p:.3f}"
-    return f"95 % {low} to {high}, {p}"
+    low, high = points(comparison.found.low), points(comparison.found.high)
+    return f"95 % {low} to {high}, {named_probability(comparison.adjusted_p)}"
 
 
 def _size(comparison: Comparison) -> str:
-    return f"{abs(100 * comparison.found.difference):.1f} points"
+    return f"{points(abs(comparison.found.difference))} points"
 
 
 def _tested(results: Results) -> str:
     queries, seeds = len(results.queries), len(results.seeds)
     return f"{queries:,} {'query' if queries == 1 else 'queries'}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:.1f}".replace("-0.0", "0.0").replace("-", "\N{MINUS SIGN}")
 
 
 def power(tested: str, queries: int, comparisons: int, detectable: tuple[float, float], measure: str) -> str:
@@ -152,7 +148,7 @@ def _caveats(results: Results, analysis: Analysis, use: str) -> Iterator[str]:
             float(arm.values[analysis.measure].mean()) for arm in results.arms.values()
         )
         if ahead > 0:
-            yield f"BM25 beats every arm here, by {_points(ahead)} {analysis.measure} points over the best."
+            yield f"BM25 beats every arm here, by {points(ahead)} {analysis.measure} points over the best."
 
 
 def _leaks(results: Results) -> Iterator[str]:

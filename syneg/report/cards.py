@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from syneg.differences import named_probability, signed_points
 from syneg.report.publish import RunSummary
 
 _UNSTATED = "not stated"
@@ -166,16 +167,13 @@ def _scores(report: Mapping[str, Any]) -> str:
     rows = [
         (system, *(f"{scores[measure]:.4f}" for measure in measures)) for system, scores in report["scores"].items()
     ]
-    gains = [_gain(report["differences"][measure]) for measure in measures if measure in report["differences"]]
-    if not rows:
-        return "There was no test split, so nothing is known."
-    last = [("tuned - base, points (95 %)", *gains)] if len(gains) == len(measures) else []
-    return _table(("", *measures), rows + last)
+    gains = [_gain(report["differences"][measure]) for measure in measures]
+    return _table(("", *measures), [*rows, ("tuned - base, points (95 %)", *gains)])
 
 
 def _gain(found: Mapping[str, float]) -> str:
-    difference, low, high = (100 * found[name] for name in ("difference", "low", "high"))
-    return f"{difference:+.1f} ({low:+.1f} to {high:+.1f}, p = {found['p']:.3f})"
+    difference, low, high = (signed_points(found[name]) for name in ("difference", "low", "high"))
+    return f"{difference} ({low} to {high}, {named_probability(found['p'])})"
 
 
 def _again(run: RunSummary) -> tuple[str, str]:

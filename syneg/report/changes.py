@@ -16,7 +16,7 @@ _SYSTEMS = ("base", "tuned")
 
 def by_query(scores: pa.Table) -> pa.Table:
     """Rows query_id, base, tuned, measure by query id, for the first measure: the one that the verdict goes by."""
-    measure = scores["measure"][0].as_py() if scores.num_rows else ""
+    measure = scores["measure"][0].as_py()
     own = scores.filter(pc.field("measure") == measure).select(["system", "query_id", "value"])
     base, tuned = (
         own.filter(pc.field("system") == system).drop_columns("system").rename_columns(["query_id", system])
@@ -37,7 +37,7 @@ def extremes(changes: pa.Table, tables: Mapping[str, Source], chars: int) -> dic
     gains = [row for row in reversed(rows) if row["tuned"] > row["base"]]
     shown = _Texts.read(losses[:_EXTREMES] + gains[:_EXTREMES], tables, chars)
     return {
-        "measure": rows[0]["measure"] if rows else None,
+        "measure": rows[0]["measure"],
         "better": len(gains),
         "same": len(rows) - len(gains) - len(losses),
         "worse": len(losses),

@@ -16,6 +16,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
+from syneg.differences import probability, signed_points
 from syneg.report import gantt
 
 _SYSTEMS = {"bm25": "BM25", "base": "Base", "tuned": "Tuned", "adore": "ADORE"}
@@ -52,7 +53,8 @@ def template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": _count, "seconds": _seconds, "points": _points, "words": _words, "p": _probability}
+    numbers = {"count": _count, "seconds": _seconds, "points": signed_points, "p": probability}
+    environment.filters |= {**numbers, "words": _words}
     return environment.get_template(name)
 
 
@@ -88,15 +90,6 @@ def _seconds(value: float) -> str:
     if value < 3600:
         return f"{value // 60} min {value % 60:02} s"
     return f"{value // 3600} h {value % 3600 // 60:02} min"
-
-
-def _points(value: float) -> str:
-    """A difference in points, its sign always written."""
-    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _probability(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _words(name: str) -> str:

@@ -41,7 +41,7 @@ class RunSummary(TypedDict):
 def publish(run: RunSummary, content: Path) -> dict[str, Any]:
     """The content of report.json: JSON values only. `content` is the folder that the report stage wrote."""
     facts = {stage["stage"]: stage["facts"] for stage in run["stages"]}
-    evaluate = facts.get("evaluate", {})
+    evaluate = facts["evaluate"]
     # Known by what it states and not by its name: asking the LLM and gating its answers need not be one stage.
     generated = next((found for found in facts.values() if found.keys() >= set(_GENERATION)), {})
     taken_over = next((found["taken_over"] for found in facts.values() if "taken_over" in found), None)
@@ -54,11 +54,11 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": {"kind": reached.kind, "sentence": reached.sentence, "caveats": [*reached.caveats, *shortcuts]},
         "power": verdict.power(evaluate),
-        "measures": list(evaluate.get("measures", ())),
-        "scores": dict(evaluate.get("scores", {})),
-        "differences": dict(evaluate.get("differences", {})),
-        "test_queries": evaluate.get("queries", 0),
-        "leaks": dict(evaluate.get("leaks", {})),
+        "measures": list(evaluate["measures"]),
+        "scores": dict(evaluate["scores"]),
+        "differences": dict(evaluate["differences"]),
+        "test_queries": evaluate["queries"],
+        "leaks": dict(evaluate["leaks"]),
         "generation": {name: generated.get(name) for name in _GENERATION}
         | {"outcomes": read["generation"], "taken_over": taken_over}
         | {"layouts": _rates(run.get("layouts", {}))},

@@ -121,10 +121,9 @@ def _plots(
     candidates: Mapping[str, Mapping[str, int]],
 ) -> Iterator[tuple[str, str, str, str]]:
     """(name, title, caption, svg) of every plot that there are numbers for."""
-    if changed.num_rows:
-        delta = changed["tuned"].to_numpy() - changed["base"].to_numpy()
-        caption = "One bar a test query: what it gained or lost by fine-tuning."
-        yield "changes", "Query by query", caption, plots.query_changes(delta, changed["measure"][0].as_py())
+    delta = changed["tuned"].to_numpy() - changed["base"].to_numpy()
+    caption = "One bar a test query: what it gained or lost by fine-tuning."
+    yield "changes", "Query by query", caption, plots.query_changes(delta, changed["measure"][0].as_py())
     if any(counts.sum() for histograms in similarities.values() for counts in histograms.values()):
         svg = plots.score_distributions(similarities, tallies.EDGES)
         yield "distributions", "Similarity by source of the text", _seen_during(list(similarities)), svg

@@ -42,7 +42,7 @@ def candidate_outcomes(blocks: Iterable[pa.Table]) -> dict[str, dict[str, int]]:
 
 
 def epoch_steps(metrics: pa.Table) -> dict[str, range]:
-    """The steps of the first epoch and, if it is another one, of the last: {"epoch 1": range(1, 33), ...}.
+    """The steps of the first epoch and, if it is another one, of the last: {"epoch 1": range(0, 32), ...}.
 
     `epoch` counts the share of the data seen after the step: 1.0 is the last step of the first epoch.
     """

@@ -22,6 +22,7 @@ ROOMS = (
 )  # the flow; export alone has no stage
 SHARED = ("encoder", "search")  # rooms that several stages use
 FLOOR = (
+    "differences",
     "errors",
     "ids",
     "keyset",

@@ -121,7 +121,7 @@ def scored(config: RunConfig, stage: str, system: str, values: Mapping[str, floa
     mark = f"{hash((stage, system)) & 0xFFFFFFFFFFFFFFFF:016x}"
     folder = manifest.output_folder(config.store.root, stage, mark)
     table = pa.Table.from_pylist(rows, schema=schemas.SCORES)
-    return made(stage, mark, tables={"scores": tables.write(table, folder, "scores", lambda line: None)})
+    return made(stage, mark, tables={"scores": tables.write(table, folder, "scores")})
 
 
 def test_models_are_compared_in_pairs_and_equal_ones_do_not_differ(config: RunConfig) -> None:

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from syneg.differences import is_shown
 from syneg.evaluate.significance import detectable_gain, holm, paired
 
 
@@ -96,10 +97,8 @@ def test_interval_over_queries_and_seeds_holds_the_truth_about_as_often_as_it_sa
 def test_a_gain_as_large_as_detectable_is_found_four_times_out_of_five() -> None:
     draw = np.random.default_rng(8)
     gain = detectable_gain(0.2 / np.sqrt(100))
-    found = sum(
-        paired(np.zeros(100), draw.normal(gain, 0.2, 100), seed=number, draws=600).is_shown for number in range(200)
-    )
-    assert 140 <= found <= 180
+    found = [paired(np.zeros(100), draw.normal(gain, 0.2, 100), seed=number, draws=600) for number in range(200)]
+    assert 140 <= sum(is_shown(one.p, one.low, one.high) for one in found) <= 180
 
 
 def test_holm_against_its_definition() -> None:

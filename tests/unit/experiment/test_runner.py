@@ -47,7 +47,7 @@ def mix(inputs: Inputs, context: Context, *, mix: MixConfig) -> Output:
 
 def train(inputs: Inputs, context: Context, *, train: TrainConfig) -> Output:
     if (train.temperature, train.seed) in FAILS_AT:
-        raise StageFailed("killed here")
+        raise StageFailed("killed here, at s3://key:secret@bucket")
     CALLS["train"] += 1
     row = {"loss": 1.0, "gradient_norm": 0.5, "learning_rate": 1e-5, "queries_per_second": 9.0}
     rows = [row | {"step": step, "epoch": 1.0} for step in range(3)]
@@ -155,7 +155,9 @@ def test_of_an_arm_that_fails_the_reason_is_said_at_once(tmp_path: Path, capsys:
     plan(tmp_path, parallel=2)
     with pytest.raises(StageFailed, match="killed here"):
         experiment(str(tmp_path / "grid.yaml"))
-    assert "[2/6] failed: killed here" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "[2/6] failed: killed here, at s3://[redacted]@bucket" in shown
+    assert "secret" not in shown
 
 
 def test_an_untuned_arm_of_a_model_that_nobody_tunes_is_refused(tmp_path: Path) -> None:

@@ -147,6 +147,13 @@ def inputs() -> Inputs:
     return Inputs({name: table(name, found) for name, found in rows.items()})
 
 
+def test_alone() -> Inputs:
+    """Nothing was written, mined or trained on; the test queries, which no run is without, were scored."""
+    of_test = ("queries", "qrels", "passages", "runs", "scores")
+    empty = {name: MemoryTable(getattr(schemas, name.upper()).empty_table()) for name in inputs().tables}
+    return Inputs({name: inputs().tables[name] if name in of_test else table for name, table in empty.items()})
+
+
 def content(scratch: Path, given: Inputs | None = None) -> Path:
     return stage.run(given or inputs(), Context(ResourcesConfig(), scratch)).folders["content"]
 

@@ -83,6 +83,14 @@ def test_the_model_card(rendered: tuple[str, str]) -> None:
         assert words in card, words
 
 
+def test_the_smallest_p_is_not_written_as_zero(tmp_path: Path) -> None:
+    run = sample.summary()
+    run["config"] = overrides.load("configs/demo.yaml").model_dump(mode="json")
+    report = publish.publish(run, sample.content(tmp_path))
+    report["differences"]["MAP"] = {**report["differences"]["MAP"], "p": 1 / 10_001}
+    assert "(\N{MINUS SIGN}0.4 to +4.6, p < 0.001)" in cards.model(run, report, ORIGINS)
+
+
 def test_a_name_cannot_break_out(rendered: tuple[str, str]) -> None:
     """It stands in code spans only: its own back ticks are gone, and a cell's bar is escaped."""
     for card in rendered:

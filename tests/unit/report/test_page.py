@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from syneg import schemas
 from syneg.report import page, publish
-from syneg.stage import Inputs
-from tests.memory import MemoryTable
 from tests.unit.report import sample
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -103,13 +100,11 @@ def test_ids_stand_once(outline: Outline) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_a_run_without_rows_has_a_page(tmp_path: Path) -> None:
-    empty = {name: MemoryTable(getattr(schemas, name.upper()).empty_table()) for name in sample.inputs().tables}
-    content = sample.content(tmp_path, Inputs(empty))
-    summary = sample.summary({"measures": ["nDCG@10"], "queries": 0, "scores": {}, "differences": {}})
-    found = Outline(page.render(publish.publish(summary, content), content))
-    assert "Nothing was measured" in found.text
-    assert found.count("svg") == 1  # when the stages ran
+def test_a_run_without_rows_but_those_of_the_test_has_a_page(tmp_path: Path) -> None:
+    content = sample.content(tmp_path, sample.test_alone())
+    found = Outline(page.render(publish.publish(sample.summary(), content), content))
+    assert "0 training instances" in found.text
+    assert found.count("svg") == 2  # what changed, and when the stages ran
 
 
 def test_intervals_share_one_axis() -> None:

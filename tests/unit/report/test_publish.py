@@ -47,13 +47,6 @@ def test_is_json_and_back(report: dict) -> None:
     assert json.loads(json.dumps(report, allow_nan=False)) == report
 
 
-def test_a_run_that_measured_nothing(tmp_path: Path) -> None:
-    summary = sample.summary({"measures": ["nDCG@10"], "queries": 0, "scores": {}, "differences": {}})
-    report = publish.publish(summary, sample.content(tmp_path))
-    assert report["verdict"]["kind"] == "unmeasured"
-    assert report["scores"] == {}
-
-
 def test_the_machine_is_described() -> None:
     found = environment.machine()
     assert found["cpu"]

@@ -90,11 +90,10 @@ def test_a_huge_text_is_cut(tmp_path: Path) -> None:
     assert read(folder)["readings"][0]["positive"].endswith("[498,000 more characters]")
 
 
-def test_without_any_row_there_is_still_a_folder(tmp_path: Path) -> None:
-    given = Inputs({name: MemoryTable(getattr(schemas, name.upper()).empty_table()) for name in sample.inputs().tables})
-    found = read(sample.content(tmp_path, given))
-    assert found["plots"] == found["readings"] == []
-    assert found["changes"]["measure"] is None
+def test_without_rows_but_those_of_the_test_there_is_still_a_folder(tmp_path: Path) -> None:
+    found = read(sample.content(tmp_path, sample.test_alone()))
+    assert [plot["name"] for plot in found["plots"]] == ["changes"]
+    assert found["readings"] == []
 
 
 def test_what_no_stage_made_is_left_out(tmp_path: Path) -> None:

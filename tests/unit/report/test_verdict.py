@@ -45,11 +45,6 @@ def test_test_and_interval_must_agree(low: float, high: float, p: float) -> None
     assert verdict.of_run(facts(0.02, low, high, p)).kind == "unclear"
 
 
-def test_unmeasured() -> None:
-    assert verdict.of_run({"measures": ["nDCG@10"], "scores": {}, "differences": {}}).kind == "unmeasured"
-    assert verdict.of_run({}).kind == "unmeasured"
-
-
 def test_bm25_ahead_is_said() -> None:
     found = verdict.of_run(facts(0.031, 0.012, 0.05, 0.002, scores={"bm25": {"nDCG@10": 0.672}}))
     assert found.caveats[0] == "BM25 beats both here, by 4.1 nDCG@10 points over the better one."

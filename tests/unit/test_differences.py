@@ -1,0 +1,34 @@
+"""When a difference is shown, and how it is written."""
+
+import pytest
+
+from syneg import differences
+
+
+@pytest.mark.parametrize(
+    ("p", "low", "high", "shown"),
+    [
+        (0.049, 0.001, 0.05, True),
+        (0.049, -0.05, -0.001, True),
+        (0.05, 0.001, 0.05, False),
+        (0.04, -0.001, 0.05, False),
+        (0.04, 0.0, 0.05, False),
+        (1.0, 0.0, 0.0, False),
+    ],
+)
+def test_test_and_interval_must_agree(p: float, low: float, high: float, shown: bool) -> None:
+    assert differences.is_shown(p, low, high) is shown
+
+
+@pytest.mark.parametrize(("p", "written"), [(1 / 10_001, "< 0.001"), (0.001, "0.001"), (0.0306, "0.031"), (1, "1.000")])
+def test_no_probability_is_written_as_zero(p: float, written: str) -> None:
+    assert differences.probability(p) == written
+    assert differences.named_probability(p) == f"p {written}" if written.startswith("<") else f"p = {written}"
+
+
+@pytest.mark.parametrize(
+    ("value", "unsigned", "signed"),
+    [(0.0123, "1.2", "+1.2"), (-0.0123, "\N{MINUS SIGN}1.2", "\N{MINUS SIGN}1.2"), (-0.0001, "0.0", "+0.0")],
+)
+def test_points_are_hundredths(value: float, unsigned: str, signed: str) -> None:
+    assert (differences.points(value), differences.signed_points(value)) == (unsigned, signed)
