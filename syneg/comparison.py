@@ -10,7 +10,6 @@ import pyarrow as pa
 from syneg.evaluate.significance import Difference, paired
 from syneg.graph import stages
 from syneg.pipeline import Finished
-from syneg.stage import Stage
 from syneg.store.manifest import Manifest
 
 Cause = Literal["same", "settings", "inputs", "version", "only_a", "only_b"]
@@ -69,13 +68,8 @@ class Comparison:
 def compare(a: Finished, b: Finished) -> Comparison:
     settings = changes(_settings(a), _settings(b))
     scores = [run.table("evaluate", "scores").table() for run in (a, b)]
-    reads = {stage.name: stage_sources(stage) for run in (b, a) for stage in stages(run.config)}
+    reads = {stage.name: stage.sources for run in (b, a) for stage in stages(run.config)}
     return Comparison(settings, list(stage_changes(a.manifests, b.manifests, reads)), list(score_changes(*scores)))
-
-
-def stage_sources(stage: Stage) -> frozenset[str]:
-    """The stages that `stage` reads."""
-    return frozenset(address.partition(".")[0] for address in stage.reads.values())
 
 
 def changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:

@@ -7,8 +7,12 @@ there are some. Nothing here is measured on a GPU.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from syneg import graph
 from syneg.config import RunConfig
 from syneg.settings.resources import EstimateConfig, ResourcesConfig, WorkerResources
+from syneg.stages import ONE_ROUND
+
+_STAGES = {stage.name: stage for stage in ONE_ROUND}
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,15 @@ class Estimate:
 
 
 def held(stage: str, resources: ResourcesConfig) -> WorkerResources | None:
-    """The workers that `stage` runs on at its widest; None for one that runs in the driver."""
-    if stage.startswith(("generate", "judge")):
-        return resources.generate
-    if stage.startswith(("embed", "probe")):
-        return resources.encode
-    if stage.startswith("mine"):
-        return resources.mine
-    if stage.startswith("mix"):
-        return resources.mix
-    if stage.startswith("adore"):
-        return resources.train.model_copy(update={"min_workers": 1, "max_workers": 1})
-    return resources.train if stage.startswith("train") else None
+    """The workers that `stage`, of whichever round, runs on at its widest; None where `Stage.pool` names none.
+
+    The encoder of a gate that looks at similarities is not counted.
+    """
+    known = _STAGES.get(graph.kind(stage))
+    if known is None or known.pool is None:
+        return None
+    workers: WorkerResources = getattr(resources, known.pool)
+    return workers.model_copy(update={"min_workers": 1, "max_workers": 1}) if known.one_worker else workers
 
 
 def usd(seconds: Mapping[str, float], resources: ResourcesConfig) -> float | None:
@@ -82,11 +83,10 @@ def estimate(config: RunConfig, size: Sizes, stages: tuple[str, ...]) -> list[Es
     job = _Job(config, passages, queries, pairs, tested)
     found = []
     for stage in stages:
-        kind = stage.rstrip("_0123456789")
-        if reckon := _WORK.get(kind):
+        if reckon := _WORK.get(graph.kind(stage)):
             work = reckon(job)
-            price = usd({kind: work.seconds}, config.resources)
-            gpus = _gpus(held(kind, config.resources))
+            price = usd({stage: work.seconds}, config.resources)
+            gpus = _gpus(held(stage, config.resources))
             found.append(Estimate(stage, work.rows, work.seconds, work.tokens, work.bytes, gpus, price))
     return found
 
@@ -118,6 +118,27 @@ class _Job:
         generate = self.config.generate
         return min(generate.max_pairs or self.pairs, self.pairs) * generate.samples_per_pair
 
+    @property
+    def negatives(self) -> int:
+        return self.written * self.config.generate.negatives_per_answer
+
+    @property
+    def training_queries(self) -> int:
+        """At most: a dev split's are not known apart."""
+        return min(self.pairs, self.queries - self.tested)
+
+    @property
+    def windows(self) -> list[int]:
+        """By sampler, the candidates of a query that may become negatives."""
+        return [sampler.window_end - sampler.window_start for sampler in self.config.mine.samplers.values()]
+
+    @property
+    def candidates(self) -> int:
+        """At most. Ranks before a window's start are stored too, as rejected ones; simans draws from the window."""
+        samplers = self.config.mine.samplers
+        unstored = samplers["simans"].window_start if "simans" in samplers else 0
+        return self.training_queries * (sum(sampler.window_end for sampler in samplers.values()) - unstored)
+
     def corpus(self) -> _Work:
         rows = self.passages + self.queries + self.pairs
         return _Work(rows, rows / self.rates.rows_per_second, rows * 400)
@@ -128,10 +149,11 @@ class _Job:
         return _Work(self.written, self._asked(self.written, answer), self.written * answer * 4, tokens)
 
     def judge(self) -> _Work:
-        return self._judged(self.written * self.config.generate.negatives_per_answer)
+        return self._judged(self.negatives)
 
     def judge_mined(self) -> _Work:
-        return self._judged(self.pairs * len(self.config.mine.samplers) * self.config.judge_mined.per_sampler)
+        most = self.config.judge_mined.per_sampler
+        return self._judged(self.training_queries * sum(min(most, window) for window in self.windows))
 
     def _judged(self, rows: int) -> _Work:
         """A prompt as long as the writer's, at most, and one token."""
@@ -143,7 +165,7 @@ class _Job:
         return rates.start_seconds + requests * each / self.config.resources.generate.max_workers
 
     def gate(self) -> _Work:
-        return _Work(self.written, self.written / self.rates.negatives_gated_per_second, self.written * 400)
+        return _Work(self.negatives, self.negatives / self.rates.negatives_gated_per_second, self.negatives * 400)
 
     def embed(self) -> _Work:
         texts = self.passages + self.queries
@@ -154,28 +176,29 @@ class _Job:
         rates = self.rates
         each = 1 / rates.texts_trained_per_second + self.passages / rates.scores_per_second
         seconds = rates.start_seconds + (self.passages + self.queries) / rates.rows_per_second
-        seconds += self.pairs * self.config.adore.epochs * each
+        seconds += self.training_queries * self.config.adore.epochs * each
         return _Work(self.queries, seconds, self.queries * vector_bytes(rates.dimensions))
 
     def mine(self) -> _Work:
-        """One search for each set of vectors, one of the words, then every candidate looked at."""
+        """One search for each set of vectors, one of the words, then every candidate looked at. A cross-encoder reads
+        those in the windows, and the positives, whose scores are rows too."""
         mine, rates, workers = self.config.mine, self.rates, self.config.resources.mine.max_workers
-        rows = self.pairs * sum(sampler.window_end - sampler.window_start for sampler in mine.samplers.values())
+        rows, scores = self.candidates, self.training_queries * self.passages
         searches = (
             bool({"dense", "simans"} & set(mine.samplers)) + ("ance" in mine.samplers) + ("adore" in mine.samplers)
         )
         lists, probes = mine.ivf.resolved(self.passages) if mine.index == "ivf" else (1, 1)
-        seconds = searches * self.pairs * self.passages * probes / lists / rates.scores_per_second
+        seconds = searches * scores * probes / lists / rates.scores_per_second
         seconds += self.passages / rates.passages_indexed_per_second / workers
         if "bm25" in mine.samplers:
-            seconds += self.pairs * self.passages / rates.bm25_scores_per_second / workers
+            seconds += scores / rates.bm25_scores_per_second / workers
         if mine.cross_encoder is not None:
-            seconds += rows / rates.pairs_scored_per_second
+            rows += self.pairs
+            seconds += (self.training_queries * sum(self.windows) + self.pairs) / rates.pairs_scored_per_second
         return _Work(rows, seconds + rows / rates.rows_per_second / workers, rows * 40)
 
     def gate_mined(self) -> _Work:
-        rows = self.mine().rows
-        return _Work(rows, rows / self.rates.rows_per_second, rows * 40)
+        return _Work(self.candidates, self.candidates / self.rates.rows_per_second, self.candidates * 40)
 
     def mix(self) -> _Work:
         rate = self.rates.instances_mixed_per_second * self.config.resources.mix.max_workers
@@ -186,16 +209,18 @@ class _Job:
         return _Work(2 * sample, self.rates.start_seconds + sample / self.rates.texts_encoded_per_second)
 
     def train(self) -> _Work:
-        mix, train = self.config.mix, self.config.train
-        texts = self.pairs * (2 + mix.synthetic_per_instance + mix.retrieved_per_instance) * train.epochs
+        texts = self.pairs * (2 + self.config.mix.per_instance) * self.config.train.epochs
         rate = self.rates.texts_trained_per_second * self.config.resources.train.max_workers
         return _Work(self.pairs, self.rates.start_seconds + texts / rate)
 
     def evaluate(self) -> _Work:
-        rates, scores = self.rates, self.tested * self.passages
-        seconds = 2 * scores / rates.scores_per_second + scores / rates.bm25_scores_per_second
-        seconds += self.passages / rates.passages_indexed_per_second
-        return _Work(self.tested, seconds, self.tested * self.config.evaluate.depth * 40)
+        """A search by the vectors of each model, base, tuned and where it is trained ADORE's, and one of the words."""
+        rates, settings, scores = self.rates, self.config.evaluate, self.tested * self.passages
+        models = 2 + ("adore" in graph.names(self.config))
+        seconds = models * scores / rates.scores_per_second
+        if settings.bm25:
+            seconds += scores / rates.bm25_scores_per_second + self.passages / rates.passages_indexed_per_second
+        return _Work(self.tested, seconds, self.tested * settings.depth * (models + settings.bm25) * 40)
 
 
 _WORK = {

@@ -156,9 +156,7 @@ def run(
     files.check_writable(config.store.root)
     manifests = {step.stage.name: step.manifest for step in steps if step.manifest}
     reused = frozenset(manifests)
-    reads = {
-        name: {address.partition(".")[0] for address in step.stage.reads.values()} for name, step in chosen.items()
-    }
+    reads = {name: step.stage.sources for name, step in chosen.items()}
     with ExitStack() as sessions:
 
         @cache
@@ -198,9 +196,7 @@ def _between(names: Sequence[str], first: str | None, last: str | None) -> Seque
 
 
 def _check_earlier(steps: Sequence[Step], asked: Sequence[str]) -> None:
-    read = {
-        address.partition(".")[0] for step in steps if step.stage.name in asked for address in step.stage.reads.values()
-    }
+    read = frozenset[str]().union(*(step.stage.sources for step in steps if step.stage.name in asked))
     missing = [step.stage.name for step in steps if step.stage.name in read.difference(asked) and not step.done]
     if missing:
         raise BadInput(

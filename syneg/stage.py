@@ -1,7 +1,7 @@
 """What a stage is: a value that the graph is made of, and the few types that cross its border.
 
 A stage's function gets tables, folders and exactly those config sections that its fingerprint covers, so that nothing
-it can read is left out of the fingerprint. It knows neither paths nor manifests; `pipeline.py` deals with those.
+it can read is left out of the fingerprint. It knows neither paths nor manifests; `execution.py` deals with those.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:  # `syneg plan` imports this module and must not wait for Ray
     import pyarrow as pa
@@ -17,6 +17,9 @@ if TYPE_CHECKING:  # `syneg plan` imports this module and must not wait for Ray
 
     from syneg.keyset import KeySet
     from syneg.settings.resources import ResourcesConfig
+
+Pool = Literal["generate", "encode", "mine", "mix", "train"]
+"""A section of `resources` that says what a worker asks for, and how many there may be."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Stage:
     tables, `folders` whole directories (a model).
     `function` is "module:name", imported only when the stage runs. `sections` are handed to it as keyword arguments.
     `version` is raised whenever the same inputs and settings come to give other rows.
+    `pool` is where its workers are taken from, `one_worker` that it takes one of them, however many there may be.
+    Without a pool it runs in the driver, or on tasks that ask for no more than a free CPU.
     """
 
     name: str
@@ -38,6 +43,13 @@ class Stage:
     sections: tuple[str, ...] = ()
     resumes_by_row: bool = False
     on_ray: bool = True
+    pool: Pool | None = None
+    one_worker: bool = False
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The stages that it reads."""
+        return frozenset(address.partition(".")[0] for address in self.reads.values())
 
 
 class Source(Protocol):
@@ -151,8 +163,8 @@ class Context:
 class Output:
     """What a stage gives back.
 
-    A table is an Arrow table where it is small, else an iterable of blocks or a Dataset (computed while it is written).
-    `together` is one Dataset with rows of several tables, told apart by a column `table`; others may be in `tables`.
+    A table is an Arrow table where it is small, else an iterable of blocks (computed while they are written).
+    `kept` has what `Context.keep` gave for each piece of a table that workers stored; others may be in `tables`.
     `rows_out` and `rejected` are counted from the tables as they are written (a non-null `reject_reason` is a
     rejected row); a stage whose ledger is not the rows of its tables states them here.
     `rows_in` may be a function where it is known only after everything was written.
@@ -160,10 +172,9 @@ class Output:
     """
 
     rows_in: int | Callable[[], int]
-    tables: Mapping[str, pa.Table | Iterable[pa.Table] | Dataset] = field(default_factory=dict)
+    tables: Mapping[str, pa.Table | Iterable[pa.Table]] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
-    together: Dataset | None = None
-    kept: Dataset | None = None  # instead of `together`: what `Context.keep` gave for each piece, row by row
+    kept: Dataset | None = None
     rows_out: int | None = None
     rejected: Mapping[str, int] = field(default_factory=dict)
     facts: Callable[[], Mapping[str, Any]] = _no_facts

@@ -22,6 +22,7 @@ ONE_ROUND = (
         writes=("answers",),
         sections=("generate",),
         resumes_by_row=True,
+        pool="generate",
     ),
     Stage(
         "judge",
@@ -31,6 +32,7 @@ ONE_ROUND = (
         writes=("judgements",),
         sections=("generate", "judge"),
         resumes_by_row=True,
+        pool="generate",
     ),
     Stage(
         "gate",
@@ -48,6 +50,7 @@ ONE_ROUND = (
         writes=("passage_vectors", "query_vectors"),
         sections=("encoder",),
         resumes_by_row=True,
+        pool="encode",
     ),
     Stage(
         "adore",
@@ -57,6 +60,8 @@ ONE_ROUND = (
         writes=("query_vectors",),
         folders=("query_encoder",),
         sections=("encoder", "adore"),
+        pool="train",
+        one_worker=True,
     ),
     Stage(
         "mine",
@@ -70,6 +75,7 @@ ONE_ROUND = (
         },
         writes=("candidates", "positives"),
         sections=("bm25", "mine"),
+        pool="mine",
     ),
     Stage(
         "judge_mined",
@@ -79,6 +85,7 @@ ONE_ROUND = (
         writes=("judgements",),
         sections=("generate", "judge", "judge_mined"),
         resumes_by_row=True,
+        pool="generate",
     ),
     Stage(
         "gate_mined",
@@ -97,6 +104,7 @@ ONE_ROUND = (
         | {"synthetic": "gate.synthetic", "candidates": "gate_mined.candidates", "positives": "mine.positives"},
         writes=("instances",),
         sections=("mine", "mix"),
+        pool="mix",
     ),
     Stage(
         "probe",
@@ -104,6 +112,8 @@ ONE_ROUND = (
         version=1,
         reads={"instances": "mix.instances", "passage_vectors": "embed.passage_vectors"},
         sections=("encoder", "probe"),
+        pool="encode",
+        one_worker=True,
     ),
     Stage(
         "train",
@@ -119,6 +129,7 @@ ONE_ROUND = (
         writes=("metrics", "similarities"),
         folders=("model",),
         sections=("encoder", "train"),
+        pool="train",
     ),
     Stage(
         "embed_tuned",
@@ -128,6 +139,7 @@ ONE_ROUND = (
         writes=("passage_vectors", "query_vectors"),
         sections=("encoder",),
         resumes_by_row=True,
+        pool="encode",
     ),
     Stage(
         "evaluate",

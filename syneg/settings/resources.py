@@ -29,7 +29,8 @@ class WorkerResources(Section):
 
 class EstimateConfig(Section):
     """What `syneg plan` and `syneg status` reckon with. Every figure is an assumption for you to replace by your own
-    measurement or contract; docs/scale.md says where each comes from. None enters a fingerprint.
+    measurement or contract; docs/scale.md says where the main ones come from. None enters a fingerprint.
+    `output_tokens_per_second` and `output_tokens` also limit what a generating worker may be at (`store.part_seconds`).
     """
 
     usd_per_gpu_hour: NonNegativeFloat | None = None  # None: no price is shown
