@@ -114,9 +114,7 @@ def _written(output: Output, folder: str, progress: Callable[[str], None]) -> It
     from syneg.store import tables
 
     for table, rows in output.tables.items():
-        yield from ((table, part) for part in tables.write(rows, folder, table, progress))
-    if output.together is not None:
-        yield from tables.write_together(output.together, folder, progress)
+        yield from ((table, part) for part in tables.write(rows, folder, table))
     if output.kept is not None:
         yield from tables.kept(output.kept, progress)
 

@@ -41,8 +41,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
     return Output(
         rows_in=total,
         tables={of.table: _told(of.rows_taken(), context.progress) for of in texts if len(of.taken)},
-        together=None if context.keep else encoded,
-        kept=encoded if context.keep else None,
+        kept=encoded,
         facts=lambda: {**facts, **ray.get(ledger.facts.remote())},
     )
 
@@ -93,7 +92,7 @@ class EncodeBatch:
         threads: int,
         ledger: Any,
         stake: Stake,
-        keep: Keep | None = None,
+        keep: Keep,
     ) -> None:
         # sentence-transformers takes many seconds to import, which the driver need not wait for.
         import torch
@@ -120,8 +119,7 @@ class EncodeBatch:
                 chosen = rows.take(pa.array(places))
                 columns = [chosen["id"], as_binary(vectors_ND), contents(chosen["id"], chosen["text"])]
                 made = pa.table(columns, names=["id", "vector", "content"])
-                label = pa.repeat(pa.scalar(table), made.num_rows)
-                yield self._keep(table, made) if self._keep else made.append_column("table", label)
+                yield self._keep(table, made)
 
     def _in_time(self, tokens: "Tokens") -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Places and vectors of all texts, in pieces that take no longer than may be at stake (and one batch)."""

@@ -85,14 +85,6 @@ def _cached(address: str, key: str) -> Path:
     return cache_folder() / "models" / f"{Path(_name(address)).stem}-{digest(address, key)[:12]}"
 
 
-def served_from(address: str, key: str = "model") -> Path:
-    """Where `servable` has, or will have, the folder; the same on every node with the same cache folder."""
-    path = _resolved(check(address, key), key)
-    if files.is_remote(path) or not _is_folder(path):
-        return _cached(address, key) if _is_folder(path) else _converted(address, key)
-    return Path(path)
-
-
 def servable(address: str, key: str = "model") -> Path:
     """A folder with safetensors that vLLM and transformers load. A GGUF file is converted once a node."""
     path = locate(address, key)
@@ -148,7 +140,7 @@ def _convert_gguf(path: Path, target: Path) -> None:
 
 
 ENGINE_MODEL = "SYNEG_ENGINE_MODEL"
-"""Environment variable that tells a vLLM process which model it is going to load from `served_from`."""
+"""Environment variable that tells a vLLM process which model it is going to load, as `servable` has it."""
 
 
 def bring_for_vllm() -> None:

@@ -1,8 +1,8 @@
-"""Tables as Parquet parts, written and read block by block in this process or over Ray Data."""
+"""Tables as Parquet parts: written block by block by this process or by workers, read by either."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,13 +17,10 @@ if TYPE_CHECKING:
 
 _PARTS = TypeAdapter(list[Part])
 _BLOCK_BYTES = (2**20, 64 * 2**20)  # the smallest and the largest limit to what one task reads
-_NOTHING = pa.table({"table": pa.array([], pa.string()), "part": pa.array([], pa.string())})
 _TASKS = 64  # that read a table between these limits
 
 
-def write(
-    rows: "pa.Table | Iterable[pa.Table] | Dataset", folder: str, table: str, progress: Callable[[str], None]
-) -> list[Part]:
+def write(rows: pa.Table | Iterable[pa.Table], folder: str, table: str) -> list[Part]:
     """Writes every row of `rows` under `folder`/`table` and returns the parts.
 
     Raises:
@@ -31,10 +28,7 @@ def write(
     """
     if isinstance(rows, pa.Table):
         return [parts.put(rows, folder, table)]
-    if hasattr(rows, "map_batches"):
-        return _write_dataset(cast("Dataset", rows), folder, table, progress)
-    blocks = cast(Iterable[pa.Table], rows)
-    written = [parts.put(block, folder, table) for block in blocks if block.num_rows]
+    written = [parts.put(block, folder, table) for block in rows if block.num_rows]
     return written or [parts.put(getattr(schemas, table.upper()).empty_table(), folder, table)]
 
 
@@ -49,19 +43,6 @@ class Keeper:
         return pa.table({"table": [table], "part": [parts.put(rows, self.folder, table).model_dump_json()]})
 
 
-def write_together(rows: "Dataset", folder: str, progress: Callable[[str], None]) -> Iterator[tuple[str, Part]]:
-    """Writes the rows of several tables, which a column `table` tells apart. Gives each part with its table."""
-    keep = Keeper(folder)
-
-    def put(block: pa.Table) -> pa.Table:
-        # Ray Data hands a user's function blocks without columns where a filter left nothing.
-        names = block["table"].unique().to_pylist() if block.num_rows else ()
-        records = [keep(name, block.filter(pc.field("table") == name).drop_columns("table")) for name in names]
-        return pa.concat_tables(records) if records else _NOTHING
-
-    return kept(rows.map_batches(put, batch_size=None, batch_format="pyarrow", zero_copy_batch=True), progress)
-
-
 def kept(records: "Dataset", progress: Callable[[str], None]) -> Iterator[tuple[str, Part]]:
     """Each part that workers wrote, with its table."""
     count = 0
@@ -70,14 +51,6 @@ def kept(records: "Dataset", progress: Callable[[str], None]) -> Iterator[tuple[
         count += part.rows
         progress(f"{count:,} rows")
         yield record["table"], part
-
-
-def _write_dataset(rows: "Dataset", folder: str, table: str, progress: Callable[[str], None]) -> list[Part]:
-    def named(block: pa.Table) -> pa.Table:
-        return block.append_column("table", pa.repeat(pa.scalar(table), block.num_rows))
-
-    labelled = rows.map_batches(named, batch_size=None, batch_format="pyarrow", zero_copy_batch=True)
-    return [part for _, part in write_together(labelled, folder, progress)]
 
 
 @dataclass(frozen=True)

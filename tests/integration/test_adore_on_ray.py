@@ -19,7 +19,7 @@ __all__ = ["inputs", "model"]  # fixtures
 def test_a_worker_trains_what_this_process_trains(inputs: Inputs, model: Path, tmp_path: Path) -> None:
     found = {}
     for name, source in inputs.tables.items():
-        parts = tables.write(source.blocks(), str(tmp_path / "store"), name, print)
+        parts = tables.write(source.blocks(), str(tmp_path / "store"), name)
         found[name] = tables.StoredTable(str(tmp_path / "store" / name), tuple(parts))
     encoder = EncoderConfig(model=str(model), query_max_length=32, passage_max_length=32)
     lines: list[str] = []

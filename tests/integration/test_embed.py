@@ -31,12 +31,13 @@ RESOURCES = ResourcesConfig(encode=WorkerResources(cpus=2, batch_rows=8))
 INPUTS = {"passages": MemoryTable(PASSAGES), "queries": MemoryTable(QUERIES)}
 
 
-def _vectors(output: Output) -> Mapping[str, Mapping[str, np.ndarray]]:
-    """Vectors by table and id."""
-    assert output.together is not None
+def _vectors(output: Output, folder: Path) -> Mapping[str, Mapping[str, np.ndarray]]:
+    """Vectors by table and id, of what `Keeper(folder)` stored."""
+    assert output.kept is not None
     found: dict[str, dict[str, np.ndarray]] = {"passage_vectors": {}, "query_vectors": {}}
-    for row in output.together.iter_rows():
-        found[row["table"]][row["id"]] = np.frombuffer(row["vector"], "<f2")
+    for table, part in tables.kept(output.kept, print):
+        for row in parts.read(str(folder / table), part).to_pylist():
+            found[table][row["id"]] = np.frombuffer(row["vector"], "<f2")
     return found
 
 
@@ -45,9 +46,10 @@ def test_every_passage_and_query_gets_the_vector_of_the_encoder(tmp_path: Path) 
     config = EncoderConfig(
         model=str(tiny_bert(tmp_path / "tiny")), passage_prompt="doc ", query_max_length=16, passage_max_length=32
     )
-    context = Context(resources=RESOURCES, scratch=tmp_path, done={"passage_vectors": KeySet.of({"p4", "p29"})})
+    done = {"passage_vectors": KeySet.of({"p4", "p29"})}
+    context = Context(RESOURCES, tmp_path, done=done, keep=tables.Keeper(str(tmp_path)))
     output = run(Inputs(INPUTS), context, encoder=config)
-    made = _vectors(output)
+    made = _vectors(output, tmp_path)
     passages, queries = made["passage_vectors"], made["query_vectors"]
 
     assert output.rows_in == 32
@@ -68,9 +70,9 @@ def test_every_passage_and_query_gets_the_vector_of_the_encoder(tmp_path: Path) 
 def test_a_trained_model_takes_the_place_of_the_configs(tmp_path: Path) -> None:
     base, tuned = tiny_bert(tmp_path / "base"), tiny_bert(tmp_path / "tuned", pooling="cls")
     config = EncoderConfig(model=str(base), query_max_length=16, passage_max_length=32)
-    context = Context(resources=RESOURCES, scratch=tmp_path)
+    context = Context(RESOURCES, tmp_path, keep=tables.Keeper(str(tmp_path)))
     output = run(Inputs(INPUTS, {"model": str(tuned)}), context, encoder=config)
-    queries = _vectors(output)["query_vectors"]
+    queries = _vectors(output, tmp_path)["query_vectors"]
 
     expected_D = Encoder.load(tuned, Recipe.of(config)).encode(["title"], "query")[0]
     np.testing.assert_allclose(queries["q2"], expected_D, atol=1e-3)

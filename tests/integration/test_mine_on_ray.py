@@ -19,7 +19,7 @@ KEYS = [("query_id", "ascending"), ("sampler", "ascending"), ("rank", "ascending
 def stored(inputs: Inputs, root: Path) -> Inputs:
     found = {}
     for name, source in inputs.tables.items():
-        parts = tables.write(source.blocks(), str(root), name, print)
+        parts = tables.write(source.blocks(), str(root), name)
         found[name] = tables.StoredTable(str(root / name), tuple(parts))
     return Inputs(found)
 

@@ -11,10 +11,6 @@ from syneg.store import files, recovery, tables
 from syneg.store.manifest import Part
 
 
-def silent(message: str) -> None:
-    pass
-
-
 def synthetic(ids: list[str], reasons: list[str | None] | None = None) -> pa.Table:
     columns = {
         field.name: pa.nulls(len(ids), field.type)
@@ -32,7 +28,7 @@ def stored(folder: Path, parts: list[Part], table: str = "synthetic") -> tables.
 
 def test_write_and_the_four_ways_to_read(tmp_path: Path) -> None:
     rows = synthetic(["a", "b", "c"])
-    parts = tables.write(rows, str(tmp_path), "synthetic", silent)
+    parts = tables.write(rows, str(tmp_path), "synthetic")
     table = stored(tmp_path, parts)
     assert table.table().equals(rows)
     assert pa.concat_tables(table.blocks()).equals(rows)
@@ -42,33 +38,33 @@ def test_write_and_the_four_ways_to_read(tmp_path: Path) -> None:
 
 def test_parts_count_rows_and_reasons(tmp_path: Path) -> None:
     blocks = [synthetic(["a", "b"], ["empty", None]), synthetic(["c"], ["empty"]), synthetic([])]
-    parts = tables.write(iter(blocks), str(tmp_path), "synthetic", silent)
+    parts = tables.write(iter(blocks), str(tmp_path), "synthetic")
     assert [(part.rows, part.rejected) for part in parts] == [(2, {"empty": 1}), (1, {"empty": 1})]
     assert stored(tmp_path, parts).table().num_rows == 3
 
 
 def test_a_table_without_rows_has_a_part(tmp_path: Path) -> None:
-    parts = tables.write(iter([]), str(tmp_path), "synthetic", silent)
+    parts = tables.write(iter([]), str(tmp_path), "synthetic")
     assert stored(tmp_path, parts).table().equals(synthetic([]))
 
 
 def test_files_that_no_manifest_lists_are_not_read(tmp_path: Path) -> None:
-    parts = tables.write(synthetic(["a"]), str(tmp_path), "synthetic", silent)
-    tables.write(synthetic(["orphan"]), str(tmp_path), "synthetic", silent)
+    parts = tables.write(synthetic(["a"]), str(tmp_path), "synthetic")
+    tables.write(synthetic(["orphan"]), str(tmp_path), "synthetic")
     assert stored(tmp_path, parts).table()["negative_id"].to_pylist() == ["a"]
 
 
 def test_rows_that_do_not_fit_the_schema_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="missing columns"):
-        tables.write(pa.table({"negative_id": ["a"]}), str(tmp_path), "synthetic", silent)
+        tables.write(pa.table({"negative_id": ["a"]}), str(tmp_path), "synthetic")
     nothing = synthetic(["a"]).set_column(0, "negative_id", pa.array([None], pa.string()))
     with pytest.raises(StoreError, match="null values"):
-        tables.write(nothing, str(tmp_path), "synthetic", silent)
+        tables.write(nothing, str(tmp_path), "synthetic")
 
 
 def test_recover_settles_keys_that_are_in_two_parts(tmp_path: Path) -> None:
     for ids in (["a", "b"], ["b", "c"], ["a"], ["d"]):
-        tables.write(synthetic(ids), str(tmp_path), "synthetic", silent)
+        tables.write(synthetic(ids), str(tmp_path), "synthetic")
     parts, keys = recovery.recover(str(tmp_path), "synthetic")
     assert len(keys) == 4
     assert all(key in keys for key in "abcd")
@@ -83,7 +79,7 @@ def test_recover_of_nothing(tmp_path: Path) -> None:
 
 
 def test_a_damaged_part_is_named_and_never_read(tmp_path: Path) -> None:
-    (part,) = tables.write(synthetic(["a"]), str(tmp_path), "synthetic", silent)
+    (part,) = tables.write(synthetic(["a"]), str(tmp_path), "synthetic")
     path = files.join(str(tmp_path), "synthetic", part.name)
     content = files.read(path)
     for damaged in (b"", content[:-3], content[:50] + b"?" + content[51:]):
