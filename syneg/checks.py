@@ -51,6 +51,8 @@ def inputs(config: RunConfig, stages: Sequence[Stage]) -> None:
             f"(corpus.dev_split={config.corpus.dev_split or 'null'}). Name some by corpus.dev_split, or set "
             "train.dev.every=null."
         )
+    if "mine" in kinds and (scoring := config.mine.cross_encoder) is not None:
+        architecture.check_scores_pairs(scoring.model, "mine.cross_encoder.model", scoring.max_length)
     if "generate" in kinds and config.generate.attributes is not False:
         attributes.load(config.generate.attributes)
     if "mix" in kinds:

@@ -47,6 +47,25 @@ def read(address: str, key: str, trust_remote_code: bool = False) -> Architectur
     return Architecture(tokens(config), _dimensions(config, folder, modules[1:], key))
 
 
+def check_scores_pairs(address: str, key: str, max_length: int) -> None:
+    """Raises BadInput unless a classifier of one or two labels is at `address` that takes `max_length` tokens."""
+    folder = address.rstrip("/") if files.is_remote(address) else str(models.locate(address, key))
+    config = _json(files.join(folder, _CONFIG), key)
+    heads, labels = config.get("architectures") or [], len(config.get("id2label", "ny"))  # two unless it says otherwise
+    if labels > 2 or not any("SequenceClassification" in head for head in heads):
+        raise BadInput(
+            f"{key}: {address} is {', '.join(heads) or 'of no known kind'} with {labels} labels. Expected a "
+            "sequence-classification model with one label (a score) or two (no, yes)."
+        )
+    most = tokens(config)
+    if most is not None and max_length > most:
+        section = key.rpartition(".")[0]
+        raise BadInput(
+            f"{section}.max_length is {max_length}, but {key}={address} has positions for {most} tokens. Give {most} "
+            "or less."
+        )
+
+
 def tokens(config: Mapping[str, Any]) -> int | None:
     """The most that a text may have, by a transformer's config.json; None where it sets no limit."""
     positions, padding = config.get("max_position_embeddings"), config.get("pad_token_id")

@@ -1,13 +1,10 @@
 """The filter that reads query and passage together: the last one of mining, since it costs most."""
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from syneg.encoder import architecture
-from syneg.errors import BadInput
 from syneg.ids import rows_of
 from syneg.mine.filters import above_margin
 from syneg.mine.shard import Shard
@@ -18,24 +15,6 @@ from syneg.store import models
 from syneg.texts import passage_text
 
 _KEY = "mine.cross_encoder.model"
-
-
-def check(settings: CrossEncoderConfig) -> None:
-    """Raises BadInput unless the model is a classifier whose labels make one score. Reads its config.json alone."""
-    folder = models.locate(settings.model, _KEY)
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    heads, labels = config.get("architectures") or [], len(config.get("id2label", "ny"))  # two unless it says otherwise
-    if labels > 2 or not any("SequenceClassification" in head for head in heads):
-        raise BadInput(
-            f"{_KEY}: {settings.model} is {', '.join(heads) or 'of no known kind'} with {labels} labels. "
-            "Expected a sequence-classification model with one label (a score) or two (no, yes)."
-        )
-    positions = architecture.tokens(config)
-    if positions is not None and settings.max_length > positions:
-        raise BadInput(
-            f"mine.cross_encoder.max_length is {settings.max_length}, but the model has {positions} positions. "
-            f"Give {positions} or less."
-        )
 
 
 @dataclass(frozen=True)

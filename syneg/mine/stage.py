@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from syneg import schemas
-from syneg.mine import cross_encoder, recall
+from syneg.mine import recall
 from syneg.mine.candidates import candidates
 from syneg.mine.facts import Tally
 from syneg.mine.passages import Passages
@@ -29,16 +29,11 @@ def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, mine: MineConfig)
 
     Passages are sharded over the workers, queries too; a worker holds one block of passages and one shard's results,
     the driver one slice of candidates, and all scored positives.
-
-    Raises:
-        BadInput: what `mine.cross_encoder` names is no model that scores pairs.
     """
     return mined(inputs, context, OnRay(context.resources.mine), bm25=bm25, mine=mine)
 
 
 def mined(inputs: Inputs, context: Context, workers: Workers, *, bm25: Bm25Config, mine: MineConfig) -> Output:
-    if mine.cross_encoder is not None:
-        cross_encoder.check(mine.cross_encoder)
     tally, positives, missed = Tally(), [schemas.POSITIVES.empty_table()], dict[str, Any]()
     rows = _rows(inputs, context, workers, bm25, mine, tally, positives, missed)
     tables = {"candidates": rows, "positives": iter(positives)}  # written in this order: all are there by then

@@ -196,6 +196,22 @@ def test_what_is_done_is_not_checked_again(config: Made) -> None:
     assert [step.stage.name for step in pipeline.plan(wrong) if step.done] == ["train"]
 
 
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"architectures": ["BertModel"]}, "BertModel with 2 labels"),
+        ({"architectures": ["BertForSequenceClassification"], "id2label": dict.fromkeys("abc")}, "with 3 labels"),
+        ({"architectures": ["BertForSequenceClassification"]}, r"mine\.cross_encoder\.max_length is 301"),
+        (None, "no model at"),
+    ],
+)
+def test_a_cross_encoder_scores_pairs(config: Made, model: dict[str, Any] | None, message: str) -> None:
+    cross = Path(config.file("place", "")).with_name("cross")
+    if model is not None:
+        folder(cross, {"config.json": BERT | model})
+    refused(config(f"mine.cross_encoder={{model: {cross}, max_length: 301}}"), message)
+
+
 def test_every_round_is_checked(config: Made) -> None:
     rounds = ("mine.samplers={ance: {}}", "mine.rounds=2", "train.passage_max_length=301")
     refused(config(*rounds), r"train\.passage_max_length is 301")

@@ -11,12 +11,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from syneg import fingerprint, schemas
 from syneg.encoder import cross_encoder
-from syneg.errors import BadInput
 from syneg.mine import stage
 from syneg.settings.mine import MineConfig
 from syneg.stage import Inputs
 from tests.memory import rows_of
-from tests.tiny_bert import tiny_bert, tiny_cross_encoder
+from tests.tiny_bert import tiny_cross_encoder
 from tests.unit.mine.test_stage import Several, many, output_of
 
 SAMPLERS: dict[str, Any] = {"bm25": {"window_end": 8}, "dense": {"window_end": 8}, "random": {"window_end": 4}}
@@ -127,15 +126,6 @@ def test_long_texts_and_lone_surrogates_are_scored(folder: Path) -> None:
     assert scores.shape == (3,)
     assert np.isfinite(scores).all()
     assert model.scores([], []).shape == (0,)
-
-
-def test_what_is_no_cross_encoder_is_refused(tmp_path: Path, folder: Path) -> None:
-    embedding, three = tiny_bert(tmp_path / "bert"), tiny_cross_encoder(tmp_path / "three", labels=3)
-    for model, message in ((embedding, "BertModel"), (three, "with 3 labels")):
-        with pytest.raises(BadInput, match=message):
-            output_of(many(40), tmp_path, cross_encoder={"model": str(model)})
-    with pytest.raises(BadInput, match="max_length is 65, but the model has 64 positions"):
-        output_of(many(40), tmp_path, cross_encoder={"model": str(folder), "max_length": 65})
 
 
 def test_its_weights_are_in_the_fingerprint(tmp_path: Path) -> None:
