@@ -11,7 +11,7 @@ class SynegError(Exception):
 
 
 class BadInput(SynegError):
-    """The config or a file that the user brought is wrong. Raised before anything is started or written."""
+    """The config or a file that the user brought is wrong. Raised before a run starts, where that can be known."""
 
     exit_code = 2
 

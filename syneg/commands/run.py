@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from syneg import cost, graph, overrides, pipeline, terminal
+from syneg import cost, graph, overrides, pipeline, redaction, terminal
 from syneg.commands.arguments import ConfigFile, Overrides
 from syneg.config import RunConfig
 from syneg.store.manifest import Manifest
@@ -110,7 +110,7 @@ def plan(
     steps = pipeline.plan(resolved, allow_unreachable=True)
     Console().print(terminal.plan_table(steps))
     for reason in dict.fromkeys(step.unreachable for step in steps if step.unreachable):
-        Console().print(f"Not reached: {reason}", style="yellow", highlight=False, markup=False)
+        Console().print(f"Not reached: {redaction.redacted(reason)}", style="yellow", highlight=False, markup=False)
     corpus = steps[0].manifest
     sizes = cost.sizes(resolved, _sizes(corpus) if corpus else None)
     if estimates := cost.estimate(resolved, sizes, graph.names(resolved)):

@@ -1,7 +1,7 @@
 """BERT's layers for inference on a CPU.
 
 They write over what they were given and nobody else asks for: memory that is new costs more than what is computed into
-it, a GELU ten times as much. And where a CPU is not Intel's, oneDNN multiplies instead of MKL: on Zen 4 at 103 to 108
+it, a GELU ten times as much. And where a CPU is AMD's, oneDNN multiplies instead of MKL: on Zen 4 at 103 to 108
 GFLOP/s a core instead of 91 to 96.
 """
 
@@ -67,7 +67,7 @@ def _inference(layer: nn.Module) -> bool:
 
 @cache
 def _mkl_is_slow() -> bool:
-    """Whether the CPU is an x86-64 that is not Intel's, for which MKL does not choose its best."""
+    """Whether the CPU is AMD's, for which MKL does not choose its best."""
     processor = Path("/proc/cpuinfo")
     has_both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
     return has_both and processor.exists() and "AuthenticAMD" in processor.read_text()

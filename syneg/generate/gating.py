@@ -18,7 +18,7 @@ from syneg.settings.resources import ResourcesConfig
 from syneg.texts import words
 
 _GATE_ROWS = 1024  # answers that are gated at once
-_BESIDE = ("query", "positive", "asked_at", "seconds", "cached_tokens", "attempts")  # what later looks need
+_BESIDE = ("query", "positive", "asked_at", "seconds", "cached_tokens")  # what later looks need
 
 
 def negatives(row: dict[str, Any], generate: GenerateConfig) -> list[tuple[str, Answer | str]]:

@@ -26,7 +26,7 @@ class ExperimentConfig(Section):
     seeds: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (0, 1, 2)
     seeded: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("train.seed", "mix.seed")
     against: str | None = None  # the arm to beat besides the untuned model, e.g. retrieved_only
-    parallel: PositiveInt = 1  # arms that run side by side; more than one needs a cluster with room for them
+    parallel: PositiveInt = 1  # arms that run side by side; a local Ray's CPUs they share
     reported: str | None = None  # a YAML file of figures that others report, shown beside ours under their name
 
     @property

@@ -38,7 +38,7 @@ def write(
         parts = {}
         for table in stage.writes:
             rows = made.get(f"{stage.name}.{table}")
-            parts[table] = [] if rows is None else tables.write(rows, folder, table, lambda line: None)
+            parts[table] = [] if rows is None else tables.write(rows, folder, table)
         count = sum(part.rows for written in parts.values() for part in written)
         done = manifest.Manifest(
             stage=stage.name,
