@@ -62,9 +62,11 @@ def main() -> None:
     except SynegError as error:
         print(f"syneg: {redaction.redacted(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except termination.Stopped as stopped:
-        print(f"syneg: {stopped.message}", file=sys.stderr)
-        sys.exit(stopped.exit_code)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != termination.INTERRUPTED:  # typer's for KeyboardInterrupt
+            raise
+        print(f"syneg: {termination.MESSAGE}", file=sys.stderr)
+        sys.exit(termination.exit_code())
 
 
 def _show_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

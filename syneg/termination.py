@@ -11,18 +11,16 @@ from types import FrameType
 _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
-class Stopped(BaseException):
-    """SIGTERM or SIGHUP arrived. No Exception, so that no handler of errors on the way to the top takes it for one."""
-
-    exit_code = 128 + signal.SIGTERM
-    message = (
-        "Stopped. What was stored is kept: the same command goes on from there, and asks no answer and encodes no text "
-        "twice."
-    )
+INTERRUPTED = 128 + signal.SIGINT
+MESSAGE = (
+    "Stopped. What was stored is kept: the same command goes on from there, and asks no answer and encodes no text "
+    "twice."
+)
 
 
 def listen() -> None:
-    """SIGTERM raises Stopped in the main thread, so that sessions and temporary folders are closed on the way out.
+    """SIGTERM raises KeyboardInterrupt in the main thread, so that sessions and temporary folders are closed on the way
+    out. It is what Ctrl-C raises, and all that Ray's calls let through before they have what they wait for.
 
     So does SIGHUP, which a terminal sends that is closed, unless it is ignored, as under nohup. A second SIGTERM ends
     the process at once.
@@ -49,7 +47,12 @@ def _stop(number: int, frame: FrameType | None) -> None:
         # A terminal that is closed tends to send two, its own and its shell's: the second must not cut the closing.
         signal.signal(_HANGUP, signal.SIG_IGN)
         _leave_closed_terminals()
-    raise Stopped
+    raise KeyboardInterrupt
+
+
+def exit_code() -> int:
+    """Of a command that KeyboardInterrupt ended: 143 after a signal that we listen to, 130 after Ctrl-C."""
+    return INTERRUPTED if signal.getsignal(signal.SIGTERM) is _stop else 128 + signal.SIGTERM
 
 
 def _leave_closed_terminals() -> None:

@@ -17,7 +17,6 @@ from syneg.pipeline import Listener
 from syneg.stage import Stage
 from syneg.store import files
 from syneg.store.manifest import Manifest
-from syneg.termination import Stopped
 from syneg.watch import progress
 from syneg.watch.progress import RunProgress, StageProgress
 
@@ -127,7 +126,7 @@ def _submission() -> str | None:
 def _how_it_ended(error: BaseException | None) -> Any:
     if error is None:
         return "done"
-    return "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
+    return "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
 
 
 class JsonLines:

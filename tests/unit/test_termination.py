@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as an error would: everything is closed, one line says how to go on."""
+"""SIGTERM, SIGHUP and Ctrl-C end a command as an error would: everything is closed, one line says how to go on."""
 
 import os
 import pty
@@ -69,6 +69,35 @@ cli.main()
 """
 
 
+_IN_RAY = """
+import sys, time
+from syneg import cli, schedule, termination
+
+def app():
+    import ray
+
+    @ray.remote
+    def training():
+        time.sleep(60)
+
+    def work(name):
+        waited_for = training.remote()
+        print("ready", flush=True)
+        ray.get(waited_for)
+
+    with termination.kept():
+        ray.init(address="local", num_cpus=1, include_dashboard=False, object_store_memory=10**8, logging_level="ERROR")
+    try:
+        schedule.run(["train"], {"train": []}, 1, lambda name: None, work, print)
+    finally:
+        ray.shutdown()
+        print("closed", flush=True)
+
+cli.app = app
+cli.main()
+"""
+
+
 def started(code: str, first: str = _DEFAULT) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", first + code]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -93,6 +122,17 @@ def test_stopped(wait: str, number: signal.Signals) -> None:
     process.send_signal(number)
     said, complained = process.communicate(timeout=30)
     assert process.returncode == 143
+    assert said.endswith("closed\n")
+    assert "What was stored is kept" in complained
+    assert "Traceback" not in complained
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stage_that_waits_for_ray_is_not_waited_for(number: signal.Signals, code: int) -> None:
+    process = started(_IN_RAY)
+    process.send_signal(number)
+    said, complained = process.communicate(timeout=30)
+    assert process.returncode == code
     assert said.endswith("closed\n")
     assert "What was stored is kept" in complained
     assert "Traceback" not in complained

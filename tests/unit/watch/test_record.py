@@ -15,7 +15,6 @@ from syneg.pipeline import Finished
 from syneg.settings.mix import MixConfig
 from syneg.store import files, folders, garbage
 from syneg.store.manifest import Manifest, place
-from syneg.termination import Stopped
 from syneg.watch import listeners, record
 from tests.unit import test_pipeline as small
 from tests.unit.corpus.folders import BEIR
@@ -38,7 +37,7 @@ def run(config: RunConfig, first: str = "make", last: str = "count") -> pipeline
     return pipeline.run(config, heard, first, last)
 
 
-@pytest.mark.parametrize("end", [StageFailed("at the second stage"), Stopped()])
+@pytest.mark.parametrize("end", [StageFailed("at the second stage"), KeyboardInterrupt()])
 def test_a_run_that_ends_in_the_middle_has_a_record(
     config: RunConfig,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,

@@ -13,7 +13,6 @@ from syneg.config import RunConfig
 from syneg.graph import stages
 from syneg.stage import Stage
 from syneg.store.manifest import Manifest
-from syneg.termination import Stopped
 from syneg.watch import listeners, progress, status
 from syneg.watch.progress import StageProgress
 
@@ -88,7 +87,7 @@ def test_a_run_is_seen_in_its_storage_while_it_runs_and_when_it_is_done(tmp_path
     assert done.usd is not None
 
 
-@pytest.mark.parametrize(("error", "state"), [(Stopped(), "stopped"), (ValueError(f"no {SECRET}"), "failed")])
+@pytest.mark.parametrize(("error", "state"), [(KeyboardInterrupt(), "stopped"), (ValueError(f"no {SECRET}"), "failed")])
 def test_how_a_run_ended_is_told(tmp_path: Path, error: BaseException, state: str) -> None:
     recorder = listeners.Recorder(config(tmp_path), str(tmp_path), [])
     recorder.started(stage("generate"))
