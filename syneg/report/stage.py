@@ -124,9 +124,11 @@ def _plots(
     delta = changed["tuned"].to_numpy() - changed["base"].to_numpy()
     caption = "One bar a test query: what it gained or lost by fine-tuning."
     yield "changes", "Query by query", caption, plots.query_changes(delta, changed["measure"][0].as_py())
-    if any(counts.sum() for histograms in similarities.values() for counts in histograms.values()):
-        svg = plots.score_distributions(similarities, tallies.EDGES)
-        yield "distributions", "Similarity by source of the text", _seen_during(list(similarities)), svg
+    # Of an epoch before the last planned one, in which training ended early, none are recorded.
+    seen = {epoch: own for epoch, own in similarities.items() if any(counts.sum() for counts in own.values())}
+    if seen:
+        svg = plots.score_distributions(seen, tallies.EDGES)
+        yield "distributions", "Similarity by source of the text", _seen_during(list(seen), list(similarities)), svg
     if metrics.num_rows:
         caption = "InfoNCE loss by optimiser step (thin) and its running mean (thick)."
         columns = (metrics[name].to_numpy() for name in ("step", "loss", "learning_rate"))
@@ -139,9 +141,10 @@ def _plots(
         yield "candidates", "Retrieved candidates", caption, plots.outcomes(candidates, "kept")
 
 
-def _seen_during(epochs: list[str]) -> str:
+def _seen_during(epochs: list[str], trained: list[str]) -> str:
     if len(epochs) == 1:
-        return f"As seen by the model while it trained, during {epochs[0]} (its only one)."
+        why = "its only one" if epochs == trained else f"nothing was recorded in {trained[-1]}, in which training ended"
+        return f"As seen by the model while it trained, during {epochs[0]} ({why})."
     return (
         f"As seen by the model while it trained: filled during {epochs[1]}, the last; grey outline during {epochs[0]}."
     )

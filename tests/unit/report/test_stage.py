@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from syneg import schemas
@@ -40,6 +41,16 @@ def test_every_plot_is_a_file(written: Path) -> None:
     assert names == ["changes", "distributions", "loss", "generation", "candidates"]
     for name in names:
         ElementTree.parse(written / f"{name}.svg")
+
+
+def test_a_training_that_ended_between_its_first_and_its_last_planned_epoch_has_a_plot_of_the_first(
+    tmp_path: Path,
+) -> None:
+    similarities = sample.inputs().tables["similarities"].table()
+    first = similarities.filter(pc.field("step") <= sample.STEPS // 2)
+    stage.run(with_table("similarities", first), Context(ResourcesConfig(), tmp_path))
+    (plot,) = [plot for plot in read(tmp_path / "content")["plots"] if plot["name"] == "distributions"]
+    assert plot["caption"].endswith("during epoch 1 (nothing was recorded in epoch 2, in which training ended).")
 
 
 def test_counts(written: Path) -> None:
