@@ -31,8 +31,10 @@ def settings(config: RunConfig, stages: Sequence[Stage]) -> None:
     kinds = _kinds(stages)
     if "mix" in kinds:
         _check_windows(config)
+        _check_written(config)
     if "train" in kinds:
         _check_workers(config)
+        _check_alone(config)
 
 
 def inputs(config: RunConfig, stages: Sequence[Stage]) -> None:
@@ -108,12 +110,40 @@ def _check_windows(config: RunConfig) -> None:
         )
 
 
+def _check_written(config: RunConfig) -> None:
+    """Of recorded answers, too, none is looked up beyond `samples_per_pair`, nor read beyond `negatives_per_answer`."""
+    generate, mix = config.generate, config.mix
+    written = generate.samples_per_pair * generate.negatives_per_answer
+    if mix.on_short == "drop" and written < mix.least_synthetic:
+        raise BadInput(
+            f"mix.on_short=drop would drop every instance with synthetic negatives: one takes {mix.least_synthetic} of "
+            f"them (mix.strategy={mix.strategy}), and for a pair no more than {written} can be written "
+            f"(generate.samples_per_pair={generate.samples_per_pair} times "
+            f"generate.negatives_per_answer={generate.negatives_per_answer}). Raise one of the two, ask for fewer "
+            "negatives, or set mix.on_short to keep or borrow."
+        )
+
+
 def _check_workers(config: RunConfig) -> None:
     size, workers = config.train.batch_size, config.resources.train.max_workers
     if size < workers:
         raise BadInput(
             f"train.batch_size is {size}, but resources.train.max_workers is {workers}, and of every batch each worker "
             "needs an instance. Raise the one or lower the other."
+        )
+
+
+def _check_alone(config: RunConfig) -> None:
+    """An instance that has neither negatives nor others beside it teaches nothing: its loss is 0."""
+    size, workers = config.train.batch_size, config.resources.train.max_workers
+    apart = 1 if config.train.cross_device_negatives else workers
+    if config.mix.strategy == "in_batch_only" and size // apart < 2:
+        others = "" if apart == 1 else ", lower resources.train.max_workers, or set train.cross_device_negatives=true"
+        raise BadInput(
+            "mix.strategy=in_batch_only has no negatives but other instances' positives, and at train.batch_size="
+            f"{size} with resources.train.max_workers={workers} and train.cross_device_negatives="
+            f"{str(config.train.cross_device_negatives).lower()} an instance can be alone, from which nothing is "
+            f"learned. Raise train.batch_size to {2 * apart} or more{others}."
         )
 
 

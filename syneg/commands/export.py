@@ -21,7 +21,7 @@ class Format(StrEnum):
 
 def export(
     run: Run,
-    out: Annotated[str, typer.Argument(metavar="OUT", help="The folder to write; it must not exist.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The folder to write; it must be new or empty.")],
     form: Annotated[Format, typer.Option("--format", help="Who is to read it.")],
     root: Root = "out",
 ) -> None:
@@ -30,13 +30,10 @@ def export(
     The run may end at mix, and for TREC files at any stage that ranks: mine or evaluate.
     """
     from syneg import runs
-    from syneg.errors import BadInput
-    from syneg.export import instances
-    from syneg.store import files
+    from syneg.export import instances, place
 
     finished = runs.load(run, root)
-    if any(files.files_below(out)):
-        raise BadInput(f"{out} is not empty. Give a new folder; nothing was written.")
+    place.check(out)
     console = Console()
     if form is Format.TREC:
         _rankings(finished, out, console)
@@ -44,7 +41,8 @@ def export(
     runs.need(finished, "mix", "syneg export")
     table = finished.table("mix", "instances")
     written = instances.write(table, form.value, finished.config.encoder.query_prompt, out)
-    console.print(f"Wrote {written.instances:,} instances with {written.negatives} negatives each to {out}")
+    negatives = " to ".join(map(str, sorted({written.fewest, written.most})))
+    console.print(f"Wrote {written.instances:,} instances with {negatives} negatives each to {out}")
     if written.left_out:
         console.print(
             f"[yellow]{written.left_out:,} instances with fewer negatives were left out[/]: see mix.on_short."

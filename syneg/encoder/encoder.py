@@ -1,4 +1,4 @@
-"""Texts to unit vectors, by one recipe of prefixes and lengths for mining, training and evaluation.
+"""Texts to unit vectors, by one recipe of prefixes, and of lengths unless training has its own.
 
 A thin layer around `SentenceTransformer`, whose pooling is kept as it is. Imports neither Ray nor DeepSpeed, so that it
 runs and can be measured with torch and sentence-transformers alone.

@@ -1,4 +1,5 @@
-"""What is the same for mining, training and evaluation: prefixes, lengths and the model's folder. Imports no torch."""
+"""What is the same for mining, training and evaluation: prefixes and the model's folder. The lengths beside them are
+mining's and evaluation's; training has its own (`train.*_max_length`). Imports no torch."""
 
 import hashlib
 import json

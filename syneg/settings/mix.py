@@ -60,6 +60,11 @@ class MixConfig(Section):
             return self.retrieved_per_instance
         return self.per_instance
 
+    @property
+    def least_synthetic(self) -> int:
+        """How many synthetic negatives an instance needs that carries any, as no retrieved one stands in for them."""
+        return self.per_instance if self.takes_synthetic and self.strategy != "hybrid" else 0
+
     @_check(mode="after")
     def _has_negatives(self) -> "MixConfig":
         if self.synthetic_per_instance + self.retrieved_per_instance == 0:

@@ -68,7 +68,7 @@ class TrainConfig(Section):
     trained_layers: NonNegativeInt | None = None  # the last so many; 0: only what follows them; None: everything
     lora: LoraConfig | None = None
     activation_checkpointing: bool = False  # less memory, a third forward pass
-    query_max_length: PositiveInt = 64
+    query_max_length: PositiveInt = 64  # in tokens; mining and evaluation have the encoder's
     passage_max_length: PositiveInt = 128
     dtype: Literal["float32", "bfloat16"] = "float32"
     zero_stage: Literal[0, 1, 2] = 1

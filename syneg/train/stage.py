@@ -24,7 +24,7 @@ from syneg.train.trackers import Telling, Tracker, trackers
 
 
 def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: TrainConfig) -> Output:
-    """Folder `model`, a row of `metrics` for each step, and `similarities` seen in the first and the last planned epoch.
+    """Folder `model`, a row of `metrics` for each step, and `similarities` seen in the first and last planned epoch.
 
     Starts from the folder `model` where the stage reads one, from the config's otherwise; and from the newest
     checkpoint where an earlier attempt left one.

@@ -133,17 +133,71 @@ def test_a_dev_split_that_was_named_has_to_be_there(config: Made, tmp_path: Path
 )
 def test_more_negatives_than_the_windows_hold(config: Made, settings: str, message: str | None) -> None:
     samplers = "mine.samplers={dense: {window_start: 3, window_end: 5}, bm25: {window_end: 2}}"
+    given = (samplers, "generate.samples_per_pair=9", settings)
     if message is None:
-        pipeline.plan(config(samplers, settings))
+        pipeline.plan(config(*given))
     else:
-        refused(config(samplers, settings), message)
-        pipeline.plan(config(samplers, settings, "mine.on_short=random"))  # fills up to mine.least, which is 3
+        refused(config(*given), message)
+        pipeline.plan(config(*given, "mine.on_short=random"))  # fills up to mine.least, which is 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ("mix={strategy: synthetic_only}", 3),
+        ("mix={strategy: synthetic_only, synthetic_per_instance: 0, retrieved_per_instance: 2}", 2),
+        ("mix={strategy: direct}", 3),
+        ("mix={strategy: direct, synthetic_share: 0}", None),
+        ("mix={strategy: synthetic_only, retrieved_per_instance: 0}", None),
+        ("mix={strategy: synthetic_only, on_short: keep}", None),
+        ("mix={strategy: direct, on_short: borrow}", None),
+        ("mix={strategy: hybrid, synthetic_per_instance: 2}", None),  # retrieved ones stand in
+        ("mix={strategy: retrieved_only}", None),
+    ],
+)
+def test_more_synthetic_negatives_than_are_written_for_a_pair(config: Made, settings: str, asked: int | None) -> None:
+    if asked is None:
+        pipeline.plan(config(settings))
+        return
+    for written in (1, asked - 1):
+        message = rf"one takes {asked} of .* no more than {written} can be written .*samples_per_pair={written} "
+        refused(config(settings, f"generate.samples_per_pair={written}"), message)
+    pipeline.plan(config(settings, f"generate.samples_per_pair={asked}"))
+    pipeline.plan(config(settings, "generate.samples_per_pair=2", "generate.negatives_per_answer=2"))
 
 
 def test_a_batch_for_fewer_than_all_workers(config: Made) -> None:
     of_four = "resources.train.max_workers=4"
     pipeline.plan(config(of_four, "train.batch_size=4"))
     refused(config(of_four, "train.batch_size=3"), r"train\.batch_size is 3, but resources\.train\.max_workers is 4")
+
+
+@pytest.mark.parametrize(
+    ("size", "workers", "across", "message"),
+    [
+        (1, 1, False, r"train\.batch_size to 2 or more\."),
+        (1, 1, True, r"train\.batch_size to 2 or more\."),
+        (4, 4, False, r"train\.batch_size to 8 or more, lower .*max_workers, or set .*cross_device_negatives=true"),
+        (7, 4, False, r"train\.batch_size=7 with resources\.train\.max_workers=4"),
+        (8, 4, False, None),
+        (4, 4, True, None),
+        (2, 1, False, None),
+    ],
+)
+def test_instances_that_are_alone_have_no_negative_in_the_batch(
+    config: Made, size: int, workers: int, across: bool, message: str | None
+) -> None:
+    given = (
+        "train.in_batch_negatives=true",
+        f"train.batch_size={size}",
+        f"resources.train.max_workers={workers}",
+        f"train.cross_device_negatives={str(across).lower()}",
+    )
+    pipeline.plan(config(*given))
+    if message is None:
+        pipeline.plan(config("mix.strategy=in_batch_only", *given))
+    else:
+        refused(config("mix.strategy=in_batch_only", *given), message)
 
 
 def test_files_that_a_later_stage_reads(config: Made) -> None:

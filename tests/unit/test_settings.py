@@ -86,4 +86,5 @@ def test_what_a_mix_takes(settings: dict[str, Any], synthetic: bool, most_retrie
     asked = [wanted(mix, f"q{number}", "p", has_synthetic=True) for number in range(200)]
     assert any(each.synthetic for each in asked) == synthetic
     assert max(each.retrieved for each in asked) == most_retrieved
+    assert max((0 if each.replaceable else each.synthetic) for each in asked) == mix.least_synthetic
     assert mix.takes_retrieved == (mix.strategy not in ("synthetic_only", "in_batch_only"))

@@ -70,7 +70,7 @@ def test_flagembedding_has_the_teacher_s_scores_where_all_have_one(tmp_path: Pat
 
 def test_sentence_transformers_columns(tmp_path: Path) -> None:
     written = instances.write(SOURCE, "sentence-transformers", "", str(tmp_path))
-    assert written == instances.Written(3, 2, 0)
+    assert written == instances.Written(3, 2, 2, 0)
     read = pq.read_table(tmp_path / "train-00000.parquet")
     assert read.column_names == ["anchor", "positive", "negative_1", "negative_2"]
     assert read["anchor"].to_pylist() == [f"query {number} {ODD}" for number in (0, 1, 3)]
@@ -79,16 +79,21 @@ def test_sentence_transformers_columns(tmp_path: Path) -> None:
 
 def test_a_column_needs_a_text_in_every_row(tmp_path: Path) -> None:
     written = instances.write(table(row(0, 2), row(1, 1), row(2, 2)), "sentence-transformers", "", str(tmp_path))
-    assert written == instances.Written(2, 2, 1)
+    assert written == instances.Written(2, 2, 2, 1)
     assert pq.read_table(tmp_path / "train-00000.parquet")["anchor"].to_pylist() == [f"query {n} {ODD}" for n in (0, 2)]
 
 
 def test_no_negatives_are_pairs_for_sentence_transformers_and_nothing_for_others(tmp_path: Path) -> None:
     source = table(row(0, 0), row(1, 0))
-    assert instances.write(source, "sentence-transformers", "", str(tmp_path)) == instances.Written(2, 0, 0)
+    assert instances.write(source, "sentence-transformers", "", str(tmp_path)) == instances.Written(2, 0, 0, 0)
     for name in ("flagembedding", "tevatron"):
         with pytest.raises(BadInput, match="2 of 2 instances have no negative"):
             instances.write(source, name, "", str(tmp_path / name))
+
+
+def test_lists_may_differ_in_length(tmp_path: Path) -> None:
+    source = table(row(0, 3), row(1, 1), row(2, 2))
+    assert instances.write(source, "tevatron", "", str(tmp_path)) == instances.Written(3, 1, 3, 0)
 
 
 def test_a_run_without_instances_is_refused(tmp_path: Path) -> None:
