@@ -55,7 +55,7 @@ ONE_ROUND = (
     Stage(
         "adore",
         "syneg.train.adore:run",
-        version=2,
+        version=3,
         reads=_CORPUS | {"passage_vectors": "embed.passage_vectors"},
         writes=("query_vectors",),
         folders=("query_encoder",),
@@ -66,7 +66,7 @@ ONE_ROUND = (
     Stage(
         "mine",
         "syneg.mine.stage:run",
-        version=5,
+        version=6,
         reads=_CORPUS
         | {
             "passage_vectors": "embed.passage_vectors",
@@ -99,7 +99,7 @@ ONE_ROUND = (
     Stage(
         "mix",
         "syneg.mix.stage:run",
-        version=5,
+        version=6,
         reads=_CORPUS
         | {"synthetic": "gate.synthetic", "candidates": "gate_mined.candidates", "positives": "mine.positives"},
         writes=("instances",),

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg.ids import rows_of
+from syneg.mine.passages import query_keys
 from syneg.stage import Inputs
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Q queries, and the J judgements that make a passage one of their positives."""
+    """Q queries, and the J pairs that make a passage one of their positives."""
 
     queries: pa.Table  # query_id, text
     positive_queries: np.ndarray  # int64 [J]: rows of `queries`
@@ -35,12 +36,19 @@ class Shard:
 
 
 def training_queries(inputs: Inputs) -> tuple[pa.Table, pa.Table]:
-    """The training queries that have a positive, in the order of their ids, and the judgements of these positives."""
+    """The training queries that have a positive, in the order of their ids; query_id and passage_id of their positives.
+
+    What answers a text answers it under every id that the text has.
+    """
     queries = inputs.tables["queries"].where("split", ["train"], ["query_id", "text"])
     qrels = inputs.tables["qrels"].where("query_id", queries["query_id"].to_pylist())
-    qrels = qrels.filter(pc.field("relevance") > 0).select(["query_id", "passage_id"])
-    judged = qrels["query_id"].unique()
-    return queries.filter(pc.field("query_id").isin(judged)).sort_by("query_id"), qrels
+    qrels = qrels.filter(pc.field("relevance") > 0)
+    queries = queries.filter(pc.field("query_id").isin(qrels["query_id"].unique())).sort_by("query_id")
+    keys = pa.array(query_keys(queries["text"].to_pylist()))
+    asked = pa.table([queries["query_id"], keys], names=["query_id", "key"])
+    answers = asked.join(qrels, "query_id").select(["key", "passage_id"])
+    pairs = asked.join(answers, "key").group_by(["query_id", "passage_id"]).aggregate([])
+    return queries, pairs.sort_by([("query_id", "ascending"), ("passage_id", "ascending")])
 
 
 def shards(queries: pa.Table, qrels: pa.Table, size: int) -> Iterator[Shard]:

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from syneg.settings.encoder import EncoderConfig
 from syneg.settings.train import TrainConfig
 from syneg.stage import Source
 from syneg.store import files
+from syneg.texts import normalized
 from syneg.train.batches import Order
 from syneg.train.checkpoint import put_whole
 from syneg.train.frozen import FrozenPassages
@@ -57,7 +59,11 @@ class TrainingQueries:
         positives = [np.array([rows[0] for rows in of_query]) for of_query in found]
         texts = trained["text"].to_pylist()
         own = passages.of_queries(trained["query_id"], texts)
-        answers = [np.unique(np.concatenate([*of_query, rows])) for of_query, rows in zip(found, own, strict=True)]
+        of_text: dict[str, list[np.ndarray]] = defaultdict(list)  # under whichever id it is asked
+        for text, of_query in zip(texts, found, strict=True):
+            of_text[normalized(text)] += of_query
+        same_text = (of_text[normalized(text)] for text in texts)
+        answers = [np.unique(np.concatenate([*answered, rows])) for answered, rows in zip(same_text, own, strict=True)]
         return cls(texts, positives, answers)
 
 

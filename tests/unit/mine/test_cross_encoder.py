@@ -16,6 +16,7 @@ from syneg.settings.mine import MineConfig
 from syneg.stage import Inputs
 from tests.memory import rows_of
 from tests.tiny_bert import tiny_cross_encoder
+from tests.unit.mine.answers import answers
 from tests.unit.mine.test_stage import Several, many, output_of
 
 SAMPLERS: dict[str, Any] = {"bm25": {"window_end": 8}, "dense": {"window_end": 8}, "random": {"window_end": 4}}
@@ -67,7 +68,7 @@ def test_rejects_what_the_slow_loop_would(
     model, inputs = tiny_cross_encoder(tmp_path / "model", labels), two_positives()
     monkeypatch.setattr(cross_encoder, "_PAIRS_AT_ONCE", 50)
     before = rows_of(output_of(inputs, tmp_path, samplers=SAMPLERS), "candidates").to_pylist()
-    judged = {key(row) for row in inputs.tables["qrels"].table().to_pylist()}
+    judged = answers(inputs)
     scores = loop(model, inputs, {key(row) for row in before} | judged)
     if "max_score" in limits:
         limits = {"max_score": float(np.median(list(scores.values())))}

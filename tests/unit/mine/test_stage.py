@@ -15,6 +15,7 @@ from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output
 from syneg.workers import InProcess
 from tests.memory import MemoryTable, rows_of
+from tests.unit.mine.answers import answers
 
 TEXTS = {
     "p0": "the red fox jumps over the fence",
@@ -224,12 +225,11 @@ def test_nearly_uniform_weights_are_warned_of(tmp_path: Path) -> None:
 
 
 def test_random_passages_have_no_score_and_are_never_positives(tmp_path: Path) -> None:
-    rows = mined(many(30), tmp_path, random=SamplerConfig(window_end=30))
+    given = many(30)
+    rows = mined(given, tmp_path, random=SamplerConfig(window_end=30))
     assert {row["score"] for row in rows} == {row["margin"] for row in rows} == {None}
-    judged = many(30).tables["qrels"].table()
-    positives = set(zip(judged["query_id"].to_pylist(), judged["passage_id"].to_pylist(), strict=True))
     reasons = {(row["query_id"], row["passage_id"]): row["reject_reason"] for row in rows}
-    assert {pair for pair, reason in reasons.items() if reason == "positive"} == positives
+    assert {pair for pair, reason in reasons.items() if reason == "positive"} == answers(given)
 
 
 def test_margin_is_how_far_a_candidate_stands_below_the_positive(inputs: Inputs, tmp_path: Path) -> None:

@@ -141,6 +141,19 @@ def test_a_query_that_is_a_passage_is_no_negative_of_itself(inputs: Inputs, mode
     assert {names[row] for row in learner.queries.positives[5]} == {"p005"}
 
 
+def test_what_answers_a_query_answers_it_under_every_id(inputs: Inputs, model: Path, tmp_path: Path) -> None:
+    queries = inputs.tables["queries"].table()
+    asked = queries["text"].to_pylist()
+    asked[7] = f"  {asked[4].upper()} "
+    twins = {"queries": MemoryTable(queries.set_column(1, queries.field(1), pa.array(asked, pa.string())))}
+    learner = side(Inputs({**inputs.tables, **twins}), model, tmp_path)
+    names = learner.passages.ids.to_pylist()
+    for query in (4, 7):
+        assert {"p004", "p007"} <= {names[row] for row in learner.queries.answers[query]}
+    assert "p004" not in {names[row] for row in learner.queries.answers[5]}
+    assert {names[row] for row in learner.queries.positives[4]} == {"p004"}
+
+
 def test_the_passages_stay_and_the_queries_learn(inputs: Inputs, model: Path, tmp_path: Path) -> None:
     learner = side(inputs, model, tmp_path)
     before, weights = learner.passages.vectors_PD.copy(), [each.clone() for each in learner.encoder.parameters()]
