@@ -20,6 +20,10 @@ from syneg.workers import Workers
 
 # Parts of a big table that are read at the same time, at most; each is read by one worker, whole.
 _PARTS = 256
+# Reasons by which a passage may be no answer to the query. With any other it is not borrowed for it either: what ranks
+# before a window is left out of it because it may be one.
+_SILENT = {"below_min_score", "short_query", "not_judged"}
+_UNFIT = [reason for reason in schemas.CANDIDATE_REASONS if reason not in _SILENT]
 _CANDIDATE = ["query_id", "passage_id", "sampler", "rank", "score", "cross_score", "reject_reason"]
 _SYNTHETIC = ["negative_id", "query_id", "positive_id", "text", "reject_reason"]
 
@@ -48,7 +52,8 @@ def _shards(inputs: Inputs, workers: Workers, pairs: Sequence[pa.Table], recipe:
     shard_of = np.repeat(np.arange(len(pairs)), [own.num_rows for own in pairs])
     places = workers.put((ids.combine_chunks(), shard_of))
     found, written = inputs.source("candidates", schemas.CANDIDATES), inputs.source("synthetic", schemas.SYNTHETIC)
-    candidates = _cut(found, workers, cut_candidates, len(pairs), places)
+    unfit = _UNFIT if recipe.mix.on_short == "borrow" else []
+    candidates = _cut(found, workers, cut_candidates, len(pairs), places, unfit)
     synthetic = _cut(written, workers, cut_synthetic, len(pairs), places)
     shared = workers.put(recipe)
     planned = [
@@ -67,10 +72,11 @@ def _cut(source: Source, workers: Workers, cut: Any, shards: int, *arguments: An
 Places = tuple[pa.Array, np.ndarray]  # ids of queries, and the shard of each
 
 
-def cut_candidates(part: Source, places: Places) -> list[pa.Table]:
-    """The accepted candidates of each shard."""
-    rows = part.table(_CANDIDATE)
-    return _by_shard(rows.filter(pc.field("reject_reason").is_null()).drop_columns("reject_reason"), places)
+def cut_candidates(part: Source, places: Places, unfit: Sequence[str]) -> list[pa.Table]:
+    """The accepted candidates of each shard, and those that were rejected for a reason in `unfit`."""
+    reason = pc.field("reject_reason")
+    chosen = reason.is_null() | reason.isin(pa.array(unfit, pa.string()))
+    return _by_shard(part.table(_CANDIDATE).filter(chosen), places)
 
 
 def cut_synthetic(part: Source, places: Places) -> list[pa.Table]:

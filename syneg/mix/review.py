@@ -8,13 +8,14 @@ keys (a note, who, when) are left alone.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from syneg.errors import BadInput
 from syneg.store import files
 
 Key = tuple[str, str]  # query_id, positive_id
+_LISTED = 3  # rejections without effect, by name
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,20 @@ class Review:
 
     def rejects_negative(self, key: Key, negative_id: str) -> bool:
         return not self.negatives.get((*key, negative_id), True)
+
+    def warnings(self, struck: Collection[tuple[str, ...]]) -> list[str]:
+        """What to do about rejections without effect, in words. `struck`: the keys of those that had one."""
+        decisions: dict[tuple[str, ...], bool] = {**self.instances, **self.negatives}
+        rejections = {key for key, accepted in decisions.items() if not accepted}
+        lost = sorted(rejections.difference(struck))
+        if not lost:
+            return []
+        listed = "; ".join(", ".join(key) for key in lost[:_LISTED]) + ("; ..." if len(lost) > _LISTED else "")
+        return [
+            f"mix.review: {len(lost):,} of {len(rejections):,} rejections changed nothing: they name a pair that is "
+            f"not here, or a negative that its pair would not get ({listed}). If the review was written for an earlier "
+            "mix, look at these queries again in the new report; else correct the ids, or delete the lines."
+        ]
 
 
 def load(path: str | None) -> Review:

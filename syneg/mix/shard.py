@@ -7,6 +7,7 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from syneg import schemas
 from syneg.mix.recipe import SYNTHETIC, Composed, Kind, Negative, borrow, compose, drawn, seeded, take_turns, wanted
@@ -53,27 +54,24 @@ class Found(NamedTuple):
 
 
 class Shard:
-    """The pairs (query_id, query, passage_id, cross_score) of some queries, in the order of their instances.
+    """The pairs of some queries (`stage.training_pairs`), in the order of their instances.
 
-    candidates and synthetic are the rows of these queries in any order: accepted candidates, and all synthetic ones.
-    Of the candidates only those stay that an instance can come to. `needed` are the passages whose texts it takes.
+    candidates and synthetic are the rows of these queries in any order: accepted candidates, rejected ones that must
+    not be borrowed either, and all synthetic ones. Of the accepted candidates only those stay that an instance can come
+    to. `needed` are the passages whose texts it takes.
     """
 
     def __init__(self, pairs: pa.Table, candidates: pa.Table, synthetic: pa.Table, recipe: Recipe) -> None:
         self._recipe = recipe
         self._queries: dict[str, str] = {}
-        self._positives: dict[str, list[str]] = defaultdict(list)
+        self._answers: dict[str, set[str]] = defaultdict(set)
         self._cross_scores: dict[Key, float | None] = {}
         for row in pairs.to_pylist():
             self._queries[row["query_id"]] = row["query"]
-            self._positives[row["query_id"]].append(row["passage_id"])
+            self._answers[row["query_id"]] |= {row["passage_id"], *row["answers"]}
             self._cross_scores[row["query_id"], row["passage_id"]] = row["cross_score"]
         seed = recipe.mix.seed
-        pairs_of = {
-            query_id: [(query_id, positive) for positive in found] for query_id, found in self._positives.items()
-        }
-        keys = (key for query_id in self._queries for key in pairs_of[query_id])
-        self._keys = sorted(keys, key=lambda key: (seeded(seed, "order", *key).random(), key))
+        self._keys = sorted(self._cross_scores, key=lambda key: (seeded(seed, "order", *key).random(), key))
         self._asked: Counter[Key] = Counter()
         self._written: dict[Key, list[Negative]] = defaultdict(list)
         for row in synthetic.sort_by("negative_id").to_pylist():
@@ -81,9 +79,13 @@ class Shard:
             self._asked[key] += 1
             if row["reject_reason"] is None:
                 self._written[key].append(Negative(row["negative_id"], row["text"], SYNTHETIC, None, None))
-        queues = _queues(candidates)
+        self._unfit: dict[str, set[str]] = defaultdict(set)  # passages that mining rejected, by query
+        rejected = candidates.filter(pc.field("reject_reason").is_valid())
+        for query_id, passage in zip(*(rejected[name].to_pylist() for name in ("query_id", "passage_id")), strict=True):
+            self._unfit[query_id].add(passage)
+        queues = _queues(candidates.filter(pc.field("reject_reason").is_null()))
         self._found = {key: self._shortlist(key, queues) for key in self._keys}
-        self.needed = {positive for _, positive in self._keys}
+        self.needed = set[str]().union(*self._answers.values())
         self.needed |= {found.passage_id for shortlist in self._found.values() for found in shortlist}
 
     def _shortlist(self, key: Key, queues: Mapping[Key, Sequence[Found]]) -> list[Found]:
@@ -118,12 +120,12 @@ class Shard:
     def _instance(self, key: Key, texts: Mapping[str, str], pools: Pools, tally: Tally) -> dict:
         query_id, positive_id = key
         mix, review = self._recipe.mix, self._recipe.review
-        never = [*(texts[positive] for positive in self._positives[query_id]), self._queries[query_id]]
+        never = [*(texts[answer] for answer in self._answers[query_id]), self._queries[query_id]]
 
         def eligible(negatives: Iterable[Negative]) -> Iterator[Negative]:
             for negative in negatives:
                 if review.rejects_negative(key, negative.id):
-                    tally.struck += 1
+                    tally.struck.add((*key, negative.id))
                 elif negative.id != query_id:  # a passage that is the query itself, with a title before its text
                     yield negative
 
@@ -133,14 +135,13 @@ class Shard:
         composed = compose(never, eligible(written), eligible(found), want)
         lacking = composed.missing
         if mix.on_short == "borrow":
-            lent: dict[Kind, Iterable[Negative]] = {
-                kind: eligible(drawn(pools[kind], number, (mix.seed, "borrow", kind, *key)))
-                for kind, number in composed.missing.items()
-            }
-            composed = borrow(composed, never, lent)
+            lent = self._lent(key, lacking, pools)
+            composed = borrow(composed, never, {kind: eligible(negatives) for kind, negatives in lent.items()})
         reason = self._reason(key, composed, texts)
         if reason is None:
             tally.count(composed)
+        if reason == "rejected_in_review":
+            tally.struck.add(key)
         if reason not in ("empty_positive", "rejected_in_review"):
             self._explain(key, composed, lacking, tally)
         return {
@@ -151,6 +152,14 @@ class Shard:
             "positive_cross_score": self._cross_scores[key],
             "negatives": [asdict(negative) for negative in composed.negatives],
             "reject_reason": reason,
+        }
+
+    def _lent(self, key: Key, lacking: Mapping[Kind, int], pools: Pools) -> dict[Kind, Iterator[Negative]]:
+        """What the instance may borrow, in the order of a draw: no passage that mining rejected for its query."""
+        unfit, seed = self._unfit.get(key[0], set()), self._recipe.mix.seed
+        return {
+            kind: (one for one in drawn(pools[kind], number, (seed, "borrow", kind, *key)) if one.id not in unfit)
+            for kind, number in lacking.items()
         }
 
     def _reason(self, key: Key, composed: Composed, texts: Mapping[str, str]) -> str | None:

@@ -1,6 +1,8 @@
 """Instances: every (query, positive) pair with its synthetic and retrieved negatives, texts inside."""
 
+from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,7 @@ from syneg.mix.tally import Tally
 from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.stage import Context, Inputs, Output
+from syneg.texts import normalized
 from syneg.workers import OnRay, Workers
 
 # Joined this many queries at a time: a worker's memory is bounded by their candidates, whatever the corpus.
@@ -27,8 +30,8 @@ _LENDING_QUERIES = 4_096
 def run(inputs: Inputs, context: Context, *, mine: MineConfig, mix: MixConfig) -> Output:
     """One row a training (query, positive) pair; a pair that cannot be filled keeps its reason (`mix.on_short`).
 
-    rows_in counts the pairs. facts: `Tally.facts`. Rows stand in the order of a hash of their queries by `mix.seed`,
-    and shuffled within a shard of them.
+    rows_in counts the pairs. facts: `Tally.facts`, and warnings in words. Rows stand in the order of a hash of their
+    queries by `mix.seed`, and shuffled within a shard of them.
 
     Raises:
         BadInput: a line of the review is no decision.
@@ -52,12 +55,15 @@ def mixed(inputs: Inputs, context: Context, workers: Workers, *, mine: MineConfi
             context.progress(f"{done:,}/{pairs.num_rows:,} pairs")
             yield instances
 
-    return Output(pairs.num_rows, {"instances": rows()}, facts=tally.facts)
+    def facts() -> dict[str, Any]:
+        return tally.facts() | {"warnings": recipe.review.warnings(tally.struck)}
+
+    return Output(pairs.num_rows, {"instances": rows()}, facts=facts)
 
 
 def training_pairs(inputs: Inputs, seed: int) -> pa.Table:
-    """Columns query_id, query, passage_id, cross_score (null where no cross-encoder was asked) of every positive
-    judgement of a training query, by a hash of the query."""
+    """Every positive judgement of a training query, by a hash of the query. Columns query_id, query, passage_id,
+    cross_score (null where no cross-encoder was asked), answers (`_answers`)."""
     queries = inputs.tables["queries"].table().filter(pc.field("split") == "train")
     lots = pa.array([seeded(seed, query_id).random() for query_id in queries["query_id"].to_pylist()], pa.float64())
     queries = queries.append_column("lot", lots).sort_by([("lot", "ascending"), ("query_id", "ascending")])
@@ -69,8 +75,24 @@ def training_pairs(inputs: Inputs, seed: int) -> pa.Table:
     scored = inputs.source("positives", schemas.POSITIVES).table()
     place = rows_of(_keys(pairs), _keys(scored))
     scores = scored["cross_score"].take(pa.array(place, mask=place < 0))
-    names = ["query_id", "query", "passage_id", "cross_score"]
-    return pa.table([pairs["query_id"], of_query["text"], pairs["passage_id"], scores], names=names)
+    columns = [pairs["query_id"], of_query["text"], pairs["passage_id"]]
+    names = ["query_id", "query", "passage_id", "cross_score", "answers"]
+    return pa.table([*columns, scores, _answers(*columns)], names=names)
+
+
+def _answers(query_ids: pa.ChunkedArray, queries: pa.ChunkedArray, passage_ids: pa.ChunkedArray) -> pa.Array:
+    """For each pair all passages that answer its query's text, if that text is asked under several ids.
+
+    For the others, nearly all, an empty list: what answers them are their own pairs.
+    """
+    texts, ids = list(map(normalized, queries.to_pylist())), query_ids.to_pylist()
+    first: dict[str, str] = {}
+    shared = {text for text, own in zip(texts, ids, strict=True) if first.setdefault(text, own) != own}
+    answers: dict[str, list[str]] = defaultdict(list)
+    for text, passage in zip(texts, passage_ids.to_pylist(), strict=True):
+        if text in shared:
+            answers[text].append(passage)
+    return pa.array([answers.get(text, []) for text in texts], pa.list_(pa.string()))
 
 
 def _keys(pairs: pa.Table) -> pa.Array:

@@ -18,7 +18,7 @@ class Tally:
     replaced: Counter[str] = field(default_factory=Counter)  # synthetic places given to retrieved negatives, by why
     borrowed: Counter[str] = field(default_factory=Counter)  # negatives of other queries, by kind
     short: Counter[str] = field(default_factory=Counter)  # instances with too few, kept ones too, by kind and why
-    struck: int = 0  # negatives that a review rejected
+    struck: set[tuple[str, ...]] = field(default_factory=set)  # pairs, and negatives of pairs, that a review rejected
 
     def count(self, composed: Composed) -> None:
         """A finished instance."""
@@ -30,7 +30,7 @@ class Tally:
     def add(self, other: "Tally") -> None:
         self.instances += other.instances
         self.with_synthetic += other.with_synthetic
-        self.struck += other.struck
+        self.struck |= other.struck
         for name in ("negatives", "replaced", "borrowed", "short"):
             getattr(self, name).update(getattr(other, name))
 
@@ -44,6 +44,6 @@ class Tally:
         return {
             "with_synthetic": self.with_synthetic,
             "synthetic_share": self.negatives[SYNTHETIC] / max(1, self.negatives.total()),
-            "struck_in_review": self.struck,
+            "struck_in_review": sum(len(named) == 3 for named in self.struck),
             **{name: dict(sorted(found.items())) for name, found in counts.items()},
         }

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pytest
 
 from syneg import schemas
-from syneg.errors import BadInput
-from syneg.mix import review, stage
+from syneg.mix import stage
 from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.settings.resources import ResourcesConfig
@@ -101,6 +100,7 @@ def test_one_row_a_training_pair_with_its_reason(inputs: Inputs, tmp_path: Path)
         "borrowed": {},
         "short": {},
         "struck_in_review": 0,
+        "warnings": [],
     }
 
 
@@ -209,6 +209,37 @@ def test_what_two_samplers_found_alike_takes_no_turn_twice(inputs: Inputs, tmp_p
     assert [one["source"] for one in rows["q1", "p2"]["negatives"][:4]] == ["dense", "bm25"] * 2
 
 
+def test_what_mining_rejected_for_a_query_is_not_lent_to_it(inputs: Inputs, tmp_path: Path) -> None:
+    settings = {"strategy": "retrieved_only", "retrieved_per_instance": 2, "on_short": "borrow"}
+    assert set(ids(mixed(inputs, tmp_path, **settings)[0]["q1", "p2"])) == {"p5", "p9"}
+    rejected = inputs.tables["candidates"].table()
+    for reason in schemas.CANDIDATE_REASONS:
+        row = table(schemas.CANDIDATES, [("q1", "p9", "dense", 1, 0.7, 0.8, None, reason)], SCORED).table()
+        candidates = MemoryTable(pa.concat_tables([rejected, row]))
+        rows, _ = mixed(Inputs({**inputs.tables, "candidates": candidates}), tmp_path, **settings)
+        says_nothing = reason in ("below_min_score", "short_query", "not_judged")
+        assert ("p9" in ids(rows["q1", "p2"])) == says_nothing, reason
+
+
+@pytest.mark.parametrize("shard_queries", [1, 8])
+def test_no_negative_answers_the_same_text_under_another_id(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shard_queries: int
+) -> None:
+    """q0 becomes "One", as q1 is but for case; p4, which answers q1, is what BM25 found for q0."""
+    monkeypatch.setattr(stage, "_SHARD_QUERIES", shard_queries)
+    queries = inputs.tables["queries"].table().to_pylist()
+    queries[0]["text"] = "One"
+    qrels = [("q0", "p0", 1), ("q1", "p4", 1), ("q2", "p2", 1)]
+    changed = {
+        "queries": MemoryTable(pa.Table.from_pylist(queries, schema=schemas.QUERIES)),
+        "qrels": table(schemas.QRELS, qrels),
+    }
+    rows, _ = mixed(Inputs({**inputs.tables, **changed}), tmp_path, strategy="retrieved_only", on_short="keep")
+    assert ids(rows["q0", "p0"]) == ["p9", "p3"]
+    assert ids(rows["q1", "p4"]) == ["p5"]
+    assert ids(rows["q2", "p2"]) == ["p5"]
+
+
 def test_a_query_that_is_a_passage_is_not_lent_to_itself(inputs: Inputs, tmp_path: Path) -> None:
     """p5 becomes q1 itself, with a title before its text, so that the texts differ."""
     passages = inputs.tables["passages"].table().to_pylist()
@@ -233,6 +264,7 @@ def test_a_review_is_a_filter(inputs: Inputs, tmp_path: Path) -> None:
         {"query_id": "q1", "positive_id": "p2", "decision": "reject", "note": "no answer\u2028in it"},
         {"query_id": "q0", "positive_id": "p1", "decision": "reject"},
         {"query_id": "q0", "positive_id": "p1", "decision": "accept"},
+        {"query_id": "q0", "positive_id": "p1", "negative_id": "s0", "decision": "reject"},  # not of this pair
     ]
     path = tmp_path / "review.jsonl"
     written = "\n".join(json.dumps(decision, ensure_ascii=False) for decision in decisions)
@@ -242,14 +274,9 @@ def test_a_review_is_a_filter(inputs: Inputs, tmp_path: Path) -> None:
     assert rows["q1", "p2"]["reject_reason"] == "rejected_in_review"
     assert rows["q0", "p1"]["reject_reason"] is None
     assert facts["struck_in_review"] == 2
-
-
-@pytest.mark.parametrize("line", ["{", "[]", '{"query_id": "q", "positive_id": "p", "decision": "maybe"}'])
-def test_a_bad_line_of_a_review_is_named(line: str, tmp_path: Path) -> None:
-    path = tmp_path / "review.jsonl"
-    path.write_text(f'{{"query_id": "q", "positive_id": "p", "decision": "accept"}}\n{line}\n', encoding="utf-8")
-    with pytest.raises(BadInput, match=r"review\.jsonl:2"):
-        review.load(str(path))
+    (warning,) = facts["warnings"]
+    assert "1 of 4 rejections changed nothing" in warning
+    assert "(q0, p1, s0)" in warning
 
 
 @pytest.mark.parametrize("strategy", ["hybrid", "synthetic_only"])
