@@ -48,7 +48,7 @@ def own_passages(
         scores_QK = own_scores(truncated(queries_QD, size), truncated(passages_PD, size), candidates_QK)
         losses.append(info_nce(scores_QK, positive_Q, allowed_QK, train.temperature))
     losses_Q = torch.stack(losses).mean(dim=0) + _distillation(train, scores_QK, batch.teacher_QK)
-    masses_QK = _masses(scores_QK, scores_QK[:, :1], losses[-1], train.temperature)
+    masses_QK = _masses(scores_QK, allowed_QK, losses[-1], train.temperature)
     (losses_Q.sum() * weight).backward()
     return _contrasted(losses_Q, scores_QK, masses_QK, _gradient(queries_QD), _gradient(passages_PD))
 
@@ -64,8 +64,8 @@ def whole_batch(
 ) -> Contrasted:
     """In-batch negatives: each query against the passages of all `peers`; with both directions, the reverse too.
 
-    A passage with the text of one of the query's positives is a false negative and is left out, and so is one that
-    scores above the positive by `train.false_negative_margin`; an instance's own passages always stay.
+    A passage with the text of one of the query's positives is a false negative and is left out, an own one too. So is
+    one that scores above the positive by `train.false_negative_margin`; for that an instance's own passages stay.
     """
     queries_QD, device = _leaf(queries_QD), queries_QD.device
     counts = peers.counts(len(passages_PD), device)
@@ -153,7 +153,7 @@ def _one_direction(
             allowed = allowed_BA & ~doubtful_BA.scatter(1, safe_BK, False)
         losses.append(info_nce(scores_BA, positive_B, allowed, train.temperature))
         scores_BK = scores_BA.gather(1, safe_BK)
-        masses_BK = _masses(scores_BK, scores_BK[:, :1], losses[-1], train.temperature)
+        masses_BK = _masses(scores_BK, allowed.gather(1, safe_BK), losses[-1], train.temperature)
     return torch.stack(losses).mean(dim=0), scores_BK, masses_BK
 
 
@@ -191,10 +191,12 @@ def _all_keys(peers: Peers, keys: np.ndarray, counts: list[int], device: torch.d
     return peers.all_rows(torch.from_numpy(keys).unsqueeze(1).to(device), counts).squeeze(1).cpu().numpy()
 
 
-def _masses(scores_QK: Tensor, positive_Q1: Tensor, losses_Q: Tensor, temperature: float) -> Tensor:
-    """exp(s / t) over the sum that the loss was made of, which the loss and its positive give back."""
+def _masses(scores_QK: Tensor, allowed_QK: Tensor, losses_Q: Tensor, temperature: float) -> Tensor:
+    """exp(s / t) over the sum that the loss was made of, which the loss and its positive give back; 0 for what took no
+    part in that sum. The first column is the positive's."""
     with torch.no_grad():
-        return ((scores_QK - positive_Q1) / temperature - losses_Q.unsqueeze(1)).exp()
+        logits_QK = (scores_QK - scores_QK[:, :1]) / temperature - losses_Q.unsqueeze(1)
+        return logits_QK.exp().masked_fill(~allowed_QK, 0.0)
 
 
 def _sizes(train: "TrainConfig", vectors_ND: Tensor) -> list[int]:

@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syneg import schemas
 from syneg.train.batches import Instance, KnownPositives, text_key
 
 FILE = "instances.arrow"
+_REJECTED = "rejected.npy"
 _READ = ("query_id", "query", "positive_id", "positive", "positive_cross_score", "negatives")
 _KEYS = ("query_key", "positive_key", "negative_keys")
 _BATCH_ROWS = 1_024  # a row is read by slicing its record batch, which costs the same whatever the batch's size
@@ -25,11 +27,13 @@ class Written:
 
 
 def write(blocks: Iterable[pa.Table], folder: Path) -> Written:
-    """Writes the accepted rows of `blocks` (`schemas.INSTANCES`) to `folder`. Memory is bounded by one block.
+    """Writes the accepted rows of `blocks` (`schemas.INSTANCES`) to `folder`. Memory is bounded by one block, and 16
+    bytes a rejected row.
 
-    The key of every text is written beside it: which passages answer which query is then a matter of integers.
+    The key of every text is written beside it: which passages answer which query is then a matter of integers. Of a
+    rejected row these keys are all that stays: its positive, in another instance, still answers its query.
     """
-    rows, sources = 0, set[str]()
+    rows, sources, rejected = 0, set[str](), [_answers_of_rejected(schemas.INSTANCES.empty_table())]
     sink: pa.OSFile | None = None
     writer: pa.RecordBatchFileWriter | None = None
     for block in blocks:
@@ -39,11 +43,13 @@ def write(blocks: Iterable[pa.Table], folder: Path) -> Written:
             writer = pa.ipc.new_file(sink, accepted.schema)
         writer.write_table(accepted, max_chunksize=_BATCH_ROWS)
         rows += accepted.num_rows
+        rejected.append(_answers_of_rejected(block))
         for chunk in accepted["negatives"].chunks:
             sources.update(chunk.flatten().field("source").unique().to_pylist())
     if writer is not None and sink is not None:
         writer.close()
         sink.close()
+    np.save(folder / _REJECTED, np.concatenate(rejected))
     return Written(rows, tuple(sorted(sources)))
 
 
@@ -57,15 +63,25 @@ def with_keys(table: pa.Table) -> pa.Table:
     return pa.table(columns, names=[*_READ, *_KEYS])
 
 
+def _answers_of_rejected(table: pa.Table) -> np.ndarray:
+    """The keys of query and positive of the rejected rows whose positive has a text: int64 [N, 2]."""
+    rejected = table.filter(pc.field("reject_reason").is_valid())
+    keys = np.column_stack([_keys(rejected[name]).to_numpy() for name in ("query", "positive")])
+    return keys[keys[:, 1] != text_key("")]
+
+
 def _keys(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pa.array([text_key(text) for text in texts.to_pylist()], pa.int64())
 
 
 class Instances:
-    """Random access to the rows of a table `with_keys`, which stays where it is: in a mapped file, or in memory."""
+    """Random access to the rows of a table `with_keys`, which stays where it is: in a mapped file, or in memory.
 
-    def __init__(self, blocks: Sequence[pa.RecordBatch]) -> None:
-        self._blocks = blocks
+    `rejected`: of pairs that no row is made of the keys of query and positive, int64 [N, 2].
+    """
+
+    def __init__(self, blocks: Sequence[pa.RecordBatch], rejected: np.ndarray) -> None:
+        self._blocks, self._rejected = blocks, rejected
         self._ends = np.cumsum([block.num_rows for block in self._blocks], dtype=np.int64)
         counts = [block["negatives"].value_lengths().to_numpy() for block in self._blocks if block.num_rows]
         self.widest = 1 + max((int(negatives.max()) for negatives in counts), default=0)
@@ -75,12 +91,14 @@ class Instances:
     def open(cls, folder: Path) -> "Instances":
         """What `write` left in `folder`."""
         reader = pa.ipc.open_file(pa.memory_map(str(folder / FILE)))
-        return cls([reader.get_batch(number) for number in range(reader.num_record_batches)])
+        blocks = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        return cls(blocks, np.load(folder / _REJECTED))
 
     @classmethod
     def of(cls, table: pa.Table) -> "Instances":
-        """Of a table of `schemas.INSTANCES` in memory."""
-        return cls(with_keys(table).to_batches())
+        """Of the accepted rows of a table of `schemas.INSTANCES` in memory."""
+        accepted = table.filter(pc.field("reject_reason").is_null())
+        return cls(with_keys(accepted).to_batches(), _answers_of_rejected(table))
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -94,10 +112,13 @@ class Instances:
         return self._blocks[block].slice(number - start, 1).to_pylist()[0]
 
     def known_positives(self) -> KnownPositives:
-        """All pairs of a query and a positive, 16 bytes each, and of a query and the passage that has its id."""
-        own = self._own_passages()
-        queries = self._column("query_key", pa.int64()).to_numpy(), own["query"].to_numpy()
-        passages = self._column("positive_key", pa.int64()).to_numpy(), own["passage"].to_numpy()
+        """All pairs of a query and a positive, 16 bytes each, and of a query and the passage that has its id.
+
+        Pairs whose row was rejected count too.
+        """
+        own, rejected = self._own_passages(), self._rejected.T
+        queries = self._column("query_key", pa.int64()).to_numpy(), own["query"].to_numpy(), rejected[0]
+        passages = self._column("positive_key", pa.int64()).to_numpy(), own["passage"].to_numpy(), rejected[1]
         return KnownPositives.of(np.concatenate(queries), np.concatenate(passages))
 
     def _own_passages(self) -> pa.Table:

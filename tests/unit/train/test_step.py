@@ -198,6 +198,23 @@ def test_scores_and_masses_are_those_of_the_own_passages(folder: Path, mode: str
             assert math.isclose(masses.sum(), 1, abs_tol=1e-5) if mode == "own" else masses.sum() < 1
 
 
+def test_what_took_no_part_in_the_loss_has_no_mass(folder: Path) -> None:
+    """Two instances of one query, each with the other's positive as a negative, and one of another query."""
+    rows = instance_table(3, negatives=(1,)).to_pylist()
+    rows[1]["query"] = rows[0]["query"]
+    for row, other in ((rows[0], rows[1]), (rows[1], rows[0])):
+        row["negatives"][0]["text"] = other["positive"]
+    table = pa.Table.from_pylist(rows, instance_table(1).schema)
+    encoder = _encoder(folder).eval()
+    (scored,) = _run(encoder, _config("batch"), np.arange(3), table)
+    queries_QD = encoder.encode(scored.batch.queries, "query")
+    passages_PD = encoder.encode(scored.batch.passages, "passage")
+    allowed = [0, 2, 5]  # of the first query: its positive, and the third's passages
+    shares = torch.from_numpy(queries_QD[0] @ passages_PD[allowed].T / 0.1).softmax(dim=0)
+    assert scored.contrasted.masses_QK[0].tolist() == pytest.approx([float(shares[0]), 0], abs=1e-5)
+    assert bool((scored.contrasted.masses_QK[2] > 0).all())
+
+
 def test_one_negative_and_none(folder: Path) -> None:
     for negatives, is_zero in ((1,), False), ((0,), True):
         encoder, table = _encoder(folder), instance_table(1, negatives=negatives)
