@@ -30,10 +30,11 @@ def export(
     The run may end at mix, and for TREC files at any stage that ranks: mine or evaluate.
     """
     from syneg import runs
-    from syneg.export import instances, place
+    from syneg.export import instances
+    from syneg.store import files
 
     finished = runs.load(run, root)
-    place.check(out)
+    files.check_vacant(out)
     console = Console()
     if form is Format.TREC:
         _rankings(finished, out, console)

@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from syneg.corpus.selection import select
 from syneg.corpus.stage import PassageStream
-from syneg.errors import BadInput
 from syneg.settings.corpus import CorpusConfig
 from syneg.store import files
 
@@ -21,8 +20,7 @@ def write_beir(corpus: CorpusConfig, out: str) -> Mapping[str, int]:
     Raises:
         BadInput: the input is bad, or something stands at `out` already.
     """
-    if not files.is_vacant(out):
-        raise BadInput(f"{out} exists already and is not an empty folder. Give a new folder; nothing was written.")
+    files.check_vacant(out)
     selection = select(corpus, lambda message: None)
     files.put_chunks(files.join(out, "corpus.jsonl"), _passages(PassageStream(selection)))
     files.put_chunks(files.join(out, "queries.jsonl"), _queries(selection.queries.values()))

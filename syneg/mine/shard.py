@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syneg import positives
 from syneg.ids import rows_of
-from syneg.mine.passages import query_keys
 from syneg.stage import Inputs
 
 
@@ -36,19 +36,13 @@ class Shard:
 
 
 def training_queries(inputs: Inputs) -> tuple[pa.Table, pa.Table]:
-    """The training queries that have a positive, in the order of their ids; query_id and passage_id of their positives.
-
-    What answers a text answers it under every id that the text has.
-    """
+    """The training queries that have a positive, in the order of their ids, and query_id and passage_id of what answers
+    them, by their texts."""
     queries = inputs.tables["queries"].where("split", ["train"], ["query_id", "text"])
     qrels = inputs.tables["qrels"].where("query_id", queries["query_id"].to_pylist())
     qrels = qrels.filter(pc.field("relevance") > 0)
     queries = queries.filter(pc.field("query_id").isin(qrels["query_id"].unique())).sort_by("query_id")
-    keys = pa.array(query_keys(queries["text"].to_pylist()))
-    asked = pa.table([queries["query_id"], keys], names=["query_id", "key"])
-    answers = asked.join(qrels, "query_id").select(["key", "passage_id"])
-    pairs = asked.join(answers, "key").group_by(["query_id", "passage_id"]).aggregate([])
-    return queries, pairs.sort_by([("query_id", "ascending"), ("passage_id", "ascending")])
+    return queries, positives.by_text(queries, qrels)
 
 
 def shards(queries: pa.Table, qrels: pa.Table, size: int) -> Iterator[Shard]:

@@ -68,7 +68,7 @@ class Shard:
         self._cross_scores: dict[Key, float | None] = {}
         for row in pairs.to_pylist():
             self._queries[row["query_id"]] = row["query"]
-            self._answers[row["query_id"]] |= {row["passage_id"], *row["answers"]}
+            self._answers[row["query_id"]].update(row["answers"])
             self._cross_scores[row["query_id"], row["passage_id"]] = row["cross_score"]
         seed = recipe.mix.seed
         self._keys = sorted(self._cross_scores, key=lambda key: (seeded(seed, "order", *key).random(), key))

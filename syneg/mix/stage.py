@@ -1,6 +1,5 @@
 """Instances: every (query, positive) pair with its synthetic and retrieved negatives, texts inside."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg import schemas
+from syneg import positives, schemas
 from syneg.ids import rows_of
 from syneg.mix import review
 from syneg.mix.join import joined
@@ -18,7 +17,6 @@ from syneg.mix.tally import Tally
 from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.stage import Context, Inputs, Output
-from syneg.texts import normalized
 from syneg.workers import OnRay, Workers
 
 # Joined this many queries at a time: a worker's memory is bounded by their candidates, whatever the corpus.
@@ -63,7 +61,7 @@ def mixed(inputs: Inputs, context: Context, workers: Workers, *, mine: MineConfi
 
 def training_pairs(inputs: Inputs, seed: int) -> pa.Table:
     """Every positive judgement of a training query, by a hash of the query. Columns query_id, query, passage_id,
-    cross_score (null where no cross-encoder was asked), answers (`_answers`)."""
+    cross_score (null where no cross-encoder was asked), answers (all passages that answer the query's text)."""
     queries = inputs.tables["queries"].table().filter(pc.field("split") == "train")
     lots = pa.array([seeded(seed, query_id).random() for query_id in queries["query_id"].to_pylist()], pa.float64())
     queries = queries.append_column("lot", lots).sort_by([("lot", "ascending"), ("query_id", "ascending")])
@@ -75,24 +73,10 @@ def training_pairs(inputs: Inputs, seed: int) -> pa.Table:
     scored = inputs.source("positives", schemas.POSITIVES).table()
     place = rows_of(_keys(pairs), _keys(scored))
     scores = scored["cross_score"].take(pa.array(place, mask=place < 0))
-    columns = [pairs["query_id"], of_query["text"], pairs["passage_id"]]
-    names = ["query_id", "query", "passage_id", "cross_score", "answers"]
-    return pa.table([*columns, scores, _answers(*columns)], names=names)
-
-
-def _answers(query_ids: pa.ChunkedArray, queries: pa.ChunkedArray, passage_ids: pa.ChunkedArray) -> pa.Array:
-    """For each pair all passages that answer its query's text, if that text is asked under several ids.
-
-    For the others, nearly all, an empty list: what answers them are their own pairs.
-    """
-    texts, ids = list(map(normalized, queries.to_pylist())), query_ids.to_pylist()
-    first: dict[str, str] = {}
-    shared = {text for text, own in zip(texts, ids, strict=True) if first.setdefault(text, own) != own}
-    answers: dict[str, list[str]] = defaultdict(list)
-    for text, passage in zip(texts, passage_ids.to_pylist(), strict=True):
-        if text in shared:
-            answers[text].append(passage)
-    return pa.array([answers.get(text, []) for text in texts], pa.list_(pa.string()))
+    answered = positives.by_text(queries, pairs).group_by("query_id").aggregate([("passage_id", "list")])
+    known = answered["passage_id_list"].take(pa.array(rows_of(pairs["query_id"], answered["query_id"])))
+    columns = [pairs["query_id"], of_query["text"], pairs["passage_id"], scores, known]
+    return pa.table(columns, names=["query_id", "query", "passage_id", "cross_score", "answers"])
 
 
 def _keys(pairs: pa.Table) -> pa.Array:

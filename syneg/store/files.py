@@ -65,11 +65,15 @@ def exists(path: str) -> bool:
     return _storage(path).exists(path)
 
 
-def is_vacant(folder: str) -> bool:
-    """Whether nothing stands at `folder` or below it. On a disk an empty folder is nothing, too."""
+def check_vacant(folder: str) -> None:
+    """Raises BadInput unless nothing stands at `folder` or below it, nor on a disk a file above it."""
     if any(entries_below(folder)):
-        return False
-    return is_remote(folder) or Path(folder).is_dir() or not exists(folder)
+        raise BadInput(f"{folder} exists already and is not an empty folder. Give a new folder; nothing was written.")
+    for path in () if is_remote(folder) else (Path(folder), *Path(folder).parents):
+        if path.exists() and not path.is_dir():
+            raise BadInput(
+                f"{folder} cannot be a folder: {path} exists already, as a file. Give a new one; nothing was written."
+            )
 
 
 def entry(path: str) -> Entry:

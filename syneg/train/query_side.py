@@ -2,7 +2,6 @@
 
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +18,12 @@ from syneg.encoder.recipe import Recipe
 from syneg.encoder.stage import as_binary
 from syneg.errors import StageFailed
 from syneg.ids import rows_of
+from syneg.positives import by_text
 from syneg.settings.adore import AdoreConfig
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.train import TrainConfig
 from syneg.stage import Source
 from syneg.store import files
-from syneg.texts import normalized
 from syneg.train.batches import Order
 from syneg.train.checkpoint import put_whole
 from syneg.train.frozen import FrozenPassages
@@ -52,19 +51,16 @@ class TrainingQueries:
             [("query_id", "ascending"), ("passage_id", "ascending")]
         )
         trained = trained.filter(pc.field("query_id").isin(judged["query_id"].unique()))
-        same = passages.same_texts(judged["passage_id"].combine_chunks())
-        found: list[list[np.ndarray]] = [[] for _ in range(trained.num_rows)]
-        for query, rows in zip(rows_of(judged["query_id"], trained["query_id"]), same, strict=True):
-            found[query].append(rows)
-        positives = [np.array([rows[0] for rows in of_query]) for of_query in found]
+        query = rows_of(judged["query_id"], trained["query_id"])  # both in the order of ids
+        starts = np.searchsorted(query, np.arange(1, trained.num_rows))
+        positives = np.split(rows_of(judged["passage_id"], passages.ids), starts)
         texts = trained["text"].to_pylist()
-        own = passages.of_queries(trained["query_id"], texts)
-        of_text: dict[str, list[np.ndarray]] = defaultdict(list)  # under whichever id it is asked
-        for text, of_query in zip(texts, found, strict=True):
-            of_text[normalized(text)] += of_query
-        same_text = (of_text[normalized(text)] for text in texts)
-        answers = [np.unique(np.concatenate([*answered, rows])) for answered, rows in zip(same_text, own, strict=True)]
-        return cls(texts, positives, answers)
+        found = [[rows] for rows in passages.of_queries(trained["query_id"], texts)]
+        answered = by_text(trained, judged)
+        same = passages.same_texts(answered["passage_id"].combine_chunks())
+        for place, rows in zip(rows_of(answered["query_id"], trained["query_id"]), same, strict=True):
+            found[place].append(rows)
+        return cls(texts, positives, [np.unique(np.concatenate(rows)) for rows in found])
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ FLOOR = (
     "ids",
     "keyset",
     "placement",
+    "positives",
     "schemas",
     "settings",
     "stage",

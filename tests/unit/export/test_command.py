@@ -47,7 +47,7 @@ def test_no_folder_is_made_of_a_file_or_below_one(tmp_path: Path, form: str, bel
     file.write_text("mine")
     refused = export(tmp_path, file / below, form, table(row(0, 1)).rows).exception
     assert isinstance(refused, BadInput)
-    assert f"{file / below} cannot be a folder: {file} is a file. Give a new folder" in str(refused)
+    assert f"{file / below} cannot be a folder: {file} exists already, as a file. Give a new one" in str(refused)
     assert file.read_text() == "mine"
 
 
@@ -58,4 +58,4 @@ def test_an_empty_folder_is_as_good_as_a_new_one(tmp_path: Path, form: str) -> N
     assert export(tmp_path, out, form, table(row(0, 1)).rows).exit_code == 0
     again = export(tmp_path, out, form, table(row(0, 1)).rows).exception
     assert isinstance(again, BadInput)
-    assert f"{out} is not empty" in str(again)
+    assert f"{out} exists already and is not an empty folder" in str(again)

@@ -58,7 +58,7 @@ def test_half_an_address_is_no_folder_of_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for use in (files.exists, files.read, files.absolute, files.is_vacant, lambda path: files.join(path, "name")):
+    for use in (files.exists, files.read, files.absolute, files.check_vacant, lambda path: files.join(path, "name")):
         with pytest.raises(BadInput, match=r"expected s3://bucket/prefix"):
             use(address)
     with pytest.raises(BadInput, match=r"expected s3://bucket/prefix"):
@@ -76,10 +76,11 @@ def test_what_only_looks_like_half_an_address(path: str) -> None:
 def test_a_place_is_vacant_with_an_empty_folder_and_no_more(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "empty").mkdir()
-    assert files.is_vacant(str(tmp_path / "empty"))
-    assert files.is_vacant(str(tmp_path / "none"))
-    assert not files.is_vacant(str(tmp_path))
-    assert not files.is_vacant(str(tmp_path / "file"))
+    for vacant in ("empty", "none", "none/below"):
+        files.check_vacant(str(tmp_path / vacant))
+    for taken in ("", "file", "file/below"):
+        with pytest.raises(BadInput, match=r"exists already.* Give a new"):
+            files.check_vacant(str(tmp_path / taken))
 
 
 def test_a_path_is_the_same_wherever_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,19 @@
+"""Which passages answer a query: what answers its text answers it, under every id that the text is asked by."""
+
+import pyarrow as pa
+
+from syneg.texts import normalized
+
+_KEYS = ["query_id", "passage_id"]
+
+
+def by_text(queries: pa.Table, judged: pa.Table) -> pa.Table:
+    """Distinct query_id and passage_id, in the order of both.
+
+    `queries`: query_id and text. `judged`: query_id and passage_id of what was judged to answer one of them.
+    """
+    texts = pa.array(list(map(normalized, queries["text"].to_pylist())), pa.string())
+    asked = pa.table([queries["query_id"], texts], names=["query_id", "text"])
+    answered = asked.join(judged.select(_KEYS), "query_id", join_type="inner").select(["text", "passage_id"])
+    pairs = asked.join(answered, "text", join_type="inner").group_by(_KEYS).aggregate([])
+    return pairs.sort_by([(key, "ascending") for key in _KEYS])
