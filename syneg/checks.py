@@ -16,7 +16,7 @@ from syneg.generate import attributes
 from syneg.graph import kind
 from syneg.mix import review
 from syneg.settings.encoder import EncoderConfig
-from syneg.settings.generate import Engine, OpenaiEngine, RecordedEngine
+from syneg.settings.generate import Engine, GenerateConfig, OpenaiEngine, RecordedEngine
 from syneg.settings.train import TrainConfig
 from syneg.stage import Stage
 from syneg.train import trackers
@@ -101,19 +101,25 @@ def _check_windows(config: RunConfig) -> None:
     asked = {name: sampler for name, sampler in mine.samplers.items() if not mix.quotas or name in mix.quotas}
     held = sum(sampler.window_end - sampler.window_start for sampler in asked.values())
     filled = mine.least if mine.on_short == "random" else 0
-    if mix.on_short == "drop" and held + filled < mix.most_retrieved:
+    taken = mix.most_retrieved(_most_written(config.generate))
+    if mix.on_short == "drop" and held + filled < taken:
         raise BadInput(
-            f"mix.on_short=drop would drop instances whatever is mined: one takes up to {mix.most_retrieved} retrieved "
+            f"mix.on_short=drop would drop instances whatever is mined: one takes up to {taken} retrieved "
             f"negatives (mix.retrieved_per_instance={mix.retrieved_per_instance}, mix.strategy={mix.strategy}), and "
             f"the windows of {', '.join(asked)} hold {held} together. Raise window_end in mine.samplers, ask for "
             "fewer, or set mix.on_short to keep or borrow."
         )
 
 
+def _most_written(generate: GenerateConfig) -> int:
+    """For a pair. Of recorded answers, too, none is looked up beyond `samples_per_pair`, nor read beyond
+    `negatives_per_answer`."""
+    return generate.samples_per_pair * generate.negatives_per_answer
+
+
 def _check_written(config: RunConfig) -> None:
-    """Of recorded answers, too, none is looked up beyond `samples_per_pair`, nor read beyond `negatives_per_answer`."""
     generate, mix = config.generate, config.mix
-    written = generate.samples_per_pair * generate.negatives_per_answer
+    written = _most_written(generate)
     if mix.on_short == "drop" and written < mix.least_synthetic:
         raise BadInput(
             f"mix.on_short=drop would drop every instance with synthetic negatives: one takes {mix.least_synthetic} of "

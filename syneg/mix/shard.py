@@ -87,6 +87,7 @@ class Shard:
         self._found = {key: self._shortlist(key, queues) for key in self._keys}
         self.needed = set[str]().union(*self._answers.values())
         self.needed |= {found.passage_id for shortlist in self._found.values() for found in shortlist}
+        self.needed.update(*self._unfit.values())
 
     def _shortlist(self, key: Key, queues: Mapping[Key, Sequence[Found]]) -> list[Found]:
         """The candidates of a pair in the order in which its instance takes them."""
@@ -135,8 +136,12 @@ class Shard:
         composed = compose(never, eligible(written), eligible(found), want)
         lacking = composed.missing
         if mix.on_short == "borrow":
-            lent = self._lent(key, lacking, pools)
-            composed = borrow(composed, never, {kind: eligible(negatives) for kind, negatives in lent.items()})
+            unfit = [texts[passage] for passage in self._unfit.get(query_id, ())]
+            lent: dict[Kind, Iterator[Negative]] = {
+                kind: eligible(drawn(pools[kind], number, (mix.seed, "borrow", kind, *key)))
+                for kind, number in lacking.items()
+            }
+            composed = borrow(composed, [*never, *unfit], lent)
         reason = self._reason(key, composed, texts)
         if reason is None:
             tally.count(composed)
@@ -152,14 +157,6 @@ class Shard:
             "positive_cross_score": self._cross_scores[key],
             "negatives": [asdict(negative) for negative in composed.negatives],
             "reject_reason": reason,
-        }
-
-    def _lent(self, key: Key, lacking: Mapping[Kind, int], pools: Pools) -> dict[Kind, Iterator[Negative]]:
-        """What the instance may borrow, in the order of a draw: no passage that mining rejected for its query."""
-        unfit, seed = self._unfit.get(key[0], set()), self._recipe.mix.seed
-        return {
-            kind: (one for one in drawn(pools[kind], number, (seed, "borrow", kind, *key)) if one.id not in unfit)
-            for kind, number in lacking.items()
         }
 
     def _reason(self, key: Key, composed: Composed, texts: Mapping[str, str]) -> str | None:

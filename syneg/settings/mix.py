@@ -50,14 +50,14 @@ class MixConfig(Section):
         """hybrid and direct do whatever the numbers say: retrieved negatives stand in where synthetic ones lack."""
         return self.strategy not in ("synthetic_only", "in_batch_only")
 
-    @property
-    def most_retrieved(self) -> int:
-        """How many retrieved negatives an instance is made of that lacks no synthetic one, at most."""
+    def most_retrieved(self, written: int) -> int:
+        """How many retrieved negatives an instance takes at most that lacks none of the `written` synthetic ones."""
         if not self.takes_retrieved:
             return 0
+        lacking = max(0, self.synthetic_per_instance - written) if self.strategy == "hybrid" else 0
         all_carry = self.strategy != "retrieved_only" and self.synthetic_share == 1
         if all_carry and (self.strategy == "hybrid" or not self.retrieved_per_instance):
-            return self.retrieved_per_instance
+            return self.retrieved_per_instance + lacking
         return self.per_instance
 
     @property

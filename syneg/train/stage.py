@@ -1,7 +1,7 @@
 """Fine-tuning on the instances, by Ray Train."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ from syneg.stage import Context, Inputs, Output
 from syneg.train import data
 from syneg.train.job import Job
 from syneg.train.journal import Journal
-from syneg.train.trackers import Telling, Tracker, trackers
+from syneg.train.trackers import Telling, Tracker, asked_for
 
 
 def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: TrainConfig) -> Output:
@@ -30,11 +30,10 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: Trai
     checkpoint where an earlier attempt left one.
 
     Raises:
-        BadInput: the model, the dev split or a tracker cannot serve what the config asks for.
+        BadInput: the model or the dev split cannot serve what the config asks for.
         StageFailed: there is nothing to train on, a loss is not a finite number, or workers died too often.
     """
     pool = context.resources.train
-    watching = trackers(pool)
     brought = data.bring(inputs, context, train)
     if not brought.instances.rows:
         raise StageFailed("There is no instance to train on: the mix rejected all. See its counts of rejected rows.")
@@ -61,7 +60,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: Trai
             failure_config=FailureConfig(max_failures=pool.max_failures),
         ),
     )
-    with shown(journal, context.progress, watching) as warnings:
+    with shown(journal, context.progress, asked_for(pool)) as warnings:
         found = _fit(trainer, journal)
     model = data.fetch_model(found.pop("model"), context.scratch)
     facts = {"gradient_clipping": train.gradient_clipping, **found, **({"warnings": warnings} if warnings else {})}
@@ -112,7 +111,9 @@ def _fit(trainer: TorchTrainer, journal: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def shown(journal: Any, progress: Callable[[str], None], watching: Sequence[Tracker] = ()) -> Iterator[list[str]]:
+def shown(
+    journal: Any, progress: Callable[[str], None], trackers: Mapping[str, Callable[[], Tracker]] | None = None
+) -> Iterator[list[str]]:
     """Shows the journal's line every second, and tells the trackers every new row, for as long as the body runs.
 
     Gives the warnings about trackers that failed, which are complete when the trackers are closed, behind the body.
@@ -124,7 +125,7 @@ def shown(journal: Any, progress: Callable[[str], None], watching: Sequence[Trac
         nonlocal told
         # For a moment: told a second later. For good: the body finds out, where it needs the journal.
         with suppress(ray.exceptions.RayActorError):
-            for row in ray.get(journal.rows_since.remote(told)) if watching else ():
+            for row in ray.get(journal.rows_since.remote(told)) if trackers else ():
                 telling.log(row)
                 told = row["step"] + 1
             progress(ray.get(journal.line.remote()))
@@ -134,7 +135,7 @@ def shown(journal: Any, progress: Callable[[str], None], watching: Sequence[Trac
             tell()
 
     watcher = threading.Thread(target=watch, daemon=True)
-    with closing(Telling(watching)) as telling:
+    with closing(Telling(trackers or {})) as telling:
         watcher.start()
         try:
             yield telling.warnings

@@ -5,7 +5,7 @@ Where MLflow and Weights & Biases send things is theirs to know (MLFLOW_TRACKING
 
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -27,7 +27,7 @@ class TensorBoard:
     package = "tensorboardX"
 
     def __init__(self, pool: TrainResources) -> None:
-        self._writer = _module("tensorboard").SummaryWriter(pool.tensorboard_folder)
+        self._writer = importlib.import_module(self.package).SummaryWriter(pool.tensorboard_folder)
 
     def log(self, row: Mapping[str, Any]) -> None:
         for name, value in scalars(row).items():
@@ -41,7 +41,7 @@ class MlFlow:
     package = "mlflow"
 
     def __init__(self, pool: TrainResources) -> None:
-        self._mlflow = _module("mlflow")
+        self._mlflow = importlib.import_module(self.package)
         self._mlflow.start_run()
 
     def log(self, row: Mapping[str, Any]) -> None:
@@ -55,7 +55,7 @@ class Wandb:
     package = "wandb"
 
     def __init__(self, pool: TrainResources) -> None:
-        self._run = _module("wandb").init()
+        self._run = importlib.import_module(self.package).init()
 
     def log(self, row: Mapping[str, Any]) -> None:
         self._run.log(scalars(row), step=row["step"])
@@ -70,53 +70,63 @@ _KINDS = {"tensorboard": TensorBoard, "mlflow": MlFlow, "wandb": Wandb}
 def check(pool: TrainResources) -> None:
     """Raises BadInput if a tracker that the config asks for is not installed. Imports none."""
     for name in pool.trackers:
-        if importlib.util.find_spec(_KINDS[name].package) is None:
-            raise _not_installed(name)
+        package = _KINDS[name].package
+        if importlib.util.find_spec(package) is None:
+            raise BadInput(
+                f"resources.train.trackers asks for {name}, but the package {package} is not installed. "
+                f"Install it (pip install {package}), or leave {name} out."
+            )
 
 
-def trackers(pool: TrainResources) -> list[Tracker]:
-    """Those that the config asks for. Raises BadInput if one is not installed."""
-    return [_KINDS[name](pool) for name in pool.trackers]
+def asked_for(pool: TrainResources) -> dict[str, Callable[[], Tracker]]:
+    """By name what starts each tracker that the config asks for."""
+    return {name: partial(_KINDS[name], pool) for name in pool.trackers}
 
 
 class Telling:
-    """Tells trackers the rows. One that fails is told nothing more, and the others go on.
+    """Starts trackers and tells them the rows. One that fails is told nothing more, and the others go on.
 
     Being watched must not end a training, which may have taken days. What it failed with goes to stderr at once.
     """
 
-    def __init__(self, trackers: Sequence[Tracker]) -> None:
+    def __init__(self, starting: Mapping[str, Callable[[], Tracker]]) -> None:
         self.warnings: list[str] = []  # one for each that failed
-        self._opened = tuple(trackers)
-        self._told = list(trackers)
+        self._started: dict[str, Tracker] = {}
+        self._failed: set[str] = set()
+        for name, start in starting.items():
+            with self._spared(name, "was told nothing"):
+                self._started[name] = start()
 
     def log(self, row: Mapping[str, Any]) -> None:
-        for tracker in tuple(self._told):
-            with ExitStack() as spared:
-                spared.push(partial(self._failed, tracker, f"was told nothing from step {row['step']} on"))
-                tracker.log(row)
+        for name, tracker in self._started.items():
+            if name not in self._failed:
+                with self._spared(name, f"was told nothing from step {row['step']} on"):
+                    tracker.log(row)
 
     def close(self) -> None:
         """Closes all, those that failed before too: what they were told may still reach its place."""
-        for tracker in self._opened:
-            with ExitStack() as spared:
-                spared.push(partial(self._failed, tracker, "may lack the last rows"))
+        for name, tracker in self._started.items():
+            with self._spared(name, "may lack the last rows"):
                 tracker.close()
 
-    def _failed(
+    def _spared(self, name: str, what: str) -> ExitStack:
+        """Takes what a tracker raises: each has errors of its own, which no list here names."""
+        spared = ExitStack()
+        spared.push(partial(self._take, name, what))
+        return spared
+
+    def _take(
         self,
-        tracker: Tracker,
+        name: str,
         what: str,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        """Takes what a tracker raised, as `__exit__` does: each has errors of its own, which no list here names."""
         if not isinstance(error, Exception):
             return False
-        if tracker in self._told:
-            self._told.remove(tracker)
-            name = type(tracker).__name__
+        if name not in self._failed:
+            self._failed.add(name)
             self.warnings.append(
                 f"{name} {what}: it failed ({type(error).__name__}, see the log). The training went on without it, and "
                 f"its table of metrics has every row. See to {name}'s server and settings before the next one."
@@ -134,18 +144,3 @@ def scalars(row: Mapping[str, Any]) -> dict[str, float]:
         if row.get(name):
             found[f"train/{name}/median"] = row[name][len(row[name]) // 2]
     return found
-
-
-def _module(name: str) -> Any:
-    try:
-        return importlib.import_module(_KINDS[name].package)
-    except ImportError as error:
-        raise _not_installed(name) from error
-
-
-def _not_installed(name: str) -> BadInput:
-    package = _KINDS[name].package
-    return BadInput(
-        f"resources.train.trackers asks for {name}, but the package {package} is not installed. "
-        f"Install it (pip install {package}), or leave {name} out."
-    )

@@ -141,6 +141,12 @@ def test_more_negatives_than_the_windows_hold(config: Made, settings: str, messa
         pipeline.plan(config(*given, "mine.on_short=random"))  # fills up to mine.least, which is 3
 
 
+def test_retrieved_negatives_for_those_that_are_never_written(config: Made) -> None:
+    given = ("mine.samplers={bm25: {window_end: 4}}", "mix.synthetic_per_instance=4")
+    refused(config(*given), r"takes up to 5 .*windows of bm25 hold 4 together")
+    pipeline.plan(config(*given, "generate.samples_per_pair=2"))
+
+
 @pytest.mark.parametrize(
     ("settings", "asked"),
     [

@@ -212,13 +212,16 @@ def test_what_two_samplers_found_alike_takes_no_turn_twice(inputs: Inputs, tmp_p
 def test_what_mining_rejected_for_a_query_is_not_lent_to_it(inputs: Inputs, tmp_path: Path) -> None:
     settings = {"strategy": "retrieved_only", "retrieved_per_instance": 2, "on_short": "borrow"}
     assert set(ids(mixed(inputs, tmp_path, **settings)[0]["q1", "p2"])) == {"p5", "p9"}
-    rejected = inputs.tables["candidates"].table()
-    for reason in schemas.CANDIDATE_REASONS:
-        row = table(schemas.CANDIDATES, [("q1", "p9", "dense", 1, 0.7, 0.8, None, reason)], SCORED).table()
-        candidates = MemoryTable(pa.concat_tables([rejected, row]))
-        rows, _ = mixed(Inputs({**inputs.tables, "candidates": candidates}), tmp_path, **settings)
+    passages = inputs.tables["passages"].table().to_pylist()
+    passages[7] |= {"title": passages[9]["title"], "text": passages[9]["text"]}
+    copied = MemoryTable(pa.Table.from_pylist(passages, schema=schemas.PASSAGES))
+    accepted = inputs.tables["candidates"].table()
+    for rejected, reason in product(("p9", "p7"), schemas.CANDIDATE_REASONS):
+        row = table(schemas.CANDIDATES, [("q1", rejected, "dense", 1, 0.7, 0.8, None, reason)], SCORED).table()
+        changed = {"candidates": MemoryTable(pa.concat_tables([accepted, row])), "passages": copied}
+        rows, _ = mixed(Inputs({**inputs.tables, **changed}), tmp_path, **settings)
         says_nothing = reason in ("below_min_score", "short_query", "not_judged")
-        assert ("p9" in ids(rows["q1", "p2"])) == says_nothing, reason
+        assert ("p9" in ids(rows["q1", "p2"])) == says_nothing, (rejected, reason)
 
 
 @pytest.mark.parametrize("shard_queries", [1, 8])

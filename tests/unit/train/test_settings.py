@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from syneg.errors import BadInput
 from syneg.settings.resources import TrainResources
 from syneg.settings.train import TrainConfig
-from syneg.train.trackers import scalars, trackers
+from syneg.train.trackers import asked_for, check, scalars
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_settings_that_contradict_each_other(given: dict, message: str) -> None:
 
 def test_a_tracker_that_is_not_installed_is_refused() -> None:
     with pytest.raises(BadInput, match="package wandb is not installed"):
-        trackers(TrainResources(trackers=("wandb",)))
+        check(TrainResources(trackers=("wandb",)))
 
 
 def test_trackers_are_told_numbers() -> None:
@@ -42,7 +42,8 @@ def test_trackers_are_told_numbers() -> None:
 
 
 def test_tensorboard_writes_its_file(tmp_path: Path) -> None:
-    (tracker,) = trackers(TrainResources(trackers=("tensorboard",), tensorboard_folder=str(tmp_path)))
+    pool = TrainResources(trackers=("tensorboard",), tensorboard_folder=str(tmp_path))
+    tracker = asked_for(pool)["tensorboard"]()
     tracker.log({"step": 0, "loss": 0.5})
     tracker.close()
     assert list(tmp_path.glob("events.out.tfevents.*"))
