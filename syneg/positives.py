@@ -1,10 +1,25 @@
 """Which passages answer a query: what answers its text answers it, under every id that the text is asked by."""
 
-import pyarrow as pa
+from collections.abc import Mapping
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syneg.stage import Source
 from syneg.texts import normalized
 
+RELEVANT = pc.field("relevance") > 0
+
 _KEYS = ["query_id", "passage_id"]
+
+
+def of_split(tables: Mapping[str, Source], split: str) -> tuple[pa.Table, pa.Table]:
+    """query_id and text of a split's queries, in the order of their ids, and what was judged of them.
+
+    Each has a passage that is `RELEVANT`: the corpus keeps no others.
+    """
+    queries = tables["queries"].where("split", [split], ["query_id", "text"]).sort_by("query_id")
+    return queries, tables["qrels"].where("query_id", queries["query_id"].to_pylist())
 
 
 def by_text(queries: pa.Table, judged: pa.Table) -> pa.Table:

@@ -37,7 +37,7 @@ ONE_ROUND = (
     Stage(
         "gate",
         "syneg.generate.stage:check",
-        version=5,
+        version=6,
         reads=_CORPUS | {"answers": "generate.answers", "judgements": "judge.judgements"},
         writes=("synthetic",),
         sections=("generate", "gate", "encoder"),

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from syneg import schemas
 from syneg.evaluate import leaks, metrics, significance
 from syneg.evaluate.scores import values_of
+from syneg.positives import RELEVANT, of_split
 from syneg.search import dense
 from syneg.search.bm25 import Bm25Index
 from syneg.settings.evaluate import EvaluateConfig
@@ -65,15 +66,14 @@ def score_bm25(inputs: Inputs, context: Context, *, bm25: Bm25Config, evaluate: 
 
 @dataclass(frozen=True)
 class _Test:
-    """The test queries, one or more, and their judgements. Each has a relevant passage: the corpus keeps no others."""
+    """The test queries, one or more, and their judgements."""
 
     queries: pa.Table
     qrels: pa.Table
 
     @classmethod
     def of(cls, tables: Mapping[str, Source]) -> "_Test":
-        queries = tables["queries"].where("split", ["test"])
-        return cls(queries, tables["qrels"].where("query_id", queries["query_id"].to_pylist()))
+        return cls(*of_split(tables, "test"))
 
     def scored(
         self, searches: Mapping[str, Search], evaluate: EvaluateConfig, context: Context
@@ -97,7 +97,7 @@ class _Test:
 
 
 def _test_texts(queries: pa.Table, qrels: pa.Table, passages: Source) -> list[leaks.Text]:
-    relevant = qrels.filter(pc.field("relevance") > 0)["passage_id"].unique().to_pylist()
+    relevant = qrels.filter(RELEVANT)["passage_id"].unique().to_pylist()
     asked = [leaks.Text("test_query", row["query_id"], row["text"]) for row in queries.to_pylist()]
     answers = passages.where("passage_id", relevant).to_pylist()
     return asked + [
@@ -108,7 +108,7 @@ def _test_texts(queries: pa.Table, qrels: pa.Table, passages: Source) -> list[le
 def without_own_passage(ranking: pa.Table, qrels: pa.Table, depth: int) -> pa.Table:
     """`ranking` without passages that have their query's id and are not relevant, ranks closed up, cut at `depth`."""
     is_own = pc.field("query_id") == pc.field("passage_id")
-    answering = qrels.filter(is_own & (pc.field("relevance") > 0))["query_id"].combine_chunks()
+    answering = qrels.filter(is_own & RELEVANT)["query_id"].combine_chunks()
     kept = ranking.filter(~is_own | pc.field("query_id").isin(answering))
     kept = kept.sort_by([("query_id", "ascending"), ("rank", "ascending")])
     query_of = kept["query_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)

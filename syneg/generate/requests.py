@@ -18,6 +18,7 @@ from syneg.generate.keys import digest, request_key, sampling_seed
 from syneg.generate.shown import Shown
 from syneg.ids import rows_of
 from syneg.keyset import KeySet
+from syneg.positives import RELEVANT
 from syneg.schemas import ANSWERS
 from syneg.settings.generate import GenerateConfig
 from syneg.texts import first_words, passage_text
@@ -81,7 +82,7 @@ def training_pairs(
     of which a block is held at a time.
     """
     training = queries.filter(pc.field("split") == "train")
-    relevant = qrels.filter(pc.field("relevance") > 0)
+    relevant = qrels.filter(RELEVANT)
     row = rows_of(relevant["query_id"], training["query_id"])
     relevant, texts = relevant.filter(row >= 0), training["text"].take(row[row >= 0])
     pairs = pa.table({"query_id": relevant["query_id"], "query": texts, "positive_id": relevant["passage_id"]})

@@ -17,7 +17,7 @@ import ray
 
 from syneg import schemas
 from syneg.encoder.recipe import base_model
-from syneg.generate import attributes, engine, gating, judged, prompts, writing
+from syneg.generate import attributes, engine, forbidden, gating, prompts, writing
 from syneg.generate.attributes import AttributeLists
 from syneg.generate.engines.asked import Pieces
 from syneg.generate.prompts import Prompt
@@ -129,7 +129,7 @@ def check(
         tables["answers"].dataset(), probabilities, generate, gate, encoder, base_model(encoder), context.resources
     ).materialize()
     threshold = gate.max_duplicate_similarity
-    passages = judged.judged(tables["passages"], tables["queries"].table(), tables["qrels"].table(), threshold)
+    passages = forbidden.forbidden(tables["passages"], tables["queries"].table(), tables["qrels"].table(), threshold)
     # In a task of its own: a million rows are 230 MB there, and only the few that are rejected come back.
     found: Survey = ray.get(
         _survey.remote(rows.to_arrow_refs(), passages.materialize().to_arrow_refs(), threshold, generate.budget)  # type: ignore[arg-type]

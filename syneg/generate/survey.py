@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg.generate import duplicates
-from syneg.generate.judged import copies
+from syneg.generate.forbidden import copies
 from syneg.settings.generate import Budget
 from syneg.texts import words
 
@@ -27,13 +27,13 @@ class Survey:
     facts: dict[str, Any]
 
 
-def survey(blocks: Blocks, judged: Blocks, threshold: float, budget: Budget | None = None) -> Survey:
-    """Looks through all gated answers and all judged passages (rows of `judged.JUDGED`), block by block.
+def survey(blocks: Blocks, forbidden: Blocks, threshold: float, budget: Budget | None = None) -> Survey:
+    """Looks through all gated answers and all forbidden passages (rows of `FORBIDDEN`), block by block.
 
     Held at once are 232 bytes an accepted row and a passage (id and signature) and the 3-grams of the few that share a
     band of their signatures with another.
     """
-    reasons = _copies(blocks, judged, threshold)
+    reasons = _copies(blocks, forbidden, threshold)
     ids, signatures = _signatures(blocks(), "negative_id", reasons)
     suspected = duplicates.suspects(signatures)
     names = [ids[index] for index in suspected]
@@ -42,8 +42,8 @@ def survey(blocks: Blocks, judged: Blocks, threshold: float, budget: Budget | No
     return Survey(reasons, _facts(blocks(), reasons, budget or Budget()))
 
 
-def _copies(blocks: Blocks, judged: Blocks, threshold: float) -> dict[str, str]:
-    known, known_signatures = _signatures(judged(), "passage_id")
+def _copies(blocks: Blocks, forbidden: Blocks, threshold: float) -> dict[str, str]:
+    known, known_signatures = _signatures(forbidden(), "passage_id")
     ids, signatures = _signatures(blocks(), "negative_id")
     if not known or not ids:
         return {}
@@ -51,7 +51,7 @@ def _copies(blocks: Blocks, judged: Blocks, threshold: float) -> dict[str, str]:
     own, theirs = shared[shared < len(ids)], shared[shared >= len(ids)] - len(ids)
     names, passage_ids = [ids[index] for index in own], [known[index] for index in theirs]
     wanted = pc.field("passage_id").isin(pa.array(passage_ids, pa.string()))
-    passages = {row["passage_id"]: row for block in judged() for row in block.filter(wanted).to_pylist()}
+    passages = {row["passage_id"]: row for block in forbidden() for row in block.filter(wanted).to_pylist()}
     near = duplicates.alike(
         names,
         signatures[own],

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from syneg import positives
 from syneg.ids import rows_of
@@ -36,20 +35,16 @@ class Shard:
 
 
 def training_queries(inputs: Inputs) -> tuple[pa.Table, pa.Table]:
-    """The training queries that have a positive, in the order of their ids, and query_id and passage_id of what answers
-    them, by their texts."""
-    queries = inputs.tables["queries"].where("split", ["train"], ["query_id", "text"])
-    qrels = inputs.tables["qrels"].where("query_id", queries["query_id"].to_pylist())
-    qrels = qrels.filter(pc.field("relevance") > 0)
-    queries = queries.filter(pc.field("query_id").isin(qrels["query_id"].unique())).sort_by("query_id")
-    return queries, positives.by_text(queries, qrels)
+    """The training queries in the order of their ids, and query_id and passage_id of what answers their texts."""
+    queries, qrels = positives.of_split(inputs.tables, "train")
+    return queries, positives.by_text(queries, qrels.filter(positives.RELEVANT))
 
 
 def shards(queries: pa.Table, qrels: pa.Table, size: int) -> Iterator[Shard]:
     """Cut into `size` queries each."""
     row_of = rows_of(qrels["query_id"], queries["query_id"])
     for start in range(0, queries.num_rows, size):
-        own = (row_of >= start) & (row_of < start + size)  # -1 is another split's
+        own = (row_of >= start) & (row_of < start + size)  # -1 is a query that is not among `queries`
         passages = qrels["passage_id"].filter(pa.array(own)).combine_chunks()
         ids = pa.concat_arrays(passages.chunks) if isinstance(passages, pa.ChunkedArray) else passages
         yield Shard(queries.slice(start, size), row_of[own] - start, ids)

@@ -54,7 +54,7 @@ class Found(NamedTuple):
 
 
 class Shard:
-    """The pairs of some queries (`stage.training_pairs`), in the order of their instances.
+    """The pairs of some queries (`stage.pairs_to_fill`), in the order of their instances.
 
     candidates and synthetic are the rows of these queries in any order: accepted candidates, rejected ones that must
     not be borrowed either, and all synthetic ones. Of the accepted candidates only those stay that an instance can come

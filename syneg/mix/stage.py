@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from syneg import positives, schemas
 from syneg.ids import rows_of
@@ -39,7 +38,7 @@ def run(inputs: Inputs, context: Context, *, mine: MineConfig, mix: MixConfig) -
 
 def mixed(inputs: Inputs, context: Context, workers: Workers, *, mine: MineConfig, mix: MixConfig) -> Output:
     recipe = Recipe(mine, mix, review.load(mix.review))
-    pairs = training_pairs(inputs, mix.seed)
+    pairs = pairs_to_fill(inputs, mix.seed)
     shards = list(_shards(pairs))
     tally = Tally()
 
@@ -59,17 +58,16 @@ def mixed(inputs: Inputs, context: Context, workers: Workers, *, mine: MineConfi
     return Output(pairs.num_rows, {"instances": rows()}, facts=facts)
 
 
-def training_pairs(inputs: Inputs, seed: int) -> pa.Table:
+def pairs_to_fill(inputs: Inputs, seed: int) -> pa.Table:
     """Every positive judgement of a training query, by a hash of the query. Columns query_id, query, passage_id,
     cross_score (null where no cross-encoder was asked), answers (all passages that answer the query's text)."""
-    queries = inputs.tables["queries"].table().filter(pc.field("split") == "train")
+    queries, qrels = positives.of_split(inputs.tables, "train")
     lots = pa.array([seeded(seed, query_id).random() for query_id in queries["query_id"].to_pylist()], pa.float64())
     queries = queries.append_column("lot", lots).sort_by([("lot", "ascending"), ("query_id", "ascending")])
-    qrels = inputs.tables["qrels"].table().filter(pc.field("relevance") > 0)
+    qrels = qrels.filter(positives.RELEVANT)
     row = rows_of(qrels["query_id"], queries["query_id"])
-    order = np.argsort(row, kind="stable")
-    order = order[row[order] >= 0]
-    pairs, of_query = qrels.take(pa.array(order)), queries.take(pa.array(row[order]))
+    order = pa.array(np.argsort(row, kind="stable"))
+    pairs, of_query = qrels.take(order), queries.take(pa.array(row).take(order))
     scored = inputs.source("positives", schemas.POSITIVES).table()
     place = rows_of(_keys(pairs), _keys(scored))
     scores = scored["cross_score"].take(pa.array(place, mask=place < 0))

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syneg.positives import RELEVANT
 from syneg.stage import Source
 from syneg.texts import passage_text
 
@@ -62,7 +63,7 @@ class _Texts:
         ids = [row["query_id"] for row in rows]
         queries = tables["queries"].where("query_id", ids, ["query_id", "text"]).to_pylist()
         relevant: dict[str, list[str]] = {}
-        for row in tables["qrels"].where("query_id", ids).filter(pc.field("relevance") > 0).to_pylist():
+        for row in tables["qrels"].where("query_id", ids).filter(RELEVANT).to_pylist():
             relevant.setdefault(row["query_id"], []).append(row["passage_id"])
         judged = pa.array(sorted({passage for passages in relevant.values() for passage in passages}), pa.string())
         wanted = (pc.field("rank") == 0) | pc.field("passage_id").isin(judged)

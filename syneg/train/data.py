@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import ray
 
 from syneg.errors import BadInput
+from syneg.positives import of_split
 from syneg.search import dense
 from syneg.settings.train import DevConfig, TrainConfig
 from syneg.stage import Context, Inputs
@@ -55,10 +56,7 @@ def fetch_model(address: str, scratch: Path) -> Path:
 
 def _bring_dev(inputs: Inputs, settings: DevConfig, folder: Path) -> None:
     tables = inputs.tables
-    queries = tables["queries"].where("split", ["dev"])
-    qrels = tables["qrels"].where("query_id", queries["query_id"].to_pylist())
-    answered = qrels.filter(pc.field("relevance") > 0)["query_id"].unique()
-    queries = queries.filter(pc.field("query_id").isin(answered))
+    queries, qrels = of_split(tables, "dev")
     if not queries.num_rows:
         raise BadInput(
             "train.dev.every is given, but no dev query has a relevant passage. Name judgements by corpus.dev_split, "

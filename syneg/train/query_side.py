@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from syneg.encoder.recipe import Recipe
 from syneg.encoder.stage import as_binary
 from syneg.errors import StageFailed
 from syneg.ids import rows_of
-from syneg.positives import by_text
+from syneg.positives import RELEVANT, by_text, of_split
 from syneg.settings.adore import AdoreConfig
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.train import TrainConfig
@@ -44,13 +43,9 @@ class TrainingQueries:
     answers: list[np.ndarray]  # these, every passage of the same normalised text, and the query's own passage
 
     @classmethod
-    def read(cls, queries: Source, qrels: Source, passages: FrozenPassages) -> "TrainingQueries":
-        trained = queries.where("split", ["train"], ["query_id", "text"]).sort_by("query_id")
-        judged = qrels.where("query_id", trained["query_id"].to_pylist(), ["query_id", "passage_id", "relevance"])
-        judged = judged.filter(pc.field("relevance") > 0).sort_by(
-            [("query_id", "ascending"), ("passage_id", "ascending")]
-        )
-        trained = trained.filter(pc.field("query_id").isin(judged["query_id"].unique()))
+    def read(cls, tables: Mapping[str, Source], passages: FrozenPassages) -> "TrainingQueries":
+        trained, judged = of_split(tables, "train")
+        judged = judged.filter(RELEVANT).sort_by([("query_id", "ascending"), ("passage_id", "ascending")])
         query = rows_of(judged["query_id"], trained["query_id"])  # both in the order of ids
         starts = np.searchsorted(query, np.arange(1, trained.num_rows))
         positives = np.split(rows_of(judged["passage_id"], passages.ids), starts)
@@ -206,7 +201,7 @@ def train(
     with tempfile.TemporaryDirectory(prefix="syneg-adore-") as folder:
         tell("reading the passages' vectors")
         passages = FrozenPassages.read(tables["passages"], tables["passage_vectors"], Path(folder))
-        queries = TrainingQueries.read(tables["queries"], tables["qrels"], passages)
+        queries = TrainingQueries.read(tables, passages)
         if not queries.texts:
             raise StageFailed("adore: no training query has a relevant passage, so there is nothing to train on.")
         learner = Encoder.load(model, Recipe.of(encoder), trust_remote_code=encoder.trust_remote_code)

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syneg import schemas
 from syneg.generate import duplicates
+from syneg.generate.forbidden import FORBIDDEN, relevant
 from syneg.generate.gate import words
-from syneg.generate.judged import JUDGED
 from syneg.generate.survey import busy_seconds, survey
 from syneg.settings.generate import Budget
 
@@ -85,21 +86,21 @@ def passages(rows: list[tuple[str, str, list[str], bool]]) -> pa.Table:
     """Judged passages of (passage_id, text, relevant_to, held_out)."""
     bands = duplicates.rows_per_band(0.8)
     made = [
-        dict(zip(JUDGED.names, row, strict=False))
+        dict(zip(FORBIDDEN.names, row, strict=False))
         | {"signature": duplicates.signature(duplicates.grams(words(row[1])), bands).tobytes()}
         for row in rows
     ]
-    return pa.Table.from_pylist(made, JUDGED)
+    return pa.Table.from_pylist(made, FORBIDDEN)
 
 
 def test_what_repeats_a_judged_passage_is_rejected_for_it() -> None:
     texts = [" ".join(f"{name}{place}" for place in range(40)) for name in "abcd"]
     rows = block([(str(number), text, None, None) for number, text in enumerate(texts)])
-    judged = [
+    forbidden = [
         passages([("p", texts[0], ["q0"], True), ("s", texts[1].replace("b7", "x"), ["q9"], True)]),
         passages([("t", texts[2], ["q9"], False), ("u", "nothing like it", ["q3"], True)]),
     ]
-    found = survey(lambda: iter([rows]), lambda: iter(judged), 0.8)
+    found = survey(lambda: iter([rows]), lambda: iter(forbidden), 0.8)
     assert found.reasons == {"0": "copies_relevant", "1": "copies_held_out"}  # "t" answers another training query
     assert found.facts["accepted"] == 2
 
@@ -116,3 +117,17 @@ def test_a_run_without_any_accepted_row() -> None:
     assert (found.reasons, found.facts["accepted"]) == ({}, 0)
     assert found.facts["output_tokens_per_second"] is None
     assert survey(lambda: iter(()), lambda: iter(()), 0.8).facts["requests"] == 0
+
+
+def test_a_passage_is_relevant_to_all_queries_of_a_text() -> None:
+    queries = [("q1", "What is it?", "train"), ("q2", "what  is it?", "train"), ("q3", "What is it?", "test")]
+    qrels = [("q1", "p1", 1), ("q2", "p2", 2), ("q2", "p3", 0), ("q3", "p4", 1), ("q3", "p1", 1)]
+    tables = (
+        pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
+        for schema, rows in ((schemas.QUERIES, queries), (schemas.QRELS, qrels))
+    )
+    assert relevant(*tables) == {
+        "p1": (["q1", "q2"], True),
+        "p2": (["q1", "q2"], False),
+        "p4": ([], True),
+    }

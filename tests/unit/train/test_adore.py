@@ -70,7 +70,7 @@ def inputs(model: Path) -> Inputs:
 def side(inputs: Inputs, model: Path, folder: Path, settings: AdoreConfig = SETTINGS) -> QuerySide:
     tables = inputs.tables
     passages = FrozenPassages.read(tables["passages"], tables["passage_vectors"], folder)
-    queries = TrainingQueries.read(tables["queries"], tables["qrels"], passages)
+    queries = TrainingQueries.read(tables, passages)
     return QuerySide(Encoder.load(model, RECIPE, "cpu"), passages, queries, settings)
 
 

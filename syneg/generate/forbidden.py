@@ -9,38 +9,41 @@ import ray
 from ray.data import Dataset
 
 from syneg.generate import duplicates
+from syneg.positives import RELEVANT, by_text
 from syneg.stage import Source
 from syneg.texts import passage_text, words
 
-JUDGED = pa.schema(
+FORBIDDEN = pa.schema(
     [
         ("passage_id", pa.string()),
         ("text", pa.string()),
-        ("relevant_to", pa.list_(pa.string())),  # training queries
+        ("relevant_to", pa.list_(pa.string())),  # training queries, by their texts
         ("held_out", pa.bool_()),  # relevant to a dev or test query
         ("signature", pa.binary()),
     ]
 )
 
 
-def judged(passages: Source, queries: pa.Table, qrels: pa.Table, threshold: float) -> Dataset:
-    """Rows of `JUDGED`: every passage judged relevant to any query, with its MinHash signature; lazy."""
-    relevant = qrels.filter(pc.field("relevance") > 0).join(
-        queries.select(["query_id", "split"]), "query_id", join_type="inner"
-    )
-    by_passage: dict[str, tuple[list[str], bool]] = {}
-    for row in relevant.select(["passage_id", "query_id", "split"]).to_pylist():
-        relevant_to, held_out = by_passage.get(row["passage_id"], ([], False))
-        training = row["split"] == "train"
-        by_passage[row["passage_id"]] = (
-            [*relevant_to, row["query_id"]] if training else relevant_to,
-            held_out or not training,
-        )
-    look = partial(_judged, by_passage=ray.put(by_passage), rows=duplicates.rows_per_band(threshold))
+def forbidden(passages: Source, queries: pa.Table, qrels: pa.Table, threshold: float) -> Dataset:
+    """Rows of `FORBIDDEN`: every passage judged relevant to any query, with its MinHash signature; lazy."""
+    look = partial(_look, by_passage=ray.put(relevant(queries, qrels)), rows=duplicates.rows_per_band(threshold))
     return passages.dataset().map_batches(look, batch_size=None, batch_format="pyarrow")
 
 
-def _judged(batch: pa.Table, by_passage: "ray.ObjectRef[dict[str, tuple[list[str], bool]]]", rows: int) -> pa.Table:
+def relevant(queries: pa.Table, qrels: pa.Table) -> dict[str, tuple[list[str], bool]]:
+    """`relevant_to` and `held_out` by passage_id."""
+    training = pc.field("split") == "train"
+    held_out = queries.filter(~training)["query_id"].unique()
+    judged = qrels.filter(RELEVANT)
+    by_passage: dict[str, tuple[list[str], bool]] = {}
+    for passage_id in judged.filter(pc.field("query_id").isin(held_out))["passage_id"].to_pylist():
+        by_passage[passage_id] = ([], True)
+    for row in by_text(queries.filter(training), judged).to_pylist():
+        by_passage.setdefault(row["passage_id"], ([], False))[0].append(row["query_id"])
+    return by_passage
+
+
+def _look(batch: pa.Table, by_passage: "ray.ObjectRef[dict[str, tuple[list[str], bool]]]", rows: int) -> pa.Table:
     known = ray.get(by_passage)
     ids = pa.array(list(known), pa.string())
     found = [
@@ -54,7 +57,7 @@ def _judged(batch: pa.Table, by_passage: "ray.ObjectRef[dict[str, tuple[list[str
         for row in batch.filter(pc.field("passage_id").isin(ids)).to_pylist()
         if (text := passage_text(row["title"], row["text"]))
     ]
-    return pa.Table.from_pylist(found, JUDGED)
+    return pa.Table.from_pylist(found, FORBIDDEN)
 
 
 def copies(near: Iterator[tuple[str, str]], query_of: dict[str, str], passages: dict[str, dict]) -> dict[str, str]:
