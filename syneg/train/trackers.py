@@ -6,13 +6,14 @@ Where MLflow and Weights & Biases send things is theirs to know (MLFLOW_TRACKING
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from syneg.errors import BadInput
 from syneg.settings.resources import TrainResources
+
+T = TypeVar("T")
 
 
 class Tracker(Protocol):
@@ -91,48 +92,39 @@ class Telling:
 
     def __init__(self, starting: Mapping[str, Callable[[], Tracker]]) -> None:
         self.warnings: list[str] = []  # one for each that failed
-        self._started: dict[str, Tracker] = {}
         self._failed: set[str] = set()
+        # All of it in one thread, whoever tells: what MLflow started belongs to the thread that started it.
+        self._thread = ThreadPoolExecutor(1)
+        self._started: dict[str, Future[Tracker]] = {}
         for name, start in starting.items():
-            with self._spared(name, "was told nothing"):
-                self._started[name] = start()
+            self._started[name] = self._ask(name, "was told nothing", start)
 
     def log(self, row: Mapping[str, Any]) -> None:
         for name, tracker in self._started.items():
             if name not in self._failed:
-                with self._spared(name, f"was told nothing from step {row['step']} on"):
-                    tracker.log(row)
+                self._ask(name, f"was told nothing from step {row['step']} on", tracker.result().log, row)
 
     def close(self) -> None:
         """Closes all, those that failed before too: what they were told may still reach its place."""
         for name, tracker in self._started.items():
-            with self._spared(name, "may lack the last rows"):
-                tracker.close()
+            if not tracker.exception():
+                self._ask(name, "may lack the last rows", tracker.result().close)
+        self._thread.shutdown()
 
-    def _spared(self, name: str, what: str) -> ExitStack:
-        """Takes what a tracker raises: each has errors of its own, which no list here names."""
-        spared = ExitStack()
-        spared.push(partial(self._take, name, what))
-        return spared
-
-    def _take(
-        self,
-        name: str,
-        what: str,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        if name not in self._failed:
+    def _ask(self, name: str, what: str, call: Callable[..., T], *arguments: Any) -> "Future[T]":
+        """Waits for the call. Each tracker has errors of its own, which no list here names; a signal goes on."""
+        answer = self._thread.submit(call, *arguments)
+        error = answer.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        if error is not None and name not in self._failed:
             self._failed.add(name)
             self.warnings.append(
                 f"{name} {what}: it failed ({type(error).__name__}, see the log). The training went on without it, and "
                 f"its table of metrics has every row. See to {name}'s server and settings before the next one."
             )
-            sys.excepthook(type(error), error, trace)  # syneg's own masks secrets, as an address may hold one
-        return True
+            sys.excepthook(type(error), error, error.__traceback__)  # masks secrets, as an address may hold one
+        return answer
 
 
 def scalars(row: Mapping[str, Any]) -> dict[str, float]:

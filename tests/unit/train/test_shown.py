@@ -1,7 +1,9 @@
 """What is shown of a training while it runs."""
 
+import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from itertools import chain, repeat
 from types import SimpleNamespace
 from typing import Any
@@ -56,13 +58,16 @@ class Told:
         self.fails_at = fails_at
         self.steps: list[int] = []
         self.closed = 0
+        self.thread = threading.get_ident()
 
     def log(self, row: Mapping[str, Any]) -> None:
+        assert threading.get_ident() == self.thread
         if row["step"] == self.fails_at:
             raise ConnectionError("https://user:password@tracker is gone")
         self.steps.append(row["step"])
 
     def close(self) -> None:
+        assert threading.get_ident() == self.thread
         self.closed += 1
         if self.fails_at is not None:
             raise RuntimeError("nothing to close")
@@ -73,12 +78,15 @@ def test_a_tracker_that_fails_ends_neither_the_training_nor_the_others(
 ) -> None:
     monkeypatch.setattr(ray, "get", lambda found: found)
     rows = [{"step": step} for step in range(3)]
-    broken, last, well = Told(fails_at=1), Told(fails_at="the end"), Told()
+    told: dict[str, Told] = {}
 
-    def unreachable() -> Told:
-        raise ConnectionError("https://user:password@tracker does not answer")
+    def started(name: str, fails_at: int | str | None) -> Told:
+        if fails_at == "the start":
+            raise ConnectionError("https://user:password@tracker does not answer")
+        return told.setdefault(name, Told(fails_at))
 
-    trackers = {"absent": unreachable, "broken": lambda: broken, "last": lambda: last, "well": lambda: well}
+    fails = {"absent": "the start", "broken": 1, "last": "the end", "well": None}
+    trackers = {name: partial(started, name, at) for name, at in fails.items()}
     lines: list[str] = []
     with shown(Journal(rows), lines.append, trackers) as warnings:
         deadline = time.monotonic() + 30
@@ -86,8 +94,12 @@ def test_a_tracker_that_fails_ends_neither_the_training_nor_the_others(
             time.sleep(0.05)
         assert len(warnings) == 2
         rows.append({"step": 3})  # the watcher lives
-    assert (broken.steps, last.steps, well.steps) == ([0], [0, 1, 2, 3], [0, 1, 2, 3])
-    assert (broken.closed, last.closed, well.closed) == (1, 1, 1)
+    assert {name: one.steps for name, one in told.items()} == {
+        "broken": [0],
+        "last": [0, 1, 2, 3],
+        "well": [0, 1, 2, 3],
+    }
+    assert [one.closed for one in told.values()] == [1, 1, 1]
     assert lines[-1] == "4 steps"
     assert [warning.split(", see")[0] for warning in warnings] == [
         "absent was told nothing: it failed (ConnectionError",
