@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from syneg import execution, fingerprint, graph, pipeline, ray_session
+from syneg import graph, pipeline, ray_session
 from syneg.config import RunConfig
 from syneg.corpus import sources
 from syneg.encoder import recipe
@@ -108,23 +108,18 @@ def _vectors_of_run(own: RunConfig, other: RunConfig) -> Mapping[str, Manifest]:
     ours, theirs = (recipe.Recipe.of(config.encoder) for config in (own, other))
     if ours != theirs:
         return {}
-    corpus = pipeline.plan(own, graph=Graph(graph.to_score(bm25=False)))[0]
-    wanted, stage = models.digest(other.encoder.model), graph.embedding_of_trained()
+    wanted = models.digest(other.encoder.model)
     for trained in _trainings(own.store.root):
-        parts = sorted((part.name, part.sha256) for part in trained.folders["model"])
-        if digests.of_parts(parts) != wanted:
-            continue
-        made = {"corpus": corpus.fingerprint, "train": trained.fingerprint}
-        addresses = {name: address.split(".") for name, address in stage.reads.items()}
-        reads = {name: f"{made[source]}.{table}" for name, (source, table) in addresses.items()}
-        mark = fingerprint.of_stage(stage.name, stage.version, execution.sections(own, stage), reads)
-        if found := manifest.load(own.store.root, stage.name, mark):
-            return {"embed": found}
+        parts = sorted((part.name, part.sha256) for part in trained.folders["model"] if part.name != models.CARD)
+        if digests.of_parts(parts) == wanted:
+            embedded = Graph(graph.named("corpus", "train", "embed_tuned"), {"train": trained})
+            if found := pipeline.look(own, graph=embedded)[-1].manifest:
+                return {"embed": found}
     return {}
 
 
 def _trainings(root: str) -> Iterator[Manifest]:
     for name, _ in files.files_below(files.join(root, "train")):
-        mark, _, inside = name.partition("/")
-        if inside == "manifest.json" and (made := manifest.load(root, "train", mark)):
-            yield made
+        fingerprint, _, inside = name.partition("/")
+        if inside == manifest.NAME and (trained := manifest.load(root, "train", fingerprint)):
+            yield trained

@@ -41,13 +41,13 @@ def names(config: RunConfig) -> tuple[str, ...]:
 
 def to_score(bm25: bool) -> tuple[Stage, ...]:
     """A model on a collection, without training: corpus and embed are a run's own, so what runs stored is used."""
-    own = tuple(stage for stage in ONE_ROUND if stage.name in ("corpus", "embed"))
+    own = named("corpus", "embed")
     return (*own, SCORE, SCORE_BM25) if bm25 else (*own, SCORE)
 
 
-def embedding_of_trained() -> Stage:
-    """The stage that embeds with the model that a run trained."""
-    return next(stage for stage in ONE_ROUND if stage.name == "embed_tuned")
+def named(*names: str) -> tuple[Stage, ...]:
+    """These stages, as they stand in a run of one round."""
+    return tuple(stage for stage in ONE_ROUND if stage.name in names)
 
 
 def _unrolled(rounds: int) -> Iterator[Stage]:

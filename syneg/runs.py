@@ -17,7 +17,7 @@ from syneg.graph import names
 from syneg.pipeline import Finished, look
 from syneg.report import cards, licences, page, publish
 from syneg.settings.generate import Layout
-from syneg.store import files, folders, manifest
+from syneg.store import files, folders, manifest, models
 from syneg.watch import record
 
 REPORT = "report.html"
@@ -121,11 +121,13 @@ def publish_run(finished: Finished, with_model: bool = True) -> str:
     )
     files.put(files.join(target, "report.json"), json.dumps(report, indent=1, ensure_ascii=False).encode())
     files.put(files.join(target, REPORT), page_html.encode("utf-8", "replace"))
+    origins = _origins(finished)
+    card = cards.model(summary, report, origins).encode("utf-8", "replace")
     if with_model:
         _put_model(finished, target)
-    origins = _origins(finished)
-    for name, card in (("dataset-card.md", cards.dataset), ("model-card.md", cards.model)):
-        files.put(files.join(target, name), card(summary, report, origins).encode("utf-8", "replace"))
+        files.put(files.join(target, "model", models.CARD), card)
+    files.put(files.join(target, "model-card.md"), card)
+    files.put(files.join(target, "dataset-card.md"), cards.dataset(summary, report, origins).encode("utf-8", "replace"))
     publish_record(finished, finished.manifests["train"].fingerprint if with_model else None)
     return files.join(target, REPORT)
 
@@ -194,10 +196,11 @@ def _origins(finished: Finished) -> cards.Origins:
 
 
 def _put_model(finished: Finished, target: str) -> None:
-    """Copies the tuned model, unless the run's folder holds this very one."""
+    """Copies the tuned model without its card, unless the run's folder holds this very one."""
     trained = finished.manifests["train"]
-    model = trained.folders["model"]
+    model = [part for part in trained.folders["model"] if part.name != models.CARD]
     there = dict(files.files_below(files.join(target, "model")))
+    there.pop(models.CARD, None)
     known = record.load(record.path(target))
     if known and known.model == trained.fingerprint and there == {part.name: part.bytes for part in model}:
         return

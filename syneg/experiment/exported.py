@@ -16,6 +16,7 @@ from syneg.experiment.grid import Grid
 from syneg.experiment.results import Arm, Results, training, values_of
 from syneg.experiment.runner import Watched, one_session
 from syneg.pipeline import Finished, Graph
+from syneg.positives import of_split
 from syneg.store import folders, models
 
 _LAST = "mix"
@@ -48,8 +49,8 @@ def export(grid: Grid, bases: Mapping[str, str], watched: Watched, folder: Path)
 
 
 def _put_collection(finished: Finished, folder: Path) -> None:
-    queries = finished.table("corpus", "queries").where("split", ["test"])
-    qrels = finished.table("corpus", "qrels").where("query_id", queries["query_id"].to_pylist())
+    tables = {name: finished.table("corpus", name) for name in ("queries", "qrels")}
+    queries, qrels = of_split(tables, "test")
     pq.write_table(finished.table("corpus", "passages").table(), folder / "passages.parquet")
     pq.write_table(queries, folder / "queries.parquet")
     pq.write_table(qrels, folder / "qrels.parquet")

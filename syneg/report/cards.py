@@ -1,20 +1,30 @@
 """The dataset card and the model card of a run, as Markdown with a front matter that model hubs read.
 
-Rendered from what the stages recorded, without reading a table. Values that a user or a model chose (names, paths,
-prompts) stand in code spans, where neither Markdown nor HTML has a meaning.
+Rendered from what the stages recorded, without reading a table.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
+from syneg import model_card
 from syneg.differences import named_probability, signed_points
+from syneg.markdown import code, document, fields, plain, table
 from syneg.report.publish import RunSummary
 
 _UNSTATED = "not stated"
-_SAMPLING = ("temperature", "top_p", "max_tokens", "reflection", "attributes", "prompt", "seed")
+_SAMPLING = (
+    "temperature",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "max_tokens",
+    "retries",
+    "reflection",
+    "attributes",
+    "prompt",
+    "seed",
+)
 _MIXING = ("strategy", "synthetic_per_instance", "retrieved_per_instance", "synthetic_share", "on_short", "seed")
 
 
@@ -33,16 +43,16 @@ def dataset(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str
     front = {"tags": ["retrieval", "hard-negatives", "synthetic", "syneg"], "task_categories": ["text-retrieval"]}
     corpus, instances = config["corpus"], report["instances"]
     mixed, probed = facts.get("mix", {}), facts.get("probe", {})
-    return _document(
+    return document(
         front,
-        f"Training instances of the run {_code(report['run'])}",
+        f"Training instances of the run {code(report['run'])}",
         f"{instances['usable']:,} instances (query, positive, hard negatives) for fine-tuning a dense retriever, made "
         f"by syneg {report['versions'].get('syneg', '')}. Every negative names its source.",
         "## Source",
-        _fields(
+        fields(
             {
-                "collection": f"{_code(corpus['source'])} {_code(corpus['path']) if corpus['path'] else ''}".strip(),
-                "judgements to train on": _code(corpus["split"]),
+                "collection": f"{code(corpus['source'])} {code(corpus['path']) if corpus['path'] else ''}".strip(),
+                "judgements to train on": code(corpus["split"]),
                 "licence": "that of the collection; syneg does not know it",
                 "left out": _counts(report["stages"]["corpus"]["rejected"]),
             }
@@ -52,8 +62,8 @@ def dataset(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str
         "## Retrieved negatives",
         _retrieved(report),
         "## Mix",
-        _fields({name: _code(config["mix"][name]) for name in _MIXING if name in config["mix"]}),
-        _fields(
+        fields({name: code(config["mix"][name]) for name in _MIXING if name in config["mix"]}),
+        fields(
             {
                 "negatives by source": _counts(instances["negatives"]),
                 "instances with a synthetic negative": f"{instances['with_synthetic']:,} of {instances['usable']:,}",
@@ -76,42 +86,24 @@ def dataset(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str
 
 def model(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str:
     """The card of the tuned model. `report` is what `publish` returned for `run`."""
-    config, training = report["config"], report["training"]
-    front = {
-        "library_name": "sentence-transformers",
-        "pipeline_tag": "sentence-similarity",
-        "tags": ["sentence-transformers", "retrieval", "syneg"],
-    }
-    verdict = report["verdict"]
-    return _document(
-        front,
-        f"The model of the run {_code(report['run'])}",
-        f"**{_plain(verdict['sentence'])}**",
-        "\n".join(f"- {_plain(caveat)}" for caveat in verdict["caveats"]),
-        "## Scores",
-        _scores(report),
-        "## Base and training",
-        _fields(
-            {
-                "base model": _code(config["encoder"]["model"]),
-                "its licence, as stated beside it": _plain(origins.base_licence or _UNSTATED),
-                "query prompt": _code(config["encoder"]["query_prompt"]),
-                "passage prompt": _code(config["encoder"]["passage_prompt"]),
-                "instances": f"{report['instances']['usable']:,} (see dataset-card.md)",
-                "steps": f"{training['steps']:,}",
-            }
+    config, verdict, instances = report["config"], report["verdict"], report["instances"]
+    return model_card.render(
+        config["encoder"],
+        config["train"],
+        instances["usable"],
+        sorted(instances["negatives"]),
+        _facts(run)["train"].get("dev"),
+        known=(
+            f"**{plain(verdict['sentence'])}**",
+            "\n".join(f"- {plain(caveat)}" for caveat in verdict["caveats"]),
+            _scores(report),
+            f"Scored on {report['test_queries']:,} queries of one collection. The intervals are over queries.",
         ),
-        "Training settings:",
-        _fields({name: _code(value) for name, value in config["train"].items()}),
-        "## Use",
-        "```python\nfrom sentence_transformers import SentenceTransformer\n\n"
-        'model = SentenceTransformer("model")\n'
-        'scores = model.similarity(model.encode_query(["..."]), model.encode_document(["..."]))\n```',
-        "## Limits",
-        f"- Scored on {report['test_queries']:,} queries of one collection. Nothing is known of others.\n"
-        "- The intervals are over queries. One training run says nothing of what another seed would give.\n"
-        "- It was trained towards what the judgements call relevant, with their gaps and biases.",
-        *_again(run),
+        origin=(
+            *_again(run),
+            f"By the run {code(report['run'])}, whose dataset-card.md tells of the instances. The base model's "
+            f"licence, as stated beside it: {plain(origins.base_licence or _UNSTATED)}.",
+        ),
     )
 
 
@@ -121,13 +113,13 @@ def _synthetic(report: Mapping[str, Any], generated: Mapping[str, Any], origins:
         yield "None: no LLM was asked."
         return
     price = "" if origins.usd is None else f", about {origins.usd:,.2f} USD at the prices that the run was given"
-    yield _fields(
+    yield fields(
         {
-            "generator": _code(generated.get("model", config["engine"].get("model", config["engine"]["kind"]))),
-            "engine": _code(config["engine"]["kind"]),
-            "its licence, as stated beside it": _plain(origins.generator_licence or _UNSTATED),
-            "prompt version": _code(generated.get("prompt_version", _UNSTATED)),
-            **{name: _code(config[name]) for name in _SAMPLING if name in config},
+            "generator": code(generated.get("model", config["engine"].get("model", config["engine"]["kind"]))),
+            "engine": code(config["engine"]["kind"]),
+            "its licence, as stated beside it": plain(origins.generator_licence or _UNSTATED),
+            "prompt version": code(generated.get("prompt_version", _UNSTATED)),
+            **{name: code(config[name]) for name in _SAMPLING if name in config},
             "asked for": f"{made['requests'] or 0:,}",
             "what the gate said": _counts(made["outcomes"]),
             "tokens in, out": f"{made['input_tokens'] or 0:,}, {made['output_tokens'] or 0:,}",
@@ -140,13 +132,13 @@ def _retrieved(report: Mapping[str, Any]) -> str:
     rows = [
         (
             sampler,
-            _code(report["config"]["mine"]["samplers"].get(sampler, {})),
+            code(report["config"]["mine"]["samplers"].get(sampler, {})),
             f"{found.get('kept', 0):,}",
             _counts({reason: count for reason, count in found.items() if reason != "kept"}),
         )
         for sampler, found in report["candidates"].items()
     ]
-    return _table(("sampler", "settings", "kept", "filtered"), rows) if rows else "None: nothing was mined."
+    return table(("sampler", "settings", "kept", "filtered"), rows) if rows else "None: nothing was mined."
 
 
 def _probe(probed: Mapping[str, Any]) -> Iterator[str]:
@@ -158,8 +150,8 @@ def _probe(probed: Mapping[str, Any]) -> Iterator[str]:
         f"{probed['retrieved']:,} retrieved ones, cross-validated (0.5 is a guess, 1 tells all of them apart):"
     )
     views = [(view, f"{found['auc']:.2f} ± {found['spread']:.2f}") for view, found in probed["auc"].items()]
-    yield _table(("by", "AUC"), views)
-    yield "\n".join(f"- {_plain(warning)}" for warning in probed["warnings"])
+    yield table(("by", "AUC"), views)
+    yield "\n".join(f"- {plain(warning)}" for warning in probed["warnings"])
 
 
 def _scores(report: Mapping[str, Any]) -> str:
@@ -168,7 +160,7 @@ def _scores(report: Mapping[str, Any]) -> str:
         (system, *(f"{scores[measure]:.4f}" for measure in measures)) for system, scores in report["scores"].items()
     ]
     gains = [_gain(report["differences"][measure]) for measure in measures]
-    return _table(("", *measures), [*rows, ("tuned - base, points (95 %)", *gains)])
+    return table(("", *measures), [*rows, ("tuned - base, points (95 %)", *gains)])
 
 
 def _gain(found: Mapping[str, float]) -> str:
@@ -177,42 +169,13 @@ def _gain(found: Mapping[str, float]) -> str:
 
 
 def _again(run: RunSummary) -> tuple[str, str]:
-    stages = [(stage["stage"], _code(stage["fingerprint"]), f"{stage['rows_out']:,}") for stage in run["stages"]]
-    return "## Made from", _table(("stage", "fingerprint", "rows out"), stages)
+    stages = [(stage["stage"], code(stage["fingerprint"]), f"{stage['rows_out']:,}") for stage in run["stages"]]
+    return "## Made from", table(("stage", "fingerprint", "rows out"), stages)
 
 
 def _facts(run: RunSummary) -> dict[str, Mapping[str, Any]]:
     return {stage["stage"]: stage["facts"] for stage in run["stages"]}
 
 
-def _document(front: Mapping[str, Any], title: str, *blocks: str) -> str:
-    head = yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=True)
-    return "\n\n".join([f"---\n{head}---", f"# {title}", *(block for block in blocks if block)]) + "\n"
-
-
-def _fields(values: Mapping[str, str]) -> str:
-    return _table(("", ""), [(name.replace("_", " "), value) for name, value in values.items() if value])
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items()) or "none"
-
-
-def _code(value: object) -> str:
-    """A code span that also a table's cell can hold, whatever is in it."""
-    text = " ".join(str(value).split()).replace("`", "'").replace("|", "\\|")
-    return f"`{text}`" if text else "none"
-
-
-def _plain(text: str) -> str:
-    """`text` as running text: HTML has no meaning in it, nor have Markdown's links, emphasis, code and cells."""
-    for character in "\\`*_[]<>|":
-        text = text.replace(
-            character, f"\\{character}" if character not in "<>" else f"&{'lt' if character == '<' else 'gt'};"
-        )
-    return " ".join(text.split())

@@ -29,10 +29,13 @@ def of_files(folder: str, names: Sequence[str]) -> str:
     return of_parts((name, of_file(files.join(folder, name))) for name in names)
 
 
-def of_folder(folder: str) -> str:
-    """As `of_files`, of everything below `folder`: equal wherever the same files lie, on a disk or in a bucket."""
+def of_folder(folder: str, without: str = "") -> str:
+    """As `of_files`, of everything below `folder` but a file of the name `without`: equal wherever the same files lie,
+    on a disk or in a bucket."""
     return of_parts(
-        (entry.name, _of_entry(files.join(folder, entry.name), entry)) for entry in files.entries_below(folder)
+        (entry.name, _of_entry(files.join(folder, entry.name), entry))
+        for entry in files.entries_below(folder)
+        if entry.name != without
     )
 
 

@@ -17,7 +17,6 @@ from syneg.store import files, manifest
 from syneg.store.entry import Entry
 from syneg.store.manifest import Manifest
 
-_MANIFEST = "manifest.json"
 _RECORD = re.compile(r"runs/[^/]+/run(-[0-9a-f]{16})?\.json|evaluations/[^/]+/evaluation\.json")
 _PROGRESS = re.compile(r"runs/[^/]+/progress\.json")
 _OUTPUT = re.compile(r"(?P<output>(?P<stage>[^/]+?)(_\d+)?/[0-9a-f]{16})/(?P<inside>.+)")  # mine_1 is mine, of a round
@@ -66,7 +65,7 @@ def _written_by(stage: Stage) -> re.Pattern[str]:
     """The paths, within an output, of what this stage and the pipeline put there."""
     tables = [rf"{table}/part-[0-9a-f]{{32}}\.parquet" for table in stage.writes]
     places = [rf"{folder}(-[0-9a-f]{{8}})?/.+" for folder in stage.folders]
-    return re.compile("|".join([re.escape(_MANIFEST), "attempt/.+", *tables, *places]))
+    return re.compile("|".join([re.escape(manifest.NAME), "attempt/.+", *tables, *places]))
 
 
 def _find(root: str, before: float, written: Mapping[str, re.Pattern[str]]) -> Iterator[Garbage]:
@@ -133,7 +132,7 @@ def _named(root: str, records: Iterable[str]) -> Iterator[str]:
 
 
 def _listed(output: str, made: Manifest) -> Iterator[str]:
-    yield f"{output}/{_MANIFEST}"
+    yield f"{output}/{manifest.NAME}"
     for name, listed in (made.tables | made.folders).items():
         yield from (f"{output}/{made.places.get(name, name)}/{part.name}" for part in listed)
 
@@ -144,7 +143,7 @@ def remove(root: str, garbage: Garbage) -> None:
     Raises:
         BadInput: this user may not remove it.
     """
-    for entry in sorted(garbage.objects, key=lambda entry: not entry.name.endswith(f"/{_MANIFEST}")):
+    for entry in sorted(garbage.objects, key=lambda entry: not entry.name.endswith(f"/{manifest.NAME}")):
         try:
             files.delete(files.join(root, entry.name))
         except PermissionError as error:

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from syneg.errors import StoreError
 from syneg.store import files
 
+NAME = "manifest.json"  # in the folder of the output
+
 
 class Part(BaseModel):
     """One stored object: a piece of a table, or a file of a folder. `rejected` counts its rows by reject_reason."""
@@ -56,7 +58,7 @@ def load(root: str, stage: str, fingerprint: str) -> Manifest | None:
     Raises:
         StoreError: the manifest is there and cannot be read.
     """
-    path = files.join(output_folder(root, stage, fingerprint), "manifest.json")
+    path = files.join(output_folder(root, stage, fingerprint), NAME)
     if not files.exists(path):
         return None
     try:
@@ -67,5 +69,5 @@ def load(root: str, stage: str, fingerprint: str) -> Manifest | None:
 
 def publish(root: str, manifest: Manifest) -> bool:
     """Creates the manifest. False if another driver finished the same stage first; then its output counts."""
-    path = files.join(output_folder(root, manifest.stage, manifest.fingerprint), "manifest.json")
+    path = files.join(output_folder(root, manifest.stage, manifest.fingerprint), NAME)
     return files.create(path, manifest.model_dump_json(indent=1).encode())

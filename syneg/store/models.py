@@ -20,6 +20,7 @@ from syneg.store.digests import cache_folder
 
 _PACKAGE = "package:"
 _MARKS = ("config.json", "modules.json")
+CARD = "README.md"  # which says what is known of a model, and changes without it
 
 
 def check(address: str, key: str = "model") -> str:
@@ -74,10 +75,10 @@ def _name(path: str) -> str:
 
 
 def digest(address: str, key: str = "model") -> str:
-    """SHA-256 over every file of the model, names and content. The same weights have the same digest anywhere."""
+    """SHA-256 over every file of the model but its card, names and content. The same weights have the same anywhere."""
     path = _resolved(check(address, key), key)
     if _is_folder(path):
-        return digests.of_folder(path)
+        return digests.of_folder(path, without=CARD)
     return digests.of_files(path.rpartition("/")[0], [_name(path)])
 
 

@@ -16,11 +16,12 @@ import ray.train.torch
 import torch
 import torch.distributed as dist
 
+from syneg import model_card
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
 from syneg.errors import BadInput, StageFailed
 from syneg.store import files
-from syneg.train import card, trainable
+from syneg.train import trainable
 from syneg.train.batches import Order
 from syneg.train.checkpoint import Checkpoint, Checkpoints, put_whole
 from syneg.train.dev import DevSplit
@@ -207,9 +208,8 @@ class _Training:
         job = self.job
         with tempfile.TemporaryDirectory() as folder:
             self.encoder.save(Path(folder))
-            text = card.render(
-                job.encoder.model_dump(), job.train.model_dump(), self.order.instances, job.sources, facts
-            )
+            sections = job.encoder.model_dump(mode="json"), job.train.model_dump(mode="json")
+            text = model_card.render(*sections, self.order.instances, job.sources, facts.get("dev"))
             (Path(folder) / "README.md").write_text(text, "utf-8")
             return {"model": put_whole(Path(folder), files.join(job.attempt, f"model-{time.time_ns()}"))}
 

@@ -26,6 +26,8 @@ FLOOR = (
     "errors",
     "ids",
     "keyset",
+    "markdown",
+    "model_card",
     "placement",
     "positives",
     "schemas",

@@ -104,6 +104,7 @@ def test_the_report_has_every_stage_and_the_scores(finished: tuple[RunConfig, Pa
     ]
     assert "Apache-2.0" in cards[0]
     assert content["verdict"]["sentence"].split(" ")[0] in cards[1]
+    assert (Path(config.store.root) / "runs" / "tiny" / "model" / "README.md").read_text() == cards[1]
 
 
 def test_no_negative_is_a_positive_or_reads_like_one(finished: tuple[RunConfig, Path]) -> None:

@@ -1,0 +1,81 @@
+"""The card of a trained model (README.md in its folder): training writes it, the run's report adds the scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from syneg.markdown import code, document, table
+
+_FRONT = {
+    "library_name": "sentence-transformers",
+    "pipeline_tag": "sentence-similarity",
+    "tags": ["sentence-transformers", "dense-retrieval", "hard-negatives", "syneg"],
+}
+_USE = """```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("path/to/this/folder")
+scores = model.similarity(model.encode_query(["a query"]), model.encode_document(["a passage"]))
+```"""
+_VECTORS = (
+    "Vectors have unit length; similarity is the cosine. `encode_query` and `encode_document` put the prefixes of the "
+    "table below before a text and cut it at the lengths given there; whoever loads the folder with plain "
+    "`transformers` has to do both, pool as `1_Pooling/config.json` says, and normalise."
+)
+_LIMITS = (
+    "- Trained for retrieval of the passages of one collection; other collections, languages and tasks were not looked "
+    "at.\n"
+    "- Texts longer than the lengths below are cut: what stands after the cut is not seen.\n"
+    "- Negatives were mined or written by a language model, not judged by people: some may answer their query after "
+    "all.\n"
+    "- It was trained towards what the judgements call relevant, with their gaps and biases.\n"
+    "- One training, one seed: another seed gives other weights and somewhat other scores."
+)
+_NOT_SCORED = "How well it retrieves on test queries, beside its base model and BM25: see the report of the run."
+
+
+def render(
+    encoder: Mapping[str, Any],
+    train: Mapping[str, Any],
+    instances: int,
+    sources: Sequence[str],
+    dev: Mapping[str, Any] | None,
+    known: Sequence[str] = (_NOT_SCORED,),
+    origin: Sequence[str] = (),
+) -> str:
+    """Markdown. `encoder` and `train`: the values of the two sections; `sources`: of the negatives; `dev`: the fact of
+    that name, if dev queries were scored; `known` and `origin`: blocks on its quality, and on what it was made from.
+    """
+    negatives = ", ".join(sources) or "none but other instances' passages"
+    rows = {f"encoder.{name}": code(value) for name, value in encoder.items()}
+    rows |= {f"train.{name}": code(value) for name, value in train.items()}
+    return document(
+        _FRONT,
+        "A dense retriever fine-tuned with hard negatives",
+        f"Trained by [syneg](https://arxiv.org/abs/2412.17250) from {code(encoder['model'])}, with InfoNCE over "
+        f"{instances:,} instances of a query, its positive and hard negatives ({negatives}).",
+        _USE,
+        _VECTORS + _of_dimensions(train["matryoshka_dimensions"]),
+        "## What is known of its quality",
+        *known,
+        _of_dev(dev),
+        "## Limits",
+        _LIMITS,
+        *origin,
+        "## Settings",
+        table(("setting", "value"), list(rows.items())),
+    )
+
+
+def _of_dimensions(dimensions: Sequence[int]) -> str:
+    sizes = ", ".join(map(str, dimensions))
+    return f"\n\nThe first {sizes} dimensions were trained to work by themselves, normalised again." if sizes else ""
+
+
+def _of_dev(dev: Mapping[str, Any] | None) -> str:
+    if not dev:
+        return ""
+    return (
+        f"On {dev['queries']:,} dev queries over {dev['passages']:,} passages ({dev['over']}): nDCG@10 "
+        f"{dev['base']:.4f} before training, {dev['chosen']:.4f} for the weights in this folder. They were chosen by "
+        "this very number, which is therefore a little high."
+    )
