@@ -122,7 +122,7 @@ def _check_written(config: RunConfig) -> None:
     written = _most_written(generate)
     if mix.on_short == "drop" and written < mix.least_synthetic:
         raise BadInput(
-            f"mix.on_short=drop would drop every instance with synthetic negatives: one takes {mix.least_synthetic} of "
+            f"mix.on_short=drop would leave no instance with synthetic negatives: one takes {mix.least_synthetic} of "
             f"them (mix.strategy={mix.strategy}), and for a pair no more than {written} can be written "
             f"(generate.samples_per_pair={generate.samples_per_pair} times "
             f"generate.negatives_per_answer={generate.negatives_per_answer}). Raise one of the two, ask for fewer "

@@ -18,6 +18,7 @@ _NEGATIVE = pa.struct(
         pa.field("score", pa.float32()),  # the sampler's score; null where it has none (synthetic, random)
         pa.field("rank", pa.int32()),
         pa.field("cross_score", pa.float32()),  # the cross-encoder's, which sees no synthetic and no borrowed negative
+        pa.field("borrowed_from", _TEXT),  # the query that it was made for, if another (`mix.on_short`)
     ]
 )
 
@@ -111,8 +112,9 @@ INSTANCES = _schema(
     ("positive", _TEXT),
     ("positive_cross_score", pa.float32()),
     ("negatives", pa.list_(pa.field("element", _NEGATIVE, nullable=False))),
+    ("short", _TEXT),  # the kinds of which there are too few negatives, each with why
     ("reject_reason", _TEXT),
-    nullable=("positive_cross_score", "reject_reason"),
+    nullable=("positive_cross_score", "short", "reject_reason"),
 )
 RUNS = _schema(
     ("system", _TEXT), ("query_id", _TEXT), ("passage_id", _TEXT), ("rank", pa.int32()), ("score", pa.float32())

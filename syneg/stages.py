@@ -109,7 +109,7 @@ ONE_ROUND = (
     Stage(
         "probe",
         "syneg.mix.probing:run",
-        version=1,
+        version=2,
         reads={"instances": "mix.instances", "passage_vectors": "embed.passage_vectors"},
         sections=("encoder", "probe"),
         pool="encode",

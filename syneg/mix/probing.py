@@ -47,6 +47,12 @@ def probed(inputs: Inputs, context: Context, workers: Workers, *, encoder: Encod
         encoded = workers.start(_encode, base_model(encoder), encoder, [one.text for one in written])
         vectors = np.concatenate([workers.get(encoded), _stored(inputs.tables["passage_vectors"], found)])
         facts |= judged(written, found, vectors, probe)
+    elif written and found:
+        facts["warnings"] = [
+            f"Whether synthetic negatives can be told from retrieved ones by a shortcut was not looked at: there are "
+            f"{len(written):,} and {len(found):,}, and {max(_FEWEST, 2 * probe.folds)} of each are needed, of "
+            f"{probe.folds} queries or more."
+        ]
     count = len(written) + len(found)
     return Output(rows_in=count, rows_out=count, facts=lambda: facts)
 
@@ -67,13 +73,13 @@ def judged(written: Sequence[Sampled], found: Sequence[Sampled], vectors_ND: np.
         view: shortcut.told_apart(features, synthetic, queries, settings.folds, settings.seed)
         for view, features in views.items()
     }
-    words = shortcut.medians(np.expm1(length[:, 0]), synthetic)
+    lengths = shortcut.medians(np.expm1(length[:, 0]), synthetic)
     most = shortcut.largest_differences(style, shortcut.STYLE, synthetic)[0]
     return {
         "auc": {view: asdict(one) for view, one in told.items()},
-        "median_words": {"synthetic": round(words[0]), "retrieved": round(words[1])},
+        "median_words": {"synthetic": round(lengths[0]), "retrieved": round(lengths[1])},
         "style_differs_most_by": most,
-        "warnings": shortcut.warnings(told, words, most, settings.warn_above),
+        "warnings": shortcut.warnings(told, lengths, most, settings.warn_above),
     }
 
 

@@ -4,36 +4,61 @@ import hashlib
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Literal, TypeVar
+from itertools import chain, islice
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from syneg.settings.mix import MixConfig
-from syneg.texts import normalized
+from syneg.texts import body_of, normalized, passage_text
 
 SYNTHETIC = "synthetic"
 Kind = Literal["synthetic", "retrieved"]
 T = TypeVar("T")
 
 
+class Text(NamedTuple):
+    """A passage, or what was written like one: then it has no title."""
+
+    title: str
+    body: str
+
+    @property
+    def whole(self) -> str:
+        return passage_text(self.title, self.body)
+
+    @property
+    def keys(self) -> set[str]:
+        """Two texts that share one are the same, under whatever title, as mining has it."""
+        return {normalized(self.whole), body_of(self.title, self.body)}
+
+
 @dataclass(frozen=True)
 class Negative:
-    """One hard negative: an element of `negatives` in `schemas.INSTANCES`."""
+    """One hard negative."""
 
     id: str
-    text: str
+    text: Text
     source: str  # "synthetic" or the sampler
-    score: float | None
-    rank: int | None
+    score: float | None = None
+    rank: int | None = None
     cross_score: float | None = None
+    borrowed_from: str | None = None  # the query that it was made for, if another
+
+    def as_row(self) -> dict[str, Any]:
+        """An element of `negatives` in `schemas.INSTANCES`."""
+        return {**vars(self), "text": self.text.whole}
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an instance asks for. `replaceable`: a missing synthetic negative gives its place to a retrieved one."""
+    """What an instance asks for.
+
+    replaceable: a missing synthetic negative gives its place to a retrieved one; given: so many did already.
+    """
 
     synthetic: int
     retrieved: int
     replaceable: bool = False
+    given: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,8 +76,9 @@ def seeded(*key: object) -> random.Random:
     return random.Random(int.from_bytes(digest, "little"))
 
 
-def wanted(mix: MixConfig, query_id: str, positive_id: str, has_synthetic: bool) -> Wanted:
-    """What the strategy gives this pair (arXiv 2412.17250, phase 2).
+def wanted(mix: MixConfig, query_id: str, positive_id: str, written: int) -> Wanted:
+    """What the strategy gives this pair, for which so many synthetic negatives were `written` and accepted
+    (arXiv 2412.17250, phase 2).
 
     One draw a pair decides, the same for every share: raising `synthetic_share` only adds pairs.
     """
@@ -63,52 +89,59 @@ def wanted(mix: MixConfig, query_id: str, positive_id: str, has_synthetic: bool)
         own = mix.synthetic_per_instance if carries else 0
         return Wanted(own, number - own, replaceable=True)
     if mix.strategy == "direct":
-        whole = lot < mix.synthetic_share * mix.synthetic_per_instance / number
-        return Wanted(number, 0) if whole and has_synthetic else Wanted(0, number)
+        drawn = lot < mix.synthetic_share * mix.synthetic_per_instance / number
+        enough = written >= (number if mix.on_short == "drop" else 1)
+        if drawn:
+            return Wanted(number, 0) if enough else Wanted(0, number, given=number)
+        return Wanted(0, number)
     if mix.strategy == "synthetic_only":
         return Wanted(number, 0)
     return Wanted(0, number)
 
 
-def take_turns(queues: Sequence[Iterable[T]], quotas: Sequence[int]) -> Iterator[T]:
-    """The first `quotas[0]` of the first queue, the first `quotas[1]` of the second, ..., then the next of each.
+def take_turns(queues: Sequence[Iterable[T]], quotas: Sequence[int], start: int) -> Iterator[T]:
+    """Round after round `quotas[0]` of the first queue, `quotas[1]` of the second, ...
 
-    A queue that has run out is passed over, so that another sampler fills its place.
+    start: the place of a round, of sum(quotas), at which it begins. Drawn by instance it lets each sampler have its
+    share also where an instance takes fewer than a round gives. A queue that has run out is passed over, so that
+    another sampler fills its place.
     """
-    waiting = [(iter(queue), quota) for queue, quota in zip(queues, quotas, strict=True)]
-    while waiting:
+    own = [[iter(queue)] * quota for queue, quota in zip(queues, quotas, strict=True)]
+    turns = list(chain.from_iterable(own))
+    turns = turns[start:] + turns[:start]
+    while turns:
         left = []
-        for queue, quota in waiting:
-            taken = list(islice(queue, quota))
+        for queue in turns:
+            taken = list(islice(queue, 1))
             yield from taken
-            if len(taken) == quota:
-                left.append((queue, quota))
-        waiting = left
+            if taken:
+                left.append(queue)
+        turns = left
 
 
 def compose(
-    never: Iterable[str], synthetic: Iterable[Negative], retrieved: Iterable[Negative], want: Wanted
+    never: Iterable[Text], synthetic: Iterable[Negative], retrieved: Iterable[Negative], want: Wanted
 ) -> Composed:
     """The negatives of one instance: synthetic ones first, each kind in the order in which it comes.
 
     No text stands twice and none is empty or one of `never`, the query and the texts of all its positives.
     """
-    seen = {normalized(text) for text in never} | {""}
+    seen = {""}.union(*(text.keys for text in never))
 
     def fresh(negatives: Iterable[Negative]) -> Iterator[Negative]:
         for negative in negatives:
-            text = normalized(negative.text)
-            if text not in seen:
-                seen.add(text)
+            keys = negative.text.keys
+            if seen.isdisjoint(keys):
+                seen.update(keys)
                 yield negative
 
     written = list(islice(fresh(synthetic), want.synthetic))
     lacking = want.synthetic - len(written)
     places = want.retrieved + (lacking if want.replaceable else 0)
     found = list(islice(fresh(retrieved), places))
-    replaced = max(0, len(found) - want.retrieved)
-    missing: dict[Kind, int] = {"synthetic": lacking - replaced, "retrieved": want.retrieved - len(found) + replaced}
-    return Composed(written + found, replaced, {kind: number for kind, number in missing.items() if number})
+    more = max(0, len(found) - want.retrieved)
+    missing: dict[Kind, int] = {"synthetic": lacking - more, "retrieved": want.retrieved - len(found) + more}
+    return Composed(written + found, more + want.given, {kind: number for kind, number in missing.items() if number})
 
 
 def drawn(pool: Sequence[Negative], number: int, key: tuple[object, ...]) -> Iterator[Negative]:
@@ -117,7 +150,7 @@ def drawn(pool: Sequence[Negative], number: int, key: tuple[object, ...]) -> Ite
     return (pool[place] for place in order)
 
 
-def borrow(composed: Composed, never: Iterable[str], lent: Mapping[Kind, Iterable[Negative]]) -> Composed:
+def borrow(composed: Composed, never: Iterable[Text], lent: Mapping[Kind, Iterable[Negative]]) -> Composed:
     """Fills the empty places with negatives of their kind that were made for other queries; `never` as in `compose`."""
     texts = [*never, *(negative.text for negative in composed.negatives)]
     negatives = list(composed.negatives)

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -10,14 +10,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg import schemas
-from syneg.mix.recipe import SYNTHETIC, Composed, Kind, Negative, borrow, compose, drawn, seeded, take_turns, wanted
+from syneg.mix.recipe import (
+    SYNTHETIC,
+    Composed,
+    Kind,
+    Negative,
+    Text,
+    Wanted,
+    borrow,
+    compose,
+    drawn,
+    seeded,
+    take_turns,
+    wanted,
+)
 from syneg.mix.review import Review
 from syneg.mix.tally import Tally
 from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
-from syneg.texts import normalized, passage_text
+from syneg.texts import normalized
 
-# Candidates looked at beyond those wanted: two passages of one text, or what a person struck, are passed over.
+# Candidates looked at beyond those wanted: what a person struck is passed over.
 _SPARE = 16
 
 Key = tuple[str, str]  # query_id, positive_id
@@ -49,7 +62,7 @@ class Found(NamedTuple):
     rank: int
     cross_score: float | None
 
-    def with_text(self, texts: Mapping[str, str]) -> Negative:
+    def with_text(self, texts: Mapping[str, Text]) -> Negative:
         return Negative(self.passage_id, texts[self.passage_id], self.sampler, self.score, self.rank, self.cross_score)
 
 
@@ -78,7 +91,7 @@ class Shard:
             key = (row["query_id"], row["positive_id"])
             self._asked[key] += 1
             if row["reject_reason"] is None:
-                self._written[key].append(Negative(row["negative_id"], row["text"], SYNTHETIC, None, None))
+                self._written[key].append(Negative(row["negative_id"], Text("", row["text"]), SYNTHETIC))
         self._unfit: dict[str, set[str]] = defaultdict(set)  # passages that mining rejected, by query
         rejected = candidates.filter(pc.field("reject_reason").is_valid())
         for query_id, passage in zip(*(rejected[name].to_pylist() for name in ("query_id", "passage_id")), strict=True):
@@ -106,10 +119,12 @@ class Shard:
             drawn = seeded(mix.seed, *key, sampler).sample(queue, len(queue)) if settings.pick == "uniform" else queue
             own.append(fresh(drawn))
         quotas = [mix.quotas.get(sampler, 1) for sampler in self._recipe.samplers]
+        start = seeded(mix.seed, "turns", *key).randrange(sum(quotas)) if quotas else 0
         # Last come the random passages that mining gave to a query for which it found too few (`mine.on_short`).
         filled = () if "random" in self._recipe.mine.samplers else queues.get((key[0], "random"), ())
-        most = mix.per_instance and mix.per_instance + _SPARE
-        return list(islice(chain(take_turns(own, quotas), fresh(filled)), most))
+        # A sampler brings no text twice, so that among these are enough different ones, if there are.
+        most = mix.per_instance and mix.per_instance * (len(own) + 1) + _SPARE
+        return list(islice(chain(take_turns(own, quotas, start), fresh(filled)), most))
 
     def instances(self, passages: pa.Table, pools: Pools) -> tuple[pa.Table, Tally]:
         """One row a pair, shuffled by `mix.seed`. `passages` holds at least those that are `needed`."""
@@ -118,10 +133,10 @@ class Shard:
         rows = [self._instance(key, texts, pools, tally) for key in self._keys]
         return pa.Table.from_pylist(rows, schema=schemas.INSTANCES), tally
 
-    def _instance(self, key: Key, texts: Mapping[str, str], pools: Pools, tally: Tally) -> dict:
+    def _instance(self, key: Key, texts: Mapping[str, Text], pools: Pools, tally: Tally) -> dict:
         query_id, positive_id = key
         mix, review = self._recipe.mix, self._recipe.review
-        never = [*(texts[answer] for answer in self._answers[query_id]), self._queries[query_id]]
+        never = [*(texts[answer] for answer in self._answers[query_id]), Text("", self._queries[query_id])]
 
         def eligible(negatives: Iterable[Negative]) -> Iterator[Negative]:
             for negative in negatives:
@@ -130,56 +145,51 @@ class Shard:
                 elif negative.id != query_id:  # a passage that is the query itself, with a title before its text
                     yield negative
 
-        written = self._written.get(key, [])
-        want = wanted(mix, query_id, positive_id, bool(written))
+        written = compose(never, eligible(self._written.get(key, ())), (), Wanted(mix.per_instance, 0)).negatives
+        want = wanted(mix, query_id, positive_id, len(written))
         found = (one.with_text(texts) for one in self._found[key])
-        composed = compose(never, eligible(written), eligible(found), want)
-        lacking = composed.missing
+        composed = compose(never, written, eligible(found), want)
         if mix.on_short == "borrow":
             unfit = [texts[passage] for passage in self._unfit.get(query_id, ())]
             lent: dict[Kind, Iterator[Negative]] = {
                 kind: eligible(drawn(pools[kind], number, (mix.seed, "borrow", kind, *key)))
-                for kind, number in lacking.items()
+                for kind, number in composed.missing.items()
             }
             composed = borrow(composed, [*never, *unfit], lent)
         reason = self._reason(key, composed, texts)
-        if reason is None:
-            tally.count(composed)
+        why = self._why_short(key)
+        tally.count(composed, why, reason)
         if reason == "rejected_in_review":
             tally.struck.add(key)
-        if reason not in ("empty_positive", "rejected_in_review"):
-            self._explain(key, composed, lacking, tally)
         return {
             "query_id": query_id,
             "query": self._queries[query_id],
             "positive_id": positive_id,
-            "positive": texts[positive_id],
+            "positive": texts[positive_id].whole,
             "positive_cross_score": self._cross_scores[key],
-            "negatives": [asdict(negative) for negative in composed.negatives],
+            "negatives": [negative.as_row() for negative in composed.negatives],
+            "short": ", ".join(f"{kind}: {why[kind]}" for kind in composed.missing) or None,
             "reject_reason": reason,
         }
 
-    def _reason(self, key: Key, composed: Composed, texts: Mapping[str, str]) -> str | None:
+    def _reason(self, key: Key, composed: Composed, texts: Mapping[str, Text]) -> str | None:
         if self._recipe.review.rejects(key):
             return "rejected_in_review"
-        if not normalized(texts[key[1]]):
+        if not normalized(texts[key[1]].whole):
             return "empty_positive"
         if composed.missing and (self._recipe.mix.on_short != "keep" or not composed.negatives):
-            return f"too_few_{'synthetic' if 'synthetic' in composed.missing else 'retrieved'}"
+            # Under hybrid a retrieved one stands in for a synthetic one: then it is these that are too few.
+            kind = "synthetic" if "retrieved" not in composed.missing else "retrieved"
+            return f"too_few_{kind}"
         return None
 
-    def _explain(self, key: Key, composed: Composed, lacking: Mapping[Kind, int], tally: Tally) -> None:
-        """Counts the places that a negative of their own kind could not fill, by why."""
-        why = "too_few_accepted" if self._written.get(key) else "all_rejected" if self._asked[key] else "not_asked_for"
-        if composed.replaced:
-            tally.replaced[why] += composed.replaced
-        for kind, number in lacking.items():
-            borrowed = number - composed.missing.get(kind, 0)
-            if borrowed:
-                tally.borrowed[kind] += borrowed
-            if borrowed < number:
-                cause = why if kind == "synthetic" else "too_few_found" if self._found[key] else "none_found"
-                tally.short[f"{kind}: {cause}"] += 1
+    def _why_short(self, key: Key) -> dict[Kind, str]:
+        """Why a pair has no more negatives of its own."""
+        asked = "all_rejected" if self._asked[key] else "not_asked_for"
+        return {
+            "synthetic": "too_few_accepted" if self._written.get(key) else asked,
+            "retrieved": "too_few_found" if self._found[key] else "none_found",
+        }
 
     def lendable(self, passages: pa.Table, queries: int) -> Pools:
         """What instances of other queries may borrow: of the first `queries` the accepted synthetic negatives, and the
@@ -190,10 +200,15 @@ class Shard:
         texts = _texts(passages)
         lenders = set(islice(self._queries, queries))
         keys = sorted(key for key in self._keys if key[0] in lenders)
-        first = {self._found[key][0].passage_id: self._found[key][0].sampler for key in keys if self._found[key]}
+        first = {self._found[key][0].passage_id: (self._found[key][0], key[0]) for key in keys if self._found[key]}
         return {
-            "synthetic": [negative for key in keys for negative in self._written.get(key, ())],
-            "retrieved": [Negative(passage, texts[passage], first[passage], None, None) for passage in sorted(first)],
+            "synthetic": [
+                replace(negative, borrowed_from=key[0]) for key in keys for negative in self._written.get(key, ())
+            ],
+            "retrieved": [
+                Negative(passage, texts[passage], found.sampler, borrowed_from=query_id)
+                for passage, (found, query_id) in sorted(first.items())
+            ],
         }
 
 
@@ -209,6 +224,6 @@ def _queues(candidates: pa.Table) -> dict[Key, list[Found]]:
     return queues
 
 
-def _texts(passages: pa.Table) -> dict[str, str]:
+def _texts(passages: pa.Table) -> dict[str, Text]:
     columns = (passages[name].to_pylist() for name in ("passage_id", "title", "text"))
-    return {passage_id: passage_text(title, text) for passage_id, title, text in zip(*columns, strict=True)}
+    return {passage_id: Text(title, text) for passage_id, title, text in zip(*columns, strict=True)}

@@ -7,6 +7,7 @@ length, its style, and its vector by the frozen encoder. Its cross-validated AUC
 
 import re
 import string
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-_SENTENCE_END = re.compile(r"[.!?]+(?:\s|$)")
+from syneg.texts import words
+
+# Also as Arabic, Urdu and Hindi write it; Chinese and Japanese leave no space behind it.
+_SENTENCE_END = re.compile("[.!?\u061f\u06d4\u0964]+(?:\\s|$)|[\u3002\uff01\uff1f]+")
+_COMMAS = ",\u060c\u3001\uff0c"
 
 LENGTH = ("words", "characters")
 STYLE = (
@@ -50,7 +55,7 @@ class Told:
 
 def length_features(texts: Sequence[str]) -> np.ndarray:
     """float64 [N, 2], logarithms: `LENGTH`."""
-    counts = [(len(text.split()), len(text)) for text in texts]
+    counts = [(len(words(text)), len(text)) for text in texts]
     return np.log1p(np.array(counts, np.float64).reshape(-1, len(LENGTH)))
 
 
@@ -60,20 +65,24 @@ def style_features(texts: Sequence[str]) -> np.ndarray:
 
 
 def _style(text: str) -> list[float]:
-    words = text.split() or [""]
+    found = words(text) or [""]
     characters = max(1, len(text))
-    head = [word.casefold() for word in words[:100]]  # the share of different words falls with length
+    head = found[:100]  # the share of different words falls with length
     return [
-        sum(map(len, words)) / len(words),
-        len(words) / max(1, len(_SENTENCE_END.findall(text))),
+        sum(map(len, found)) / len(found),
+        len(found) / max(1, len(_SENTENCE_END.findall(text))),
         len(set(head)) / len(head),
-        text.count(",") / len(words),
-        sum(character in string.punctuation for character in text) / characters,
+        sum(character in _COMMAS for character in text) / len(found),
+        sum(_is_punctuation(character) for character in text) / characters,
         sum(character.isdigit() for character in text) / characters,
         sum(character.isupper() for character in text) / characters,
         sum(character > "\x7f" for character in text) / characters,
         text.count("\n") / characters,
     ]
+
+
+def _is_punctuation(character: str) -> bool:
+    return character in string.punctuation or unicodedata.category(character)[0] == "P"
 
 
 def told_apart(features_NF: np.ndarray, synthetic_N: np.ndarray, query_N: np.ndarray, folds: int, seed: int) -> Told:
@@ -107,17 +116,19 @@ def medians(values_N: np.ndarray, synthetic_N: np.ndarray) -> tuple[float, float
     return float(np.median(values_N[synthetic_N])), float(np.median(values_N[~synthetic_N]))
 
 
-def warnings(told: Mapping[str, Told], words: tuple[float, float], most_different: str, threshold: float) -> list[str]:
+def warnings(
+    told: Mapping[str, Told], lengths: tuple[float, float], most_different: str, threshold: float
+) -> list[str]:
     """What to do about each view (length, style, vector) that tells the kinds apart too well, in words.
 
     Args:
         told: by view.
-        words: median number of words of synthetic and of retrieved negatives.
+        lengths: median number of words of synthetic and of retrieved negatives.
         most_different: the feature of style that differs most.
         threshold: the AUC above which to warn.
     """
     by = {
-        "length": f"their length alone (median {words[0]:.0f} words against {words[1]:.0f})",
+        "length": f"their length alone (median {lengths[0]:.0f} words against {lengths[1]:.0f})",
         "style": f"their style alone (most by {most_different})",
         "vector": "the encoder's vectors",
     }

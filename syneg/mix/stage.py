@@ -53,7 +53,7 @@ def mixed(inputs: Inputs, context: Context, workers: Workers, *, mine: MineConfi
             yield instances
 
     def facts() -> dict[str, Any]:
-        return tally.facts() | {"warnings": recipe.review.warnings(tally.struck)}
+        return tally.facts() | {"warnings": tally.warnings() + recipe.review.warnings(tally.struck)}
 
     return Output(pairs.num_rows, {"instances": rows()}, facts=facts)
 

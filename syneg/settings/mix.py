@@ -16,7 +16,8 @@ class MixConfig(Section):
 
     - hybrid: every instance has both kinds. A missing synthetic one is replaced by a retrieved one.
     - direct: one pool over the data set. An instance has negatives of one kind, drawn so that the data set holds as
-      many synthetic ones as hybrid would; an instance without a synthetic negative has retrieved ones.
+      many synthetic ones as hybrid would, if enough were accepted; an instance for which none was, or under
+      on_short=drop too few, has retrieved ones.
     - synthetic_only, retrieved_only: one kind for all.
     - in_batch_only: the positives of the other queries are all that there is (`train.in_batch_negatives`).
 
@@ -27,10 +28,11 @@ class MixConfig(Section):
     synthetic_per_instance: NonNegativeInt = 1
     retrieved_per_instance: NonNegativeInt = 2
     synthetic_share: Share = 1.0  # share of instances that carry synthetic negatives (hybrid, direct), by a draw each
-    # Retrieved negatives that a sampler gives at its turn; one that is not named gives none. Empty: one of each.
+    # Retrieved negatives that a sampler gives at its turn; one that is not named gives none. Empty: one of each. Whose
+    # turn is first is drawn by instance, so that over the data set each has its share.
     quotas: dict[str, PositiveInt] = Field(default_factory=dict)
     # An instance with fewer negatives than asked for: drop it, keep it short, or fill it up with negatives of the same
-    # kind that were made for other queries.
+    # kind that were made for other queries (and drop it if those do not suffice, as in a tiny collection).
     on_short: Literal["drop", "keep", "borrow"] = "drop"
     review: Annotated[str | None, Content("input")] = None  # decisions of a person, JSON Lines (syneg/mix/review.py)
     seed: NonNegativeInt = 0

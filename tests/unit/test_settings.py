@@ -82,8 +82,8 @@ def test_a_collection_may_have_no_dev_split() -> None:
 )
 def test_what_a_mix_takes(settings: dict[str, Any], synthetic: bool, most_retrieved: int) -> None:
     mix = MixConfig.model_validate(settings)
-    assert (mix.takes_synthetic, mix.most_retrieved) == (synthetic, most_retrieved)
-    asked = [wanted(mix, f"q{number}", "p", has_synthetic=True) for number in range(200)]
+    assert (mix.takes_synthetic, mix.most_retrieved(written=9)) == (synthetic, most_retrieved)
+    asked = [wanted(mix, f"q{number}", "p", written=9) for number in range(200)]
     assert any(each.synthetic for each in asked) == synthetic
     assert max(each.retrieved for each in asked) == most_retrieved
     assert max((0 if each.replaceable else each.synthetic) for each in asked) == mix.least_synthetic

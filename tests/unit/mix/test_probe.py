@@ -103,7 +103,10 @@ def test_other_vectors_are_told(tmp_path: Path) -> None:
 
 
 def test_too_few_are_not_judged(tmp_path: Path) -> None:
-    assert facts(instances(12), tmp_path) == {"synthetic": 12, "retrieved": 12, "auc": {}, "warnings": []}
+    found = facts(instances(12), tmp_path)
+    (warning,) = found.pop("warnings")
+    assert found == {"synthetic": 12, "retrieved": 12, "auc": {}}
+    assert "there are 12 and 12, and 20 of each are needed" in warning
 
 
 def test_negatives_of_too_few_queries_are_not_judged(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from syneg.mix.recipe import (
     Composed,
     Kind,
     Negative,
+    Text,
     Wanted,
     borrow,
     compose,
@@ -21,11 +22,11 @@ HYBRID = Wanted(1, 2, replaceable=True)
 
 
 def synthetic(name: str, text: str | None = None) -> Negative:
-    return Negative(name, text or f"text of {name}", SYNTHETIC, None, None)
+    return Negative(name, Text("", text or f"text of {name}"), SYNTHETIC)
 
 
-def retrieved(name: str, rank: int, sampler: str = "bm25", text: str | None = None) -> Negative:
-    return Negative(name, text or f"text of {name}", sampler, 1.0, rank)
+def retrieved(name: str, rank: int, text: str | None = None, title: str = "") -> Negative:
+    return Negative(name, Text(title, text or f"text of {name}"), "bm25", 1.0, rank)
 
 
 def ids(negatives: list[Negative]) -> list[str]:
@@ -33,7 +34,7 @@ def ids(negatives: list[Negative]) -> list[str]:
 
 
 def composed(written: list[Negative], found: list[Negative], want: Wanted = HYBRID) -> Composed:
-    return compose(["gold text"], written, found, want)
+    return compose([Text("Its title", "gold text")], written, found, want)
 
 
 def test_one_synthetic_and_the_first_retrieved() -> None:
@@ -59,16 +60,20 @@ def test_no_positive_and_no_text_twice() -> None:
         retrieved("copy of gold", 0, text="GOLD  text"),
         retrieved("a", 1, text="same"),
         retrieved("b", 2, text="Same "),
-        retrieved("c", 3),
+        retrieved("under another title", 3, text="same", title="Mirrored"),
+        retrieved("d", 4),
     ]
-    assert ids(composed([synthetic("s", "Gold text")], mined).negatives) == ["a", "c"]
+    for copy in ("Gold text", "its title gold text"):
+        assert ids(composed([synthetic("s", copy)], mined).negatives) == ["a", "d"]
 
 
 def test_samplers_take_turns() -> None:
     queues = [["d0", "d1"], ["b0", "b1", "b2", "b3"]]
-    assert list(take_turns(queues, [1, 1])) == ["d0", "b0", "d1", "b1", "b2", "b3"]
-    assert list(take_turns(queues, [2, 1])) == ["d0", "d1", "b0", "b1", "b2", "b3"]
-    assert list(take_turns([[], []], [1, 1])) == []
+    assert list(take_turns(queues, [1, 1], 0)) == ["d0", "b0", "d1", "b1", "b2", "b3"]
+    assert list(take_turns(queues, [1, 1], 1)) == ["b0", "d0", "b1", "d1", "b2", "b3"]
+    assert list(take_turns(queues, [2, 1], 0)) == ["d0", "d1", "b0", "b1", "b2", "b3"]
+    assert list(take_turns(queues, [1, 2], 2)) == ["b0", "d0", "b1", "b2", "d1", "b3"]
+    assert list(take_turns([[], []], [1, 1], 1)) == []
 
 
 PAIRS = [(f"q{row}", f"p{row}") for row in range(2000)]
@@ -76,7 +81,7 @@ PAIRS = [(f"q{row}", f"p{row}") for row in range(2000)]
 
 def asked(strategy: Strategy, **settings: object) -> list[Wanted]:
     mix = MixConfig.model_validate({"strategy": strategy, "retrieved_per_instance": 3} | settings)
-    return [wanted(mix, query, positive, has_synthetic=True) for query, positive in PAIRS]
+    return [wanted(mix, query, positive, written=4) for query, positive in PAIRS]
 
 
 def test_every_strategy_asks_for_the_same_number() -> None:
@@ -103,18 +108,24 @@ def test_a_larger_share_only_adds_pairs() -> None:
     assert few != asked("hybrid", synthetic_share=0.3, seed=1)
 
 
-def test_direct_has_nothing_synthetic_where_there_is_none() -> None:
+def test_direct_has_nothing_synthetic_where_there_is_too_little() -> None:
     mix = MixConfig(strategy="direct", synthetic_per_instance=4, retrieved_per_instance=0)
-    assert wanted(mix, "q", "p", has_synthetic=True) == Wanted(4, 0)
-    assert wanted(mix, "q", "p", has_synthetic=False) == Wanted(0, 4)
+    assert wanted(mix, "q", "p", written=4) == Wanted(4, 0)
+    for written in (0, 3):
+        want = wanted(mix, "q", "p", written)
+        assert want == Wanted(0, 4, given=4)
+        assert composed([], [retrieved(str(row), row) for row in range(9)], want).replaced == 4
+    for on_short in ("keep", "borrow"):
+        assert wanted(mix.model_copy(update={"on_short": on_short}), "q", "p", written=1) == Wanted(4, 0)
 
 
 def test_borrowed_ones_are_of_the_missing_kind_and_new() -> None:
     short = composed([synthetic("s")], [retrieved("a", 0)], Wanted(3, 1))
     pool = [synthetic("gold", "Gold Text"), synthetic("again", "text of S"), synthetic("t"), synthetic("u")]
     lent: dict[Kind, list[Negative]] = {"synthetic": pool}
-    assert ids(borrow(short, ["gold text"], lent).negatives) == ["s", "t", "u", "a"]
-    assert borrow(short, ["gold text"], {"synthetic": pool[:3]}).missing == {"synthetic": 1}
+    never = [Text("", "gold text")]
+    assert ids(borrow(short, never, lent).negatives) == ["s", "t", "u", "a"]
+    assert borrow(short, never, {"synthetic": pool[:3]}).missing == {"synthetic": 1}
 
 
 def test_what_is_drawn_depends_on_the_key_alone() -> None:
@@ -130,9 +141,9 @@ TEXT = st.sampled_from(["gold", "Gold ", "", "a", "b", "c", "d"])
 @given(st.lists(TEXT, max_size=3), st.lists(TEXT, max_size=8), st.lists(TEXT, min_size=1, max_size=3))
 def test_never_a_positive_an_empty_text_or_a_duplicate(written: list[str], found: list[str], gold: list[str]) -> None:
     negatives = compose(
-        gold,
-        [Negative(f"s{row}", text, SYNTHETIC, None, None) for row, text in enumerate(written)],
-        [Negative(f"r{row}", text, "bm25", 1.0, row) for row, text in enumerate(found)],
+        [Text("", text) for text in gold],
+        [Negative(f"s{row}", Text("", text), SYNTHETIC) for row, text in enumerate(written)],
+        [Negative(f"r{row}", Text("", text), "bm25", 1.0, row) for row, text in enumerate(found)],
         HYBRID,
     ).negatives
     seen = {text.strip().casefold() for text in gold} | {""}
@@ -142,4 +153,4 @@ def test_never_a_positive_an_empty_text_or_a_duplicate(written: list[str], found
             if len(expected) < limit and text not in seen:
                 seen.add(text)
                 expected.append(text)
-    assert [negative.text.strip().casefold() for negative in negatives] == expected
+    assert [negative.text.body.strip().casefold() for negative in negatives] == expected
