@@ -88,7 +88,8 @@ CANDIDATES = _schema(
     ("margin", pa.float32()),  # positive_score - score
     ("cross_score", pa.float32()),  # the cross-encoder's logit, of what passed the filters before it
     ("cross_positive_score", pa.float32()),  # the lowest-scoring positive's
-    # The how-manieth of its query and sampler the mix takes, if none before it is a copy; null where it is rejected.
+    # At which place among those of its query and sampler the mix takes it, from 0, if none before it is a copy; null
+    # where it is rejected.
     ("place", pa.int32()),
     ("answer_probability", pa.float32()),  # that it answers the query, by the judge
     ("reject_reason", _TEXT),

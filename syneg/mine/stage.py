@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -34,58 +35,67 @@ def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, mine: MineConfig)
 
 
 def mined(inputs: Inputs, context: Context, workers: Workers, *, bm25: Bm25Config, mine: MineConfig) -> Output:
-    tally, positives, missed = Tally(), [schemas.POSITIVES.empty_table()], dict[str, Any]()
-    rows = _rows(inputs, context, workers, bm25, mine, tally, positives, missed)
-    tables = {"candidates": rows, "positives": iter(positives)}  # written in this order: all are there by then
+    mining = _Mining(inputs, context, workers, bm25, mine)
     return Output(
-        lambda: tally.rows + sum(table.num_rows for table in positives),
-        tables,
-        facts=lambda: tally.facts(mine) | missed,
+        lambda: mining.tally.rows + sum(table.num_rows for table in mining.positives),
+        # Written in this order: all positives are there by then.
+        {"candidates": mining.candidates(), "positives": iter(mining.positives)},
+        facts=lambda: mining.tally.facts(mine) | mining.of_index,
     )
 
 
-def _rows(
-    inputs: Inputs,
-    context: Context,
-    workers: Workers,
-    bm25: Bm25Config,
-    mine: MineConfig,
-    tally: Tally,
-    positives: list[pa.Table],
-    missed: dict[str, Any],
-) -> Iterator[pa.Table]:
-    """The candidates, slice by slice. What else a slice gives is added to `tally` and `positives`; `missed` gets what
-    there is to tell of an approximate index.
-    """
-    yield schemas.CANDIDATES.empty_table()
-    queries, qrels = training_queries(inputs)
-    texts = inputs.tables["passages"]
-    simhashes = mine.near_duplicate_bits is not None
-    parts = [workers.start(Passages.read, part, simhashes) for part in texts.split(workers.count)]
-    corpus = Corpus(inputs, workers, mine, bm25, workers.start(Passages.joined, *parts))
-    per_query = sum(sampler.window_end for sampler in mine.samplers.values())
-    step = max(1, _SLICE_ROWS // per_query)
-    waiting: deque[Any] = deque()
+@dataclass
+class _Mining:
+    """What is mined, and what there is to tell of it, which grows with the candidates."""
 
-    def finished() -> pa.Table:
-        table, scored, counts = workers.get(waiting.popleft())
+    inputs: Inputs
+    context: Context
+    workers: Workers
+    bm25: Bm25Config
+    mine: MineConfig
+    tally: Tally = field(default_factory=Tally)
+    positives: list[pa.Table] = field(default_factory=lambda: [schemas.POSITIVES.empty_table()])
+    of_index: dict[str, Any] = field(default_factory=dict)  # facts of an approximate one
+
+    def candidates(self) -> Iterator[pa.Table]:
+        """Rows of `schemas.CANDIDATES`, slice by slice."""
+        yield schemas.CANDIDATES.empty_table()
+        queries, qrels = training_queries(self.inputs)
+        corpus = self._corpus()
+        waiting: deque[Any] = deque()
+        for handle in self._started(corpus, queries, qrels):
+            waiting.append(handle)
+            if len(waiting) > 2 * self.workers.count:
+                yield self._finished(waiting.popleft(), queries.num_rows)
+        while waiting:
+            yield self._finished(waiting.popleft(), queries.num_rows)
+        if self.mine.index == "ivf":
+            self.context.progress("measuring the index against an exact search")
+            self.of_index["index"] = recall.facts(corpus, queries, qrels)
+
+    def _corpus(self) -> Corpus:
+        workers, texts = self.workers, self.inputs.tables["passages"]
+        simhashes = self.mine.near_duplicate_bits is not None
+        parts = [workers.start(Passages.read, part, simhashes) for part in texts.split(workers.count)]
+        return Corpus(self.inputs, workers, self.mine, self.bm25, workers.start(Passages.joined, *parts))
+
+    def _started(self, corpus: Corpus, queries: pa.Table, qrels: pa.Table) -> Iterator[Any]:
+        """Handles of what `candidates` gives of each slice."""
+        workers, mine = self.workers, self.mine
+        per_query = sum(sampler.window_end for sampler in mine.samplers.values())
+        step = max(1, _SLICE_ROWS // per_query)
+        for shard in shards(queries, qrels, _SHARD_QUERIES):
+            search = Search(corpus, shard)
+            rankings = [SAMPLERS[name](search, sampler) for name, sampler in mine.samplers.items()]
+            ours, texts = workers.put(shard), self.inputs.tables["passages"]
+            for start in range(0, shard.queries.num_rows, step):
+                own = range(start, min(start + step, shard.queries.num_rows))
+                yield workers.start(candidates, ours, own, corpus.passages, texts, mine, *rankings)
+
+    def _finished(self, handle: Any, queries: int) -> pa.Table:
+        table, scored, counts = self.workers.get(handle)
         # A copy: a slice of what a worker sent would keep all of it in the object store.
-        positives.append(scored.take(pa.array(range(scored.num_rows), pa.int64())))
-        tally.add(counts)
-        context.progress(f"{tally.queries:,}/{queries.num_rows:,} queries")
+        self.positives.append(scored.take(pa.array(range(scored.num_rows), pa.int64())))
+        self.tally.add(counts)
+        self.context.progress(f"{self.tally.queries:,}/{queries:,} queries")
         return table
-
-    for shard in shards(queries, qrels, _SHARD_QUERIES):
-        search = Search(corpus, shard)
-        rankings = [SAMPLERS[name](search, sampler) for name, sampler in mine.samplers.items()]
-        ours = workers.put(shard)
-        for start in range(0, shard.queries.num_rows, step):
-            own = range(start, min(start + step, shard.queries.num_rows))
-            waiting.append(workers.start(candidates, ours, own, corpus.passages, texts, mine, *rankings))
-            if len(waiting) > 2 * workers.count:
-                yield finished()
-    while waiting:
-        yield finished()
-    if mine.index == "ivf":
-        context.progress("measuring the index against an exact search")
-        missed["index"] = recall.facts(corpus, queries, qrels)

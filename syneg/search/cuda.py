@@ -12,7 +12,7 @@ _ROUNDING = 2.0**-8  # of a product; by half of that at most
 
 
 class Bfloat16:
-    """`Products`, which are sure whether or not they have to be."""
+    """`Products` that are always sure: whether they have to be is not asked."""
 
     threads = 1
 

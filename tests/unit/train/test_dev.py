@@ -75,18 +75,18 @@ def test_a_mined_part_holds_what_is_judged_and_what_the_base_model_ranks_first(t
     passages = [np.array([value, np.sqrt(1 - value**2)]) for value in closeness]
     tables = {
         "passages": pa.table([ids, [""] * 10, ids], schema=schemas.PASSAGES),
-        "queries": QUERIES,
-        "qrels": pa.table([["q0", "q1"], ["p8", "p1"], [1, 0]], schema=schemas.QRELS),
+        "queries": QUERIES.slice(0, 1),
+        "qrels": pa.table([["q0", "q0"], ["p8", "p7"], [1, 0]], schema=schemas.QRELS),
         "passage_vectors": _vectors(ids, np.stack(passages)),
         "query_vectors": _vectors(["q0", "q1", "q2"], np.array([[1.0, 0.0]] * 3)),
     }
     given = Inputs({name: MemoryTable(rows) for name, rows in tables.items()})
     data._bring_dev(given, DevConfig(every=1, depth=2), tmp_path)
     split = DevSplit.open(tmp_path)
-    assert split.query_ids == ["q0"]  # of the others no passage is known to be relevant
-    assert [passage for block in split.passages for passage in block["id"].to_pylist()] == ["p0", "p1", "p8"]
+    assert split.query_ids == ["q0"]
+    assert [passage for block in split.passages for passage in block["id"].to_pylist()] == ["p0", "p1", "p7", "p8"]
 
-    unanswered = Inputs({**given.tables, "qrels": MemoryTable(schemas.QRELS.empty_table())})
+    unanswered = Inputs({**given.tables, "queries": MemoryTable(schemas.QUERIES.empty_table())})
     with pytest.raises(BadInput, match=r"corpus\.dev_split"):
         data._bring_dev(unanswered, DevConfig(every=1), tmp_path)
 
