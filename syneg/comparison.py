@@ -66,7 +66,8 @@ class Comparison:
 
 
 def compare(a: Finished, b: Finished) -> Comparison:
-    settings = changes(_settings(a), _settings(b))
+    alike = _alike(a.manifests, b.manifests)
+    settings = [change for change in changes(_settings(a), _settings(b)) if change.key.split(".")[0] not in alike]
     scores = [run.table("evaluate", "scores").table() for run in (a, b)]
     reads = {stage.name: stage.sources for run in (b, a) for stage in stages(run.config)}
     return Comparison(settings, list(stage_changes(a.manifests, b.manifests, reads)), list(score_changes(*scores)))
@@ -89,6 +90,15 @@ def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 
 def _settings(run: Finished) -> dict[str, Any]:
     return {key: value for key, value in run.config.model_dump(mode="json").items() if key not in _NOT_ROWS}
+
+
+def _alike(a: Mapping[str, Manifest], b: Mapping[str, Manifest]) -> frozenset[str]:
+    """The sections that came to the same in both: a file that they name may lie elsewhere and have the same content.
+
+    One stage of equal fingerprints shows that, since a fingerprint covers its sections whole.
+    """
+    marks = {made.fingerprint for made in b.values()}
+    return frozenset(section for made in a.values() if made.fingerprint in marks for section in made.settings)
 
 
 def stage_changes(

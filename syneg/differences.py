@@ -28,3 +28,19 @@ def points(value: float) -> str:
 def signed_points(value: float) -> str:
     """A difference in points, its sign always written: "+1.2"."""
     return f"{100 * value:+z.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def interval(low: float, high: float) -> str:
+    """In points: "0.3 to 2.1"."""
+    return f"{points(low)} to {points(high)}"
+
+
+def signed_interval(low: float, high: float) -> str:
+    """Of a difference whose sign is written: "+0.3 to +2.1"."""
+    return f"{signed_points(low)} to {signed_points(high)}"
+
+
+def counted(count: int, noun: str) -> str:
+    """ "1 query", "1,200 queries", "3 seeds"."""
+    plural = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syneg import schemas
+from syneg.differences import counted
 from syneg.evaluate.scores import values_of
 from syneg.evaluation import BM25, Asked
 from syneg.experiment import verdict
@@ -60,8 +61,8 @@ class Standings:
             gains = [comparison.detectable for comparison in standing.comparisons]
             if gains:
                 queries = len(standing.queries)
-                tested = f"{queries:,} {'query' if queries == 1 else 'queries'}"
-                yield f"{name}: {verdict.power(tested, queries, count, (min(gains), max(gains)), self.measure)}"
+                seen = (min(gains), max(gains))
+                yield f"{name}: {verdict.power(counted(queries, 'query'), queries, count, seen, self.measure)}"
 
 
 def gather(asked: Sequence[Asked], finished: Sequence[Finished]) -> Standings:

@@ -1,20 +1,22 @@
 """What a run looks like in a terminal: one live line per stage, then tables."""
 
+import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
-from rich.table import Table
+from rich.table import Column, Table
 
 from syneg import redaction
 from syneg.cost import Estimate
-from syneg.differences import probability, signed_points
+from syneg.differences import counted, probability, signed_interval, signed_points
 from syneg.pipeline import Finished, Step
+from syneg.report.verdict import of_run
 from syneg.stage import Stage
 from syneg.store.manifest import Manifest
 
@@ -26,6 +28,29 @@ if TYPE_CHECKING:  # they import numpy and pyarrow
 
 # Without a terminal (a log, CI) progress is a line now and then instead of a line that moves.
 _LOG_EVERY_SECONDS = 15.0
+# Columns without a terminal: ids stand whole in their cells, to be copied and searched for.
+_WIDE = 1_000
+
+
+def console(stderr: bool = False) -> Console:
+    """What every command prints on. Users' texts and ids hold `:warning:` and the like, which stay as they are."""
+    made = Console(stderr=stderr, emoji=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _WIDE
+    return made
+
+
+def say(console: Console, line: str, style: str | None = None) -> None:
+    """Prints a line as it is, unbroken: paths and commands in it are to be copied."""
+    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def table(title: str, left: Sequence[str], right: Sequence[str] = ()) -> Table:
+    """An empty table with the headings `left`, then `right`, justified so. What is too long for a cell goes on in its
+    next line: rich's default would cut it. Cells are markup, so what a user brought is escaped; the title is text."""
+    columns = [Column(heading, overflow="fold") for heading in left]
+    columns += [Column(heading, justify="right", overflow="fold") for heading in right]
+    return Table(*columns, title=escape(title), title_justify="left")
 
 
 class Progress:
@@ -93,49 +118,61 @@ class Progress:
 
 def stage_table(finished: Finished) -> Table:
     """Rows in, out and rejected by reason, and seconds, of every stage."""
-    table = Table("stage", title=f"Run {finished.config.name}", title_justify="left")
-    for heading in ("rows in", "rows out", "rejected", "seconds"):
-        table.add_column(heading, justify="right" if heading != "rejected" else "left")
+    shown = table(f"Run {finished.config.name}", ["stage"], ["rows in", "rows out"])
+    shown.add_column("rejected", overflow="fold")
+    shown.add_column("seconds", justify="right")
     for name, made in finished.manifests.items():
         reasons = "\n".join(f"{reason} {count:,}" for reason, count in made.rejected.items())
         seconds = "reused" if name in finished.reused else f"{made.seconds:.1f}"
-        table.add_row(name, f"{made.rows_in:,}", f"{made.rows_out:,}", reasons, seconds)
-    return table
+        shown.add_row(name, f"{made.rows_in:,}", f"{made.rows_out:,}", reasons, seconds)
+    return shown
 
 
 def score_table(finished: Finished) -> Table:
     """The means of every system on the test queries: base, tuned and, where they are asked for, ADORE and BM25."""
     facts = finished.manifests["evaluate"].facts
     systems: dict[str, dict[str, float]] = facts["scores"]
-    table = Table("system", title=f"Scores on {facts['queries']} test queries", title_justify="left")
     measures = list(next(iter(systems.values())))
-    for measure in measures:
-        table.add_column(measure, justify="right")
+    shown = table(f"Scores on {counted(facts['queries'], 'test query')}", ["system"], measures)
     for system, scores in systems.items():
-        table.add_row(system, *(f"{scores[measure]:.4f}" for measure in measures))
-    return table
+        shown.add_row(system, *(f"{scores[measure]:.4f}" for measure in measures))
+    return shown
+
+
+def print_scores(console: Console, finished: Finished) -> None:
+    """What came of a run: the scores, whether training helped, and what to bear in mind."""
+    facts: Mapping[str, Mapping[str, Any]] = {name: made.facts for name, made in finished.manifests.items()}
+    console.print(score_table(finished))
+    reached = of_run(facts["evaluate"], facts.get("probe", {}).get("warnings", ()))
+    _print_verdict(console, reached.sentence, reached.caveats)
+
+
+def _print_verdict(console: Console, sentence: str, caveats: Sequence[str]) -> None:
+    console.print(f"\n{sentence}\n", highlight=False, markup=False, style="bold")
+    for caveat in caveats:
+        console.print(f"- {caveat}", highlight=False, markup=False)
+    console.print()
 
 
 def cost_table(estimates: Sequence[Estimate]) -> Table:
     """What each stage should take: an estimate from the rates in the config."""
-    table = Table("stage", title="Estimated from resources.estimate, not measured", title_justify="left")
-    for heading in ("rows", "tokens", "stored", "GPUs", "hours", "USD"):
-        table.add_column(heading, justify="right")
+    headings = ["rows", "tokens", "stored", "GPUs", "hours", "USD"]
+    shown = table("Estimated from resources.estimate, not measured", ["stage"], headings)
     for one in estimates:
         tokens = f"{one.tokens:,}" if one.tokens else ""
         price = "" if one.usd is None else f"{one.usd:,.2f}"
         stored = f"{one.bytes / 2**30:,.2f} GiB" if one.bytes else ""
         hours = f"{one.seconds / 3600:,.2f}"
-        table.add_row(one.stage, f"{one.rows:,}", tokens, stored, f"{one.gpus:g}" if one.gpus else "", hours, price)
+        shown.add_row(one.stage, f"{one.rows:,}", tokens, stored, f"{one.gpus:g}" if one.gpus else "", hours, price)
     total = None if estimates[0].usd is None else sum(one.usd or 0.0 for one in estimates)
     hours = sum(one.seconds for one in estimates) / 3600
-    table.add_row("in all", "", "", "", "", f"{hours:,.2f}", "" if total is None else f"{total:,.2f}")
-    return table
+    shown.add_row("in all", "", "", "", "", f"{hours:,.2f}", "" if total is None else f"{total:,.2f}")
+    return shown
 
 
 def plan_table(steps: list[Step]) -> Table:
     """What is done and what would run."""
-    table = Table("stage", "fingerprint", "state", title="Plan", title_justify="left")
+    shown = table("Plan", ["stage", "fingerprint", "state"])
     for step in steps:
         if step.fingerprint is None or step.unreachable:
             state = "not known: object storage could not be reached"
@@ -143,76 +180,63 @@ def plan_table(steps: list[Step]) -> Table:
             state = f"done, {step.manifest.rows_out:,} rows"
         else:
             state = "would run"
-        table.add_row(step.stage.name, step.fingerprint or "?", state)
-    return table
+        shown.add_row(step.stage.name, step.fingerprint or "?", state)
+    return shown
 
 
 def print_outcome(console: Console, results: "Results", analysis: "Analysis", verdict: "Verdict", page: str) -> None:
     """What came of an experiment: how small a gain can be seen, the numbers, which arm to use, and what to bear in
     mind."""
-    console.print(f"\n{verdict.power}\n", highlight=False)
-    console.print(_arms(results, analysis))
+    console.print(f"\n{verdict.power}\n", highlight=False, markup=False)
+    console.print(_arms(results))
+    console.print(_differences(f"Over the base: {analysis.measure}, in points", list(analysis.with_base.values())))
     if analysis.with_rival:
         title = f"Against {analysis.rival}: {analysis.measure}, in points"
         console.print(_differences(title, list(analysis.with_rival.values())))
-    console.print(f"\n{verdict.sentence}\n", highlight=False, style="bold")
-    for caveat in verdict.caveats:
-        console.print(f"- {caveat}", highlight=False)
-    console.print(f"\nReport: {page}", highlight=False, markup=False, soft_wrap=True)  # the path is to be copied
+    _print_verdict(console, verdict.sentence, verdict.caveats)
+    say(console, f"Report: {page}")
 
 
-def _arms(results: "Results", analysis: "Analysis") -> Table:
-    """Each arm's means over queries and seeds, and its difference from its base, in points."""
-    table = Table("arm", title=f"Means over {len(results.queries):,} queries", title_justify="left")
-    for measure in results.measures:
-        table.add_column(measure, justify="right")
-    table.add_column("over base", justify="right")
-    table.add_column("95 %")
-    table.add_column("p (Holm)", justify="right")
-    for arm in results.arms.values():
-        means = [f"{arm.values[measure].mean():.4f}" for measure in results.measures]
-        compared = analysis.with_base.get(arm.name)
-        if compared is None:
-            table.add_row(arm.name, *means, "", "", "")
-            continue
-        found = compared.found
-        span = f"{signed_points(found.low)} to {signed_points(found.high)}"
-        table.add_row(arm.name, *means, signed_points(found.difference), span, probability(compared.adjusted_p))
+def _arms(results: "Results") -> Table:
+    """Each arm's means over queries and seeds."""
+    shown = table(f"Means over {counted(len(results.queries), 'query')}", ["arm"], results.measures)
+    systems = {arm.name: arm.values for arm in results.arms.values()}
     if results.bm25:
-        table.add_row("bm25", *(f"{results.bm25[measure].mean():.4f}" for measure in results.measures), "", "", "")
-    return table
+        systems["bm25"] = results.bm25
+    for name, values in systems.items():
+        shown.add_row(escape(name), *(f"{values[measure].mean():.4f}" for measure in results.measures))
+    return shown
 
 
 def standing_tables(standings: "Standings") -> Iterator[Table]:
     """By collection the means of every system, and the differences of models, in points; then all collections."""
     for name, standing in standings.collections.items():
-        table = Table("model", title=f"{name}: means over {len(standing.queries):,} queries", title_justify="left")
-        for measure in standings.measures:
-            table.add_column(measure, justify="right")
+        means = table(f"{name}: means over {counted(len(standing.queries), 'query')}", ["model"], standings.measures)
         for system, values in standing.values.items():
-            table.add_row(escape(system), *(f"{values[measure].mean():.4f}" for measure in standings.measures))
-        yield table
+            means.add_row(escape(system), *(f"{values[measure].mean():.4f}" for measure in standings.measures))
+        yield means
         if standing.comparisons:
             yield _differences(f"{name}: {standings.measure}, in points", standing.comparisons)
     if len(standings.collections) > 1:
-        table = Table("model", *map(escape, standings.collections), "mean", title=f"{standings.measure} by collection")
-        table.title_justify = "left"
-        for system, means in standings.by_collection().items():
-            table.add_row(escape(system), *(f"{mean:.4f}" for mean in means), f"{sum(means) / len(means):.4f}")
-        yield table
+        title, headings = f"{standings.measure} by collection", ["model", *map(escape, standings.collections), "mean"]
+        overall = table(title, headings)
+        for system, by_collection in standings.by_collection().items():
+            mean = sum(by_collection) / len(by_collection)
+            overall.add_row(escape(system), *(f"{each:.4f}" for each in by_collection), f"{mean:.4f}")
+        yield overall
 
 
 def _differences(title: str, comparisons: "Sequence[Comparison]") -> Table:
-    table = Table("", "difference", "95 %", "p (Holm)", "better", "worse", title=title, title_justify="left")
+    shown = table(title, ["", "difference", "95 %", "p (Holm)", "better", "worse"])
     for one in comparisons:
         found = one.found
-        table.add_row(
+        shown.add_row(
             f"{escape(one.treated)} over {escape(one.baseline)}",
             signed_points(found.difference),
-            f"{signed_points(found.low)} to {signed_points(found.high)}",
+            signed_interval(found.low, found.high),
             probability(one.adjusted_p),
             f"{found.better:,}",
             f"{found.worse:,}",
             style="bold" if one.is_shown else None,
         )
-    return table
+    return shown

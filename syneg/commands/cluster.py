@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from syneg import overrides
+from syneg import overrides, terminal
 from syneg.commands.arguments import ConfigFile, Overrides
 
 Address = Annotated[
@@ -42,7 +41,7 @@ def submit(
 
     span = [word for option, stage in (("--from", first), ("--to", last)) if stage for word in (option, stage)]
     wanted = job(overrides.load(config, settings or ()), config, [*(settings or ()), *span], Path.cwd())
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     head = client.Head(address)
     submission, new = head.submit(wanted)
     console.print(f"{'Submitted' if new else 'Joined'} {submission}", highlight=False)
@@ -74,7 +73,7 @@ def status(
     found = progress.load(run.rstrip("/"))
     if found is None:
         raise BadInput(f"{run}: no run has begun there (no progress.json). Expected a folder ROOT/runs/NAME.")
-    Console().print(shown.table(found))
+    terminal.console().print(shown.table(found))
 
 
 def _show(text: str) -> None:

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from syneg import terminal
 from syneg.commands.arguments import Root
-from syneg.differences import probability, signed_points
+from syneg.differences import probability, signed_interval, signed_points
 
 if TYPE_CHECKING:
     from syneg.comparison import Comparison, ScoreChange
@@ -38,11 +38,11 @@ def compare(
 
     a, b = runs.load(run_a, root), runs.load(run_b, root)
     found = comparison.compare(a, b)
-    console = Console()
-    console.print(f"A: {run_a}\nB: {run_b}", highlight=False, markup=False)
+    console = terminal.console()
+    terminal.say(console, f"A: {run_a}\nB: {run_b}")
     for called, one in (("A", a), ("B", b)):
         if lacking := runs.standing(one, called):
-            console.print(f"[yellow]{lacking}[/]", highlight=False)
+            console.print(lacking, style="yellow", highlight=False, markup=False)
     console.print(_settings(found) if found.settings else "\nNo setting differs.")
     console.print(_stages(found))
     if not found.scores:
@@ -54,14 +54,14 @@ def compare(
 
 
 def _settings(found: "Comparison") -> Table:
-    table = Table("setting", "A", "B", title="Settings", title_justify="left")
+    table = terminal.table("Settings", ["setting", "A", "B"])
     for change in found.settings:
-        table.add_row(change.key, escape(str(change.a)), escape(str(change.b)))
+        table.add_row(escape(change.key), escape(str(change.a)), escape(str(change.b)))
     return table
 
 
 def _stages(found: "Comparison") -> Table:
-    table = Table("stage", "", "rows out A", "rows out B", "rejected A → B", title="Data", title_justify="left")
+    table = terminal.table("Data", ["stage", "", "rows out A", "rows out B", "rejected A → B"])
     for change in found.stages:
         rows = ["" if rows is None else f"{rows:,}" for rows in (change.rows_a, change.rows_b)]
         rejected = ", ".join(f"{one.key} {one.a or 0} → {one.b or 0}" for one in change.rejected)
@@ -70,8 +70,8 @@ def _stages(found: "Comparison") -> Table:
 
 
 def _scores(found: "Comparison") -> Table:
-    headings = ("system", "measure", "A", "B", "B - A, points", "95 %", "p", "queries")
-    table = Table(*headings, title="Scores over the shared queries, paired; p not corrected", title_justify="left")
+    headings = ["system", "measure", "A", "B", "B - A, points", "95 %", "p", "queries"]
+    table = terminal.table("Scores over the shared queries, paired; p not corrected", headings)
     for change in found.scores:
         table.add_row(change.system, change.measure, f"{change.mean_a:.4f}", f"{change.mean_b:.4f}", *_test(change))
     return table
@@ -81,5 +81,5 @@ def _test(change: "ScoreChange") -> list[str]:
     test = change.difference
     if test is None:
         return ["", "", "", "none shared"]
-    interval = f"{signed_points(test.low)} to {signed_points(test.high)}"
+    interval = signed_interval(test.low, test.high)
     return [signed_points(test.difference), interval, probability(test.p), str(test.queries)]

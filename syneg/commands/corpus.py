@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from syneg import overrides
+from syneg import overrides, terminal
 from syneg.errors import BadInput
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.section import Section
@@ -47,8 +46,7 @@ def corpus(
 
     left_out = export.write_beir(_settings(source, msmarco, settings or ()), out)
     counts = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
-    text = f"Wrote {source} to {out}; left out: {counts or 'nothing'}"
-    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+    terminal.say(terminal.console(), f"Wrote {source} to {out}; left out: {counts or 'nothing'}")
 
 
 def _settings(source: str, msmarco: bool, changes: Sequence[str]) -> CorpusConfig:

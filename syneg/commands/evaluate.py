@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from syneg import overrides, pipeline, terminal
 from syneg.commands.arguments import ConfigFile, Overrides
@@ -40,7 +39,7 @@ def evaluate(
     resolved = overrides.load(config, settings or ())
     asked = evaluation.plan(resolved, model or (), corpus or ())
     target = out or files.join(resolved.store.root, "evaluations", resolved.name)
-    console = Console()
+    console = terminal.console()
 
     @contextmanager
     def watched(title: str) -> Iterator[pipeline.Listener]:
@@ -56,4 +55,4 @@ def evaluate(
     for table in terminal.standing_tables(found):
         console.print(table)
     record = standings.publish(asked, finished, found, target)
-    console.print(f"Written: {record}", highlight=False, markup=False)
+    terminal.say(console, f"Written: {record}")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from syneg import pipeline, redaction, terminal
 from syneg.commands.arguments import Overrides
@@ -39,7 +38,7 @@ def experiment(
     planned = grid.load(config, settings or ())
     figures = reported.load(planned.config.reported)
     bases = runner.bases(planned)
-    console = Console(stderr=log is Log.json)
+    console = terminal.console(stderr=log is Log.json)
 
     @contextmanager
     def watched(cell: grid.Cell, number: int, total: int) -> Iterator[pipeline.Listener]:
@@ -55,7 +54,7 @@ def experiment(
 
     if export:
         exported.export(planned, bases, watched, export)
-        console.print(f"Wrote {len(planned.cells)} tables of instances to {export}", highlight=False)
+        terminal.say(console, f"Wrote {len(planned.cells)} tables of instances to {export}")
         return
     if scores:
         found = exported.results(planned, scores)

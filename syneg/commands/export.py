@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from syneg import terminal
 from syneg.commands.arguments import Root, Run
+from syneg.differences import counted
 
 if TYPE_CHECKING:
     from syneg.pipeline import Finished
@@ -35,7 +37,7 @@ def export(
 
     finished = runs.load(run, root)
     files.check_vacant(out)
-    console = Console()
+    console = terminal.console()
     if form is Format.TREC:
         _rankings(finished, out, console)
         return
@@ -43,11 +45,12 @@ def export(
     table = finished.table("mix", "instances")
     written = instances.write(table, form.value, finished.config.encoder.query_prompt, out)
     negatives = " to ".join(map(str, sorted({written.fewest, written.most})))
-    console.print(f"Wrote {written.instances:,} instances with {negatives} negatives each to {out}")
+    terminal.say(console, f"Wrote {counted(written.instances, 'instance')} with {negatives} negatives each to {out}")
+    if form is Format.FLAGEMBEDDING and not written.most:
+        terminal.say(console, "FlagEmbedding reads them with --train_group_size 1 alone, which takes no negatives.")
     if written.left_out:
-        console.print(
-            f"[yellow]{written.left_out:,} instances with fewer negatives were left out[/]: see mix.on_short."
-        )
+        left_out = counted(written.left_out, "instance")
+        console.print(f"[yellow]{left_out} with fewer negatives left out[/]: see mix.on_short.")
 
 
 def _rankings(finished: "Finished", out: str, console: Console) -> None:
@@ -64,7 +67,7 @@ def _rankings(finished: "Finished", out: str, console: Console) -> None:
     tables = {"runs": "evaluate", "candidates": mined or last, "qrels": "corpus", "queries": "corpus"}
     sources = {name: finished.table(stage, name) for name, stage in tables.items()}
     for path, lines in trec.write(sources, finished.config.name, out).items():
-        console.print(f"{out}/{path}: {lines:,} lines")
+        terminal.say(console, f"{out}/{path}: {counted(lines, 'line')}")
     for stage, kind in ((last, "candidates"), ("evaluate", "runs")):
         if stage in runs.undone(finished):
             instead = f"{kind} are those of {mined}" if kind == "candidates" and mined else f"there are no {kind}"

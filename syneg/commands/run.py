@@ -37,11 +37,11 @@ def run(
     The record of the one before stays beside it as run-DIGEST.json: gc heeds it, and these commands take it as a RUN.
     """
     resolved = overrides.load(config, settings or ())
-    console = Console()
+    console = terminal.console()
     with watched(resolved, console, log, last) as listener:
         finished = pipeline.run(resolved, listener, first, last)
     if log is Log.json:
-        console = Console(stderr=True)  # the log stays one JSON object a line
+        console = terminal.console(stderr=True)  # the log stays one JSON object a line
     console.print(terminal.stage_table(finished))
     _publish(finished, console, whole=last in (None, graph.names(resolved)[-1]))
 
@@ -50,18 +50,16 @@ def _publish(finished: pipeline.Finished, console: Console, whole: bool) -> None
     from syneg import runs
     from syneg.watch import record
 
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)  # paths are to be copied
-
     if whole:
-        console.print(terminal.score_table(finished))
-        say(f"Report: {runs.publish_run(finished)}")
+        terminal.print_scores(console, finished)
+        terminal.say(console, f"Report: {runs.publish_run(finished)}")
     else:
-        say(f"Record: {runs.publish_record(finished)}. {runs.standing(finished)}".rstrip())
+        terminal.say(console, f"Record: {runs.publish_record(finished)}. {runs.standing(finished)}".rstrip())
     if others := record.earlier(runs.folder(finished.config.store.root, finished.config.name)):
-        say(
+        terminal.say(
+            console,
             f"Earlier runs of this name are kept ({len(others):,}), the last one as {others[0]}: give that to syneg "
-            "compare, show, export or verify. syneg gc keeps what it names until you remove it."
+            "compare, show, export or verify. syneg gc keeps what it names until you remove it.",
         )
 
 
@@ -108,14 +106,15 @@ def plan(
     """Show what is done and what would run, without starting anything."""
     resolved = overrides.load(config, settings or ())
     steps = pipeline.plan(resolved, allow_unreachable=True)
-    Console().print(terminal.plan_table(steps))
+    console = terminal.console()
+    console.print(terminal.plan_table(steps))
     for reason in dict.fromkeys(step.unreachable for step in steps if step.unreachable):
-        Console().print(f"Not reached: {redaction.redacted(reason)}", style="yellow", highlight=False, markup=False)
+        console.print(f"Not reached: {redaction.redacted(reason)}", style="yellow", highlight=False, markup=False)
     corpus = steps[0].manifest
     sizes = cost.sizes(resolved, _sizes(corpus) if corpus else None)
     if estimates := cost.estimate(resolved, sizes, graph.names(resolved)):
-        Console().print(terminal.cost_table(estimates))
+        console.print(terminal.cost_table(estimates))
     if sample:
         from syneg.commands.generate import sampled_cost
 
-        Console().print(sampled_cost(resolved))
+        console.print(sampled_cost(resolved))

@@ -5,10 +5,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from syneg import terminal
 from syneg.commands.arguments import Root, Run
 from syneg.texts import passage_text
 
@@ -32,7 +33,7 @@ def show(
     """
     from syneg import runs
 
-    console = Console()
+    console = terminal.console()
     for part in about(runs.load(run, root), query_id, full):
         console.print(part)
 
@@ -66,14 +67,10 @@ def about(finished: "Finished", query_id: str, full: bool = False) -> Iterator[R
     for sampler in dict.fromkeys(row["sampler"] for row in candidates):
         yield _of_sampler([row for row in candidates if row["sampler"] == sampler], texts, full)
     if synthetic:
-        columns = ["negative_id", "positive_id", "difficulty", "reject_reason", "text"]
-        written = ([_cell(row[name], full) for name in columns] for row in synthetic)
-        yield _table("Synthetic", columns, written)
+        yield _of_negatives("Synthetic", ["negative_id", "positive_id", "difficulty", "reject_reason"], synthetic, full)
     for row in rows(runs.newest(finished, "instances"), "instances"):
         title = f"Instance with {row['positive_id']}: {row['reject_reason'] or 'trained on'}"
-        columns = ["id", "source", "rank", "score", "text"]
-        negatives = ([_cell(negative[name], full) for name in columns] for negative in row["negatives"])
-        yield _table(title, columns, negatives)
+        yield _of_negatives(title, ["id", "source", "rank", "score"], row["negatives"], full)
     yield from _lacking(finished)
 
 
@@ -94,22 +91,29 @@ def _of_sampler(rows: list[dict[str, Any]], texts: dict[str, str], full: bool) -
     rows.sort(key=lambda row: (row["rank"], row["passage_id"]))
     kept = sum(row["reject_reason"] is None for row in rows)
     title = f"{rows[0]['sampler']}: {kept} of {len(rows)} kept; positive_score {_cell(rows[0]['positive_score'])}"
-    columns = ["passage_id", "rank", "score", "margin", "cross_score", "answer_probability", "reject_reason"]
+    asked_for = [name for name in ("cross_score", "answer_probability") if any(row[name] is not None for row in rows)]
+    columns = ["passage_id", "rank", "score", "margin", *asked_for, "reject_reason"]
     shown = ([*(_cell(row[name]) for name in columns), texts.get(row["passage_id"])] for row in rows)
     return _table(title, [*columns, "text"], shown if full else islice(shown, _ROWS))
 
 
+def _of_negatives(title: str, columns: list[str], rows: list[dict[str, Any]], full: bool) -> Table:
+    shown = ([*(_cell(row[name]) for name in columns), _text("", row["text"], full)] for row in rows)
+    return _table(title, [*columns, "text"], shown)
+
+
 def _table(title: str, columns: list[str], rows: Iterable[Sequence[Any]]) -> Table:
-    table = Table(*columns, title=escape(title), title_justify="left")
+    table = terminal.table(title, columns)
     for row in rows:
         table.add_row(*(escape(str("" if value is None else value)) for value in row))
     return table
 
 
-def _cell(value: Any, full: bool = True) -> str:
+def _cell(value: Any) -> str:
+    """A number in short, all else as it is: what is cut of an id cannot be copied."""
     if isinstance(value, float):
         return f"{value:.4f}"
-    return "" if value is None else _text("", str(value), full)
+    return "" if value is None else str(value)
 
 
 def _text(title: str, text: str, full: bool) -> str:

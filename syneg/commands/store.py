@@ -4,9 +4,8 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from syneg import terminal
 from syneg.commands.arguments import Root, Run
 from syneg.errors import BadInput, StoreError
 
@@ -35,12 +34,12 @@ def gc(
             f"{', '.join(alive)} is running under {root} and may read what no run names yet. Nothing was removed: run "
             "this again once it has ended."
         )
-    table = Table("output", "objects", "MB", "why", title=f"Not needed under {root}", title_justify="left")
+    table = terminal.table(f"Not needed under {root}", ["output", "objects", "MB", "why"])
     for item in found:
         table.add_row(item.output, f"{len(item.objects):,}", f"{item.bytes / 1e6:,.1f}", item.why)
         if delete:
             garbage.remove(root, item)
-    console = Console()
+    console = terminal.console()
     console.print(table)
     total = f"{sum(len(item.objects) for item in found):,} objects, {sum(item.bytes for item in found) / 1e6:,.1f} MB"
     console.print(f"Removed {total}." if delete else f"{total}. Nothing was removed; --delete removes them.")
@@ -60,26 +59,27 @@ def _alive(root: str, now: float) -> list[str]:
 def verify(run: Run, root: Root = "out") -> None:
     """Read all that a run stands on: checksums, schemas, keys, counts, and rows in = out + rejected at every stage.
 
-    Of a run that has not come to its end, what is done is read.
+    Every stage is read, also after an untrue one. Of a run that has not come to its end, what is done is read.
     """
     from syneg import runs
     from syneg.store import audit
 
     finished = runs.load(run, root)
-    columns = ("stage", "parts", "rows", "MB", "in", "out", "rejected", "")
-    table = Table(*columns, title=f"Run {finished.config.name}", title_justify="left")
-    untrue: StoreError | None = None
+    columns = ["stage", "parts", "rows", "MB", "in", "out", "rejected", ""]
+    table = terminal.table(f"Run {finished.config.name}", columns)
+    untrue: list[StoreError] = []
     for name, made in finished.manifests.items():
         ledger = (f"{count:,}" for count in (made.rows_in, made.rows_out, sum(made.rejected.values())))
         try:
             read = audit.check(finished.config.store.root, made)
         except StoreError as error:
             table.add_row(name, "", "", "", *ledger, "untrue")
-            untrue = error
-            break
+            untrue.append(error)
+            continue
         table.add_row(name, f"{read.parts:,}", f"{read.rows:,}", f"{read.bytes / 1e6:,.1f}", *ledger, "true")
-    Console().print(table)
+    console = terminal.console()
+    console.print(table)
     if untrue:
-        raise untrue
+        raise StoreError("\n".join(map(str, untrue)))
     if lacking := runs.standing(finished):
-        Console().print(f"[yellow]{lacking}[/]", highlight=False)
+        console.print(lacking, style="yellow", highlight=False, markup=False)

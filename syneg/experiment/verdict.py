@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from syneg.differences import named_probability, points
+from syneg.differences import counted, interval, named_probability, points
 from syneg.experiment.analysis import Analysis, Comparison
 from syneg.experiment.results import Results
-from syneg.report.verdict import fewest_queries, power_of
+from syneg.report.verdict import fewest_queries, leak, leaked_queries, power_of
 
 _FEW_SEEDS = 3
 _COSTS = {
@@ -100,8 +100,8 @@ def _over_base(best: Comparison) -> str:
 
 
 def _span(comparison: Comparison) -> str:
-    low, high = points(comparison.found.low), points(comparison.found.high)
-    return f"95 % {low} to {high}, {named_probability(comparison.adjusted_p)}"
+    found = comparison.found
+    return f"95 % {interval(found.low, found.high)}, {named_probability(comparison.adjusted_p)}"
 
 
 def _size(comparison: Comparison) -> str:
@@ -109,15 +109,14 @@ def _size(comparison: Comparison) -> str:
 
 
 def _tested(results: Results) -> str:
-    queries, seeds = len(results.queries), len(results.seeds)
-    return f"{queries:,} {'query' if queries == 1 else 'queries'}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    return f"{counted(len(results.queries), 'query')}, {counted(len(results.seeds), 'seed')}"
 
 
 def power(tested: str, queries: int, comparisons: int, detectable: tuple[float, float], measure: str) -> str:
     """The smallest gain that can be seen, to be read before any difference. `detectable`: from the easiest to the
     hardest comparison."""
-    counted = "one comparison" if comparisons == 1 else f"{comparisons} comparisons"
-    return power_of(f"{tested} and {counted}", queries, comparisons, detectable, measure)
+    made = "one comparison" if comparisons == 1 else f"{comparisons} comparisons"
+    return power_of(f"{tested} and {made}", queries, comparisons, detectable, measure)
 
 
 def _caveats(results: Results, analysis: Analysis, use: str) -> Iterator[str]:
@@ -155,10 +154,7 @@ def _leaks(results: Results) -> Iterator[str]:
     """One caveat for all arms that were trained on equally many test queries, which with one corpus is every arm."""
     arms: dict[int, list[str]] = {}
     for arm in results.arms.values():
-        if leaked := sum(training.get("leaks", {}).get("test_query", {}).get("query", 0) for training in arm.trainings):
+        if leaked := sum(leaked_queries(training.get("leaks", {})) for training in arm.trainings):
             arms.setdefault(math.ceil(leaked / len(arm.trainings)), []).append(arm.name)
     for leaked, names in arms.items():
-        yield (
-            f"{leaked} test queries are (nearly) queries that {', '.join(names)} trained on: scores are too high. "
-            "The pages of the runs list them."
-        )
+        yield leak(leaked, ", ".join(names))

@@ -31,7 +31,7 @@ def write(instances: Source, format_name: str, query_prompt: str, out: str) -> W
     """Writes every accepted instance under the folder `out`: Parquet for sentence-transformers, else JSON Lines.
 
     A Parquet column has a text in every row, so instances with fewer negatives than the most are left out of it, and
-    counted. The others hold lists, of any length above 0.
+    counted. The others hold lists, of any length above 0; FlagEmbedding's may all be empty, as those of in_batch_only.
 
     Raises:
         BadInput: there is nothing to write that the format's reader would take.
@@ -42,11 +42,7 @@ def write(instances: Source, format_name: str, query_prompt: str, out: str) -> W
     teacher = format_name == "flagembedding" and all(map(_all_scored, _accepted(instances)))
     layout = Layout(negatives=max(counts), query_prompt=query_prompt, teacher=teacher)
     in_columns = format_name == "sentence-transformers"
-    if not in_columns and counts[0]:
-        raise BadInput(
-            f"{counts[0]} of {counts.total()} instances have no negative, which {format_name}'s reader cannot take. "
-            "Export as sentence-transformers, or mix with negatives for all (mix.on_short=drop)."
-        )
+    _check_lists(counts, format_name)
     if in_columns:
         for number, block in enumerate(_as_columns(instances, layout)):
             files.put(files.join(out, f"train-{number:05}.parquet"), block)
@@ -55,6 +51,22 @@ def write(instances: Source, format_name: str, query_prompt: str, out: str) -> W
         files.put_chunks(files.join(out, "train.jsonl"), _as_lines(instances, format_name, layout))
         fewest, written = min(counts), counts.total()
     return Written(written, fewest, layout.negatives, counts.total() - written)
+
+
+def _check_lists(counts: Counter[int], format_name: str) -> None:
+    """Raises BadInput if the format's reader would stop at an instance without negatives."""
+    if format_name == "sentence-transformers" or not counts[0]:
+        return
+    if counts[0] < counts.total():
+        raise BadInput(
+            f"{counts[0]:,} of {counts.total():,} instances have no negative, which {format_name}'s reader cannot "
+            "take. Export as sentence-transformers, or mix with negatives for all (mix.on_short=drop)."
+        )
+    if format_name != "flagembedding":
+        raise BadInput(
+            f"No instance has a negative, as with mix.strategy=in_batch_only, and {format_name}'s reader needs one. "
+            "Export as sentence-transformers or flagembedding, or mix by another strategy."
+        )
 
 
 def _accepted(instances: Source, columns: list[str] | None = None) -> Iterator[pa.Table]:

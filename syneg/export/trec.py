@@ -10,22 +10,28 @@ from syneg.errors import BadInput
 from syneg.stage import Source
 from syneg.store import files
 
+_IDS = ("query_id", "passage_id")
+
 
 def write(tables: Mapping[str, Source], name: str, out: str) -> dict[str, int]:
-    """Writes runs/{system}.trec, candidates/{sampler}.trec and qrels.test, qrels.train. Returns lines by file.
+    """Writes runs/{system}.trec, candidates/{sampler}.trec and a qrels.{split} for every split. Returns lines by file.
 
     `tables`: runs, candidates, qrels, queries; `name` is the last column, which names the run. Candidates are those
     that the filters kept.
 
     Raises:
-        BadInput: an id holds white space, which the format has no way to write.
+        BadInput: an id holds white space, which the format has no way to write. Nothing was written.
     """
+    for table in ("runs", "candidates", "qrels"):  # half a folder would be in the next attempt's way
+        reason = ["reject_reason"] if table == "candidates" else []
+        for block in tables[table].blocks([*_IDS, *reason]):
+            _check_ids(_kept(block), table)
     written: dict[str, int] = {}
     for table, column in (("runs", "system"), ("candidates", "sampler")):
         for key in _distinct(tables[table], column):
             path = f"{table}/{key}.trec"
             written[path] = ranking(tables[table], column, key, f"{name}-{key}", files.join(out, path))
-    for split in ("train", "test"):
+    for split in _distinct(tables["queries"], "split"):
         written[f"qrels.{split}"] = judgements(tables, split, files.join(out, f"qrels.{split}"))
     return written
 
@@ -56,8 +62,7 @@ def _put(path: str, blocks: Iterator[pa.Table]) -> int:
         nonlocal count
         for block in blocks:
             count += block.num_rows
-            for column in ("query_id", "passage_id"):
-                _check_ids(block[column], path)
+            _check_ids(block, path)
             columns = [block[name].to_pylist() for name in block.column_names]
             yield "".join(" ".join(map(str, row)) + "\n" for row in zip(*columns, strict=True)).encode()
 
@@ -65,19 +70,27 @@ def _put(path: str, blocks: Iterator[pa.Table]) -> int:
     return count
 
 
-def _check_ids(ids: pa.ChunkedArray, path: str) -> None:
-    spaced = ids.filter(pc.call_function("match_substring_regex", [ids], pc.MatchSubstringOptions(r"\s")))
-    if len(spaced):
-        raise BadInput(f"{path}: the id {spaced[0].as_py()!r} holds white space, which TREC's format cannot write.")
+def _check_ids(block: pa.Table, place: str) -> None:
+    for column in _IDS:
+        ids = block[column]
+        spaced = ids.filter(pc.call_function("match_substring_regex", [ids], pc.MatchSubstringOptions(r"\s")))
+        if len(spaced):
+            raise BadInput(
+                f"{place}: the {column} {spaced[0].as_py()!r} holds white space, which TREC's format cannot write. "
+                "Give the collection ids without any and run it again; the other formats take ids as they are."
+            )
+
+
+def _kept(block: pa.Table) -> pa.Table:
+    """The rows that no filter rejected, of a table in which one can."""
+    return block.filter(pc.field("reject_reason").is_null()) if "reject_reason" in block.column_names else block
 
 
 def _ranked(source: Source, column: str, key: str, tag: str) -> Iterator[pa.Table]:
     """Ranks count from 1. Readers sort by score, so a sampler without scores gives the negated rank."""
     last = ("", np.inf)  # a query may go on in the next block
     for block in source.blocks():
-        own = block.filter(pc.field(column) == key)
-        if "reject_reason" in own.column_names:
-            own = own.filter(pc.field("reject_reason").is_null())
+        own = _kept(block.filter(pc.field(column) == key))
         ranks = own["rank"].to_pylist()
         query_ids = own["query_id"].to_pylist()
         scores = _falling(last, query_ids, ranks, own["score"].to_pylist())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syneg import model_card
-from syneg.differences import named_probability, signed_points
+from syneg.differences import counted, named_probability, signed_interval, signed_points
 from syneg.markdown import code, document, fields, plain, table
 from syneg.report.publish import RunSummary
 
@@ -97,7 +97,7 @@ def model(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str:
             f"**{plain(verdict['sentence'])}**",
             "\n".join(f"- {plain(caveat)}" for caveat in verdict["caveats"]),
             _scores(report),
-            f"Scored on {report['test_queries']:,} queries of one collection. The intervals are over queries.",
+            f"Scored on {counted(report['test_queries'], 'query')} of one collection. The intervals are over queries.",
         ),
         origin=(
             *_again(run),
@@ -164,8 +164,8 @@ def _scores(report: Mapping[str, Any]) -> str:
 
 
 def _gain(found: Mapping[str, float]) -> str:
-    difference, low, high = (signed_points(found[name]) for name in ("difference", "low", "high"))
-    return f"{difference} ({low} to {high}, {named_probability(found['p'])})"
+    ends = f"{signed_interval(found['low'], found['high'])}, {named_probability(found['p'])}"
+    return f"{signed_points(found['difference'])} ({ends})"
 
 
 def _again(run: RunSummary) -> tuple[str, str]:

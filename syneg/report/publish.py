@@ -47,12 +47,11 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
     taken_over = next((found["taken_over"] for found in facts.values() if "taken_over" in found), None)
     vectors = [found.get("vectors_taken_over", {}) for found in facts.values()]
     read = json.loads((content / "content.json").read_text(encoding="utf-8"))
-    reached = verdict.of_run(evaluate)
-    shortcuts = facts.get("probe", {}).get("warnings", ())
+    reached = verdict.of_run(evaluate, facts.get("probe", {}).get("warnings", ()))
     return {
         "run": run["name"],
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "verdict": {"kind": reached.kind, "sentence": reached.sentence, "caveats": [*reached.caveats, *shortcuts]},
+        "verdict": {"kind": reached.kind, "sentence": reached.sentence, "caveats": list(reached.caveats)},
         "power": verdict.power(evaluate),
         "measures": list(evaluate["measures"]),
         "scores": dict(evaluate["scores"]),

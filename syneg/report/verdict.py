@@ -1,12 +1,12 @@
 """The result in plain words. Pure; points are hundredths of a measure."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from syneg import differences
-from syneg.differences import LEVEL, named_probability, points
+from syneg.differences import LEVEL, counted, interval, named_probability, points
 
 
 @dataclass(frozen=True)
@@ -16,21 +16,38 @@ class Verdict:
     caveats: tuple[str, ...] = ()
 
 
-def of_run(facts: Mapping[str, Any]) -> Verdict:
+def of_run(facts: Mapping[str, Any], shortcuts: Sequence[str] = ()) -> Verdict:
     """The verdict on tuned against base by the first measure, from the facts of the evaluate stage.
 
-    The other measures are not corrected for being several: they only ever add a caveat.
+    The other measures are not corrected for being several: they only ever add a caveat. `shortcuts`: the warnings of
+    the stage probe, which are caveats too.
     """
     measure = facts["measures"][0]
     kind, sentence = _sentence(measure, facts["differences"][measure])
-    return Verdict(kind, sentence, tuple(_caveats(facts["scores"], facts["differences"], measure)))
+    caveats = _caveats(facts["scores"], facts["differences"], measure)
+    if leaked := leaked_queries(facts.get("leaks", {})):
+        caveats.insert(0, leak(leaked, "The tuned model"))
+    return Verdict(kind, sentence, (*caveats, *shortcuts))
+
+
+def leaked_queries(leaks: Mapping[str, Mapping[str, int]]) -> int:
+    """How many test queries were trained on as queries. `leaks` as the stage evaluate counts them."""
+    return leaks.get("test_query", {}).get("query", 0)
+
+
+def leak(queries: int, trained: str) -> str:
+    """The caveat that `trained` saw that many test queries in training."""
+    return (
+        f"{trained} trained on {counted(queries, 'test query')} or nearly the same ones: scores are too high. The "
+        "table leaks of the stage evaluate lists them."
+    )
 
 
 def power(facts: Mapping[str, Any]) -> str:
     """The smallest gain that these queries show by the first measure, to be read before any difference."""
     measure = facts["measures"][0]
     queries, gain = int(facts["differences"][measure]["queries"]), facts["differences"][measure]["detectable"]
-    return power_of(f"{queries:,} {_plural(queries, 'query')} and one seed", queries, 1, (gain, gain), measure)
+    return power_of(f"{counted(queries, 'query')} and one seed", queries, 1, (gain, gain), measure)
 
 
 def power_of(tested: str, queries: int, comparisons: int, detectable: tuple[float, float], measure: str) -> str:
@@ -42,7 +59,7 @@ def power_of(tested: str, queries: int, comparisons: int, detectable: tuple[floa
     if high == 0:
         return f"With {tested} it is not known how small a gain would be seen: the systems differ alike on all of them."
     low = low or high  # of two equal systems nothing is known
-    span = points(low) if points(low) == points(high) else f"{points(low)} to {points(high)}"
+    span = points(low) if points(low) == points(high) else interval(low, high)
     return (
         f"With {tested} a gain has to be about {span} {measure} points to be found four times out of five. "
         "A smaller one may be there and not be seen."
@@ -57,12 +74,12 @@ def fewest_queries(comparisons: int) -> int:
 
 def _sentence(measure: str, found: Mapping[str, float]) -> tuple[Literal["better", "worse", "unclear"], str]:
     gain, low, high, queries = found["difference"], found["low"], found["high"], int(found["queries"])
-    span = f"95 % {points(low)} to {points(high)}"
-    ends = f"{named_probability(found['p'])}, {queries:,} {_plural(queries, 'query')}, one seed"
+    span = f"95 % {interval(low, high)}"
+    ends = f"{named_probability(found['p'])}, {counted(queries, 'query')}, one seed"
     if _is_shown(found) and gain > 0:
         return "better", f"Tuned is better than base by {points(gain)} {measure} points ({span}, {ends})."
     if _is_shown(found):
-        span = f"95 % {points(-high)} to {points(-low)}"
+        span = f"95 % {interval(-high, -low)}"
         by_points = f"{points(-gain)} {measure} points ({span}, {ends})"
         return "worse", f"Tuned is worse than base by {by_points}: keep the base model."
     return "unclear", (
@@ -88,7 +105,3 @@ def _caveats(
 
 def _is_shown(found: Mapping[str, float]) -> bool:
     return differences.is_shown(found["p"], found["low"], found["high"])
-
-
-def _plural(count: int, noun: str) -> str:
-    return noun if count == 1 else f"{noun.removesuffix('y')}ies"

@@ -3,21 +3,22 @@
 import time
 
 from rich.console import Group
-from rich.table import Table
+from rich.markup import escape
+from rich.text import Text
 
+from syneg import terminal
 from syneg.watch.progress import RunProgress, StageProgress, clock, moment
 
 
 def table(run: RunProgress, now: float | None = None) -> Group:
     """What is done, what runs, at which rate, how long it still takes, what it has cost."""
     now = time.time() if now is None else now
-    stages = Table("stage", "state", title=headline(run, now), title_justify="left")
-    for heading in ("rows", "rejected", "rows/s", "took", "left"):
-        stages.add_column(heading, justify="right")
+    headings = ["rows", "rejected", "rows/s", "took", "left"]
+    stages = terminal.table(headline(run, now), ["stage", "state"], headings)
     for name in dict.fromkeys((*run.stages, *run.planned)):
         stages.add_row(name, *_cells(run.stages.get(name)))
     below = [f"Spent so far: about {run.usd:,.2f} USD (estimated, at the widest)"] if run.usd is not None else []
-    return Group(stages, *([run.message] if run.message else []), *below)
+    return Group(stages, *([Text(run.message)] if run.message else []), *below)
 
 
 def headline(run: RunProgress, now: float) -> str:
@@ -47,5 +48,5 @@ def _cells(stage: StageProgress | None) -> tuple[str, ...]:
 
 def _counted(stage: StageProgress) -> str:
     if stage.done is None:
-        return stage.message
+        return escape(stage.message)
     return f"{stage.done:,}" if stage.total is None else f"{stage.done:,} of {stage.total:,}"

@@ -40,6 +40,18 @@ def test_only_what_changes_rows_is_a_setting(tmp_path: Path) -> None:
     assert found.settings == [comparison.Change("mix.strategy", "hybrid", "direct")]
 
 
+def test_a_file_of_the_same_content_elsewhere_is_no_other_setting(tmp_path: Path) -> None:
+    lists = Path("configs/attributes/stdlib.yaml").read_text(encoding="utf-8")
+    for name, content in (("same", lists), ("other", f"{lists}# edited\n")):
+        (tmp_path / f"{name}.yaml").write_text(content, encoding="utf-8")
+        moved = overrides.load("configs/demo.yaml", [f"name={name}", f"generate.attributes={tmp_path}/{name}.yaml"])
+        stored_run.write(tmp_path, moved, {}, last="mix")
+    base = runs.load(stored_run.write(tmp_path, BASE, {}, last="mix"))
+    same, other = (runs.load(name, str(tmp_path)) for name in ("same", "other"))
+    assert comparison.compare(base, same).settings == []
+    assert [change.key for change in comparison.compare(base, other).settings] == ["generate.attributes"]
+
+
 def test_each_stage_with_its_nearest_cause(tmp_path: Path) -> None:
     found = compared(tmp_path, scores(0.0), scores(0.0))
     causes = {change.stage: change.cause for change in found.stages}

@@ -32,3 +32,16 @@ def test_no_probability_is_written_as_zero(p: float, written: str) -> None:
 )
 def test_points_are_hundredths(value: float, unsigned: str, signed: str) -> None:
     assert (differences.points(value), differences.signed_points(value)) == (unsigned, signed)
+
+
+def test_both_ends_of_an_interval_are_written_alike() -> None:
+    assert differences.interval(-0.003, 0.021) == "\N{MINUS SIGN}0.3 to 2.1"
+    assert differences.signed_interval(-0.003, 0.021) == "\N{MINUS SIGN}0.3 to +2.1"
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "written"),
+    [(1, "query", "1 query"), (1200, "test query", "1,200 test queries"), (3, "seed", "3 seeds")],
+)
+def test_one_is_not_many(count: int, noun: str, written: str) -> None:
+    assert differences.counted(count, noun) == written

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from syneg import overrides, runs
 from syneg.cli import app
-from syneg.errors import BadInput
+from syneg.errors import BadInput, StoreError
 from syneg.watch import record
 from tests.unit import stored_run
 from tests.unit.export import test_trec
@@ -119,6 +119,19 @@ def test_verify_takes_a_folder_or_a_name_and_reads_what_is_done(mined: Path) -> 
     missing = CliRunner().invoke(app, ["verify", str(mined / "none")]).exception
     assert isinstance(missing, BadInput)
     assert f"found no {mined}/none/run.json. Give" in str(missing)
+
+
+def test_verify_names_every_untrue_stage(mined: Path) -> None:
+    for name in ("corpus/*/qrels", "mine/*/candidates"):
+        (part,) = mined.glob(f"{name}/*.parquet")
+        part.write_bytes(b"")
+    done = CliRunner().invoke(app, ["verify", "demo", "--root", str(mined)])
+    assert isinstance(done.exception, StoreError)
+    untrue = [line.split()[1] for line in done.output.splitlines() if "untrue" in line]
+    assert untrue == ["corpus", "mine"]
+    assert "/qrels/" in str(done.exception)
+    assert "/candidates/" in str(done.exception)
+    assert "embed" in done.output  # which stands between them
 
 
 def test_the_other_layout_is_found_where_nothing_else_differs(tmp_path: Path) -> None:

@@ -2,15 +2,20 @@
 
 import io
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from syneg import terminal
+from syneg import overrides, runs, terminal
+from syneg.cli import app
 from syneg.experiment.analysis import analyse
 from syneg.experiment.verdict import reach
 from syneg.stages import ONE_ROUND
 from syneg.store.manifest import Manifest
+from tests.unit import stored_run
 from tests.unit.experiment import sample
 
 
@@ -62,5 +67,66 @@ def test_an_experiment_s_outcome_begins_with_what_can_be_seen_and_ends_with_the_
     parts = ["four times out of five", "Means over 300 queries", "Against retrieved_only", verdict.sentence]
     places = [shown.index(part) for part in (*parts, *verdict.caveats, "Report: out/[x]/experiment.html")]
     assert places == sorted(places)
-    tables = [line for line in shown.splitlines() if line.startswith("│ hybrid ")]
-    assert ["< 0.001" in line for line in tables] == [True, True]
+    compared = [line for line in shown.splitlines() if line.startswith("│ hybrid over ")]
+    assert ["< 0.001" in line for line in compared] == [True, True]
+
+
+def test_an_experiment_s_names_can_be_read_in_80_columns() -> None:
+    written = io.StringIO()
+    results = sample.results({"retrieved_only": 0.02, "synthetic_only": 0.08})
+    names = ("nDCG@10", "MRR@10", "Recall@100", "MAP")
+    arms = {name: replace(arm, values=dict.fromkeys(names, arm.values["MAP"])) for name, arm in results.arms.items()}
+    results = replace(results, measures=names, arms=arms)
+    analysis = analyse(results, "retrieved_only", seed=0)
+    console = Console(file=written, width=80)
+    terminal.print_outcome(console, results, analysis, reach(results, analysis), "out/experiment.html")
+    words = written.getvalue().split()
+    assert set(names) < set(words)
+    assert words.count("retrieved_only") >= 3  # among the means, over the base, as the arm to beat
+    assert "…" not in written.getvalue()
+
+
+def test_what_a_user_brought_is_printed_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    long_id = "id-" + "0123456789" * 30
+    shown = terminal.table("[x] ns:100:0", ["id"])
+    shown.add_row("ns:100:0")
+    shown.add_row(long_id)
+    console = terminal.console()
+    console.print(shown)
+    terminal.say(console, "out/[x]/:warning:")
+    printed = capsys.readouterr().out
+    for whole in ("[x] ns:100:0", "│ ns:100:0 ", long_id, "out/[x]/:warning:"):
+        assert whole in printed
+    console.width = 40
+    console.print(shown)
+    folded = capsys.readouterr().out
+    assert "".join(line.strip("│ ") for line in folded.splitlines() if line.startswith("│")).endswith(long_id)
+
+
+def test_a_run_ends_with_its_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ["configs/demo.yaml", f"store.root={tmp_path}"]
+    found = {"difference": 0.031, "low": 0.012, "high": 0.05, "p": 0.002, "queries": 200}
+    evaluated = {
+        "queries": 200,
+        "measures": ["nDCG@10"],
+        "scores": {"base": {"nDCG@10": 0.6}, "tuned": {"nDCG@10": 0.631}},
+        "differences": {"nDCG@10": found},
+        "leaks": {"test_query": {"query": 20}},
+    }
+    facts = {"evaluate": evaluated, "probe": {"warnings": ["Told by their length."]}}
+    stored_run.write(tmp_path, overrides.load(settings[0], settings[1:]), {}, facts)
+    monkeypatch.setattr(runs, "publish_run", lambda finished: "out/runs/demo/report.html")
+    done = CliRunner().invoke(app, ["run", *settings])
+    assert done.exit_code == 0, done.output
+    expected = (
+        "0.6310",
+        "Tuned is better than base by 3.1 nDCG@10 points (95 % 1.2 to 5.0, p = 0.002, 200 queries, one seed).",
+        "- The tuned model trained on 20 test queries or nearly the same ones: scores are too high.",
+        "- Told by their length.",
+        "Report: out/runs/demo/report.html",
+    )
+    places = [done.output.index(words) for words in expected]
+    assert places == sorted(places)

@@ -71,10 +71,10 @@ def test_leaked_test_queries_are_said() -> None:
     trainings = [sample.training("hybrid", seed, leaks=leaks) for seed in range(3)]
     leaky = replace(results.arms["hybrid"], trainings=trainings)
     arms = {**results.arms, "hybrid": leaky, "twin": replace(leaky, name="twin")}
-    said = [caveat for caveat in verdict(replace(results, arms=arms)).caveats if "test queries are" in caveat]
+    said = [caveat for caveat in verdict(replace(results, arms=arms)).caveats if "trained on" in caveat]
     assert len(said) == 1  # and not one for each arm
-    assert said[0].startswith("4 test queries are (nearly) queries that hybrid, twin trained on")
-    assert not any("test queries are" in caveat for caveat in verdict(results).caveats)
+    assert said[0].startswith("hybrid, twin trained on 4 test queries or nearly the same ones: scores are too high")
+    assert not any("trained on" in caveat for caveat in verdict(results).caveats)
 
 
 def test_identical_arms_are_never_called_different() -> None:

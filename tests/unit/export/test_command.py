@@ -30,7 +30,7 @@ def export(place: Path, out: Path, form: str, rows: pa.Table) -> Result:
     [
         ((2, 2), "tevatron", "2 instances with 2 negatives each"),
         ((3, 1), "tevatron", "2 instances with 1 to 3 negatives each"),
-        ((3, 1), "sentence-transformers", "1 instances with 3 negatives each"),  # 1 is left out
+        ((3, 1), "sentence-transformers", "1 instance with 3 negatives each"),  # 1 is left out
     ],
 )
 def test_how_many_negatives_it_says(tmp_path: Path, counts: tuple[int, ...], form: str, said: str) -> None:
@@ -38,6 +38,16 @@ def test_how_many_negatives_it_says(tmp_path: Path, counts: tuple[int, ...], for
     done = export(tmp_path, tmp_path / "exported", form, rows)
     assert done.exit_code == 0, done.output
     assert f"Wrote {said} to" in " ".join(done.output.split())
+
+
+def test_instances_without_negatives_are_for_flagembedding_with_a_group_of_one(tmp_path: Path) -> None:
+    rows = table(row(0, 0), row(1, 0)).rows
+    done = export(tmp_path, tmp_path / "exported", "flagembedding", rows)
+    assert "Wrote 2 instances with 0 negatives each" in done.output
+    assert "reads them with --train_group_size 1 alone" in done.output
+    refused = export(tmp_path, tmp_path / "refused", "tevatron", rows).exception
+    assert isinstance(refused, BadInput)
+    assert "No instance has a negative, as with mix.strategy=in_batch_only, and tevatron's reader" in str(refused)
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -83,12 +83,18 @@ def test_a_column_needs_a_text_in_every_row(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "train-00000.parquet")["anchor"].to_pylist() == [f"query {n} {ODD}" for n in (0, 2)]
 
 
-def test_no_negatives_are_pairs_for_sentence_transformers_and_nothing_for_others(tmp_path: Path) -> None:
+def test_no_negatives_are_pairs_where_the_reader_takes_them(tmp_path: Path) -> None:
     source = table(row(0, 0), row(1, 0))
-    assert instances.write(source, "sentence-transformers", "", str(tmp_path)) == instances.Written(2, 0, 0, 0)
-    for name in ("flagembedding", "tevatron"):
-        with pytest.raises(BadInput, match="2 of 2 instances have no negative"):
-            instances.write(source, name, "", str(tmp_path / name))
+    for name in ("sentence-transformers", "flagembedding"):
+        assert instances.write(source, name, "", str(tmp_path / name)) == instances.Written(2, 0, 0, 0)
+    with pytest.raises(BadInput, match=r"No instance has a negative, as with .*in_batch_only"):
+        instances.write(source, "tevatron", "", str(tmp_path / "tevatron"))
+
+
+@pytest.mark.parametrize("name", ["flagembedding", "tevatron"])
+def test_a_few_without_negatives_are_refused_where_the_reader_would_stop(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="1 of 2 instances have no negative"):
+        instances.write(table(row(0, 0), row(1, 1)), name, "", str(tmp_path))
 
 
 def test_lists_may_differ_in_length(tmp_path: Path) -> None:
@@ -144,14 +150,17 @@ def test_the_loader_of_sentence_transformers(tmp_path: Path) -> None:
     ]
 
 
-def in_flagembedding(folder: Path, number: int, **settings: Any) -> tuple[str, list[str], list[float] | None]:
+def in_flagembedding(
+    folder: Path, number: int, train_group_size: int = 3, **settings: Any
+) -> tuple[str, list[str], list[float] | None]:
     """Instance `number` of an export as FlagEmbedding's data set gives it: query, passages, the teacher's scores."""
     from FlagEmbedding.abc.finetune.embedder.AbsArguments import AbsEmbedderDataArguments
     from FlagEmbedding.abc.finetune.embedder.AbsDataset import AbsEmbedderTrainDataset
 
     train_data: Any = [str(folder / "train.jsonl")]
     no_tokenizer: Any = None
-    arguments = AbsEmbedderDataArguments(train_data, cache_path=str(folder / "cache"), train_group_size=3, **settings)
+    settings |= {"cache_path": str(folder / "cache"), "train_group_size": train_group_size}
+    arguments = AbsEmbedderDataArguments(train_data, **settings)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=0, world_size=1)
     try:
         return AbsEmbedderTrainDataset(arguments, no_tokenizer)[number]
@@ -166,6 +175,11 @@ def test_the_loader_of_flagembedding(tmp_path: Path) -> None:
     assert passages[0] == "positive 3"
     assert sorted(passages[1:]) == ["negative 3.0", "negative 3.1"]
     assert scores is None
+
+
+def test_the_loader_of_flagembedding_takes_pairs_as_groups_of_one(tmp_path: Path) -> None:
+    instances.write(table(row(0, 0), row(1, 0)), "flagembedding", "", str(tmp_path))
+    assert in_flagembedding(tmp_path, 1, train_group_size=1) == (f"query 1 {ODD}", ["positive 1"], None)
 
 
 def test_the_loader_of_flagembedding_finds_the_teacher_s_scores(tmp_path: Path) -> None:

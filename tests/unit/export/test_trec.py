@@ -85,6 +85,31 @@ def test_equal_scores_fall_beyond_a_block_as_well(tmp_path: Path) -> None:
     assert len(scores) == 5
 
 
-def test_an_id_with_white_space_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="'p 2' holds white space"):
-        trec.write(tables(runs=[("base", "q1", "p 2", 0, 0.9)]), "demo", str(tmp_path))
+CANDIDATE = ("q0", "p 3", "bm25", 0, 7.5, None, None)
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "said"),
+    [
+        ("runs", ("base", "q1", "p 2", 0, 0.9), "runs: the passage_id 'p 2'"),
+        ("candidates", (*CANDIDATE, None), "candidates: the passage_id 'p 3'"),
+        ("qrels", ("a b", "p1", 1), "qrels: the query_id 'a b'"),
+    ],
+)
+def test_an_id_with_white_space_is_refused_before_anything_is_written(
+    tmp_path: Path, table: str, row: tuple, said: str
+) -> None:
+    with pytest.raises(BadInput, match=f"{said} holds white space(.*)Give the collection ids without any"):
+        trec.write(tables(**{table: [row]}), "demo", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_id_that_is_not_written_may_hold_white_space(tmp_path: Path) -> None:
+    assert "runs/base.trec" in trec.write(tables(candidates=[(*CANDIDATE, "positive")]), "demo", str(tmp_path))
+
+
+def test_judgements_of_every_split_that_is_there(tmp_path: Path) -> None:
+    queries = [("q0", "zero", "dev"), ("q1", "one", "test")]
+    written = trec.write(tables(queries=queries), "demo", str(tmp_path))
+    assert {path: lines for path, lines in written.items() if "qrels" in path} == {"qrels.dev": 1, "qrels.test": 1}
+    assert (tmp_path / "qrels.dev").read_text() == "q0 0 p0 1\n"

@@ -56,6 +56,19 @@ def test_another_measure_that_went_the_other_way_is_said() -> None:
     assert "MAP fell by 2.0 points." in found.caveats
 
 
+def test_test_queries_that_were_trained_on_are_said() -> None:
+    leaks = {"test_query": {"query": 20, "positive": 3}, "test_positive": {"positive": 7}}
+    found = verdict.of_run(facts(0.031, 0.012, 0.05, 0.002) | {"leaks": leaks})
+    assert found.caveats[0].startswith("The tuned model trained on 20 test queries or nearly the same ones: scores are")
+    only_positives = verdict.of_run(facts(0.031, 0.012, 0.05, 0.002) | {"leaks": {"test_positive": {"positive": 7}}})
+    assert not any("trained on" in caveat for caveat in only_positives.caveats)
+
+
+def test_shortcuts_come_last() -> None:
+    found = verdict.of_run(facts(0.031, 0.012, 0.05, 0.002), ["told by their length"])
+    assert found.caveats[1:] == ("told by their length",)
+
+
 def test_one_query_is_one_query() -> None:
     given = facts(0.0, 0.0, 0.0, 1.0)
     given["differences"]["nDCG@10"]["queries"] = 1

@@ -62,6 +62,14 @@ def test_counts_come_from_the_lines_that_stages_show() -> None:
     assert (plain.done, plain.total, plain.rate(), plain.seconds_left()) == (1500, None, None, None)
 
 
+def test_a_message_is_shown_as_it_is() -> None:
+    why = "s3://bucket/[/x]: no such key"
+    ended = progress.RunProgress(run="demo", state="failed", message=why, began=0.0, updated=9.0, beat_seconds=5.0)
+    ended.stages["mine"] = StageProgress(began=0.0, message="reads [x]")
+    assert why in text(ended)
+    assert "reads [x]" in text(ended)
+
+
 def test_a_run_is_seen_in_its_storage_while_it_runs_and_when_it_is_done(tmp_path: Path) -> None:
     folder = str(tmp_path / "runs" / "demo")
     with listeners.Recorder(config(tmp_path), folder, ["corpus", "generate", "gate"]) as recorder:
