@@ -19,13 +19,14 @@ scores = model.similarity(model.encode_query(["a query"]), model.encode_document
 _VECTORS = (
     "Vectors have unit length; similarity is the cosine. `encode_query` and `encode_document` put the prefixes of the "
     "table below before a text and cut it at the lengths given there; whoever loads the folder with plain "
-    "`transformers` has to do both, pool as `1_Pooling/config.json` says, and normalise."
+    "`transformers` has to do both, then what `modules.json` names behind the transformer: pool as "
+    "`1_Pooling/config.json` says, and normalise."
 )
 _LIMITS = (
     "- Trained for retrieval of the passages of one collection; other collections, languages and tasks were not looked "
     "at.\n"
     "- Texts longer than the lengths below are cut: what stands after the cut is not seen.\n"
-    "- Negatives were mined or written by a language model, not judged by people: some may answer their query after "
+    "- Negatives, other instances' passages among them, were not judged by people: some may answer their query after "
     "all.\n"
     "- It was trained towards what the judgements call relevant, with their gaps and biases.\n"
     "- One training, one seed: another seed gives other weights and somewhat other scores."
@@ -76,6 +77,6 @@ def _of_dev(dev: Mapping[str, Any] | None) -> str:
         return ""
     return (
         f"On {dev['queries']:,} dev queries over {dev['passages']:,} passages ({dev['over']}): nDCG@10 "
-        f"{dev['base']:.4f} before training, {dev['chosen']:.4f} for the weights in this folder. They were chosen by "
-        "this very number, which is therefore a little high."
+        f"{dev['base']:.4f} for the weights that training began with, {dev['chosen']:.4f} for those in this folder. "
+        "They were chosen by this very number, which is therefore a little high."
     )

@@ -69,8 +69,7 @@ def about(finished: "Finished", query_id: str, full: bool = False) -> Iterator[R
     if synthetic:
         yield _of_negatives("Synthetic", ["negative_id", "positive_id", "difficulty", "reject_reason"], synthetic, full)
     for row in rows(runs.newest(finished, "instances"), "instances"):
-        title = f"Instance with {row['positive_id']}: {row['reject_reason'] or 'trained on'}"
-        yield _of_negatives(title, ["id", "source", "rank", "score"], row["negatives"], full)
+        yield _of_negatives(_of_instance(row), ["id", "source", "rank", "score"], row["negatives"], full)
     yield from _lacking(finished)
 
 
@@ -97,7 +96,14 @@ def _of_sampler(rows: list[dict[str, Any]], texts: dict[str, str], full: bool) -
     return _table(title, [*columns, "text"], shown if full else islice(shown, _ROWS))
 
 
+def _of_instance(row: dict[str, Any]) -> str:
+    title = f"Instance with {row['positive_id']}: {row['reject_reason'] or 'trained on'}"
+    return f"{title} (short of {row['short']})" if row.get("short") else title
+
+
 def _of_negatives(title: str, columns: list[str], rows: list[dict[str, Any]], full: bool) -> Table:
+    if any(row.get("borrowed_from") for row in rows):
+        columns = [*columns, "borrowed_from"]
     shown = ([*(_cell(row[name]) for name in columns), _text("", row["text"], full)] for row in rows)
     return _table(title, [*columns, "text"], shown)
 

@@ -39,9 +39,9 @@ class Origins:
 
 def dataset(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str:
     """The card of the training instances. `report` is what `publish` returned for `run`."""
-    config, facts = report["config"], _facts(run)
+    facts = _facts(run)
     front = {"tags": ["retrieval", "hard-negatives", "synthetic", "syneg"], "task_categories": ["text-retrieval"]}
-    corpus, instances = config["corpus"], report["instances"]
+    instances = report["instances"]
     mixed, probed = facts.get("mix", {}), facts.get("probe", {})
     return document(
         front,
@@ -49,23 +49,15 @@ def dataset(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str
         f"{instances['usable']:,} instances (query, positive, hard negatives) for fine-tuning a dense retriever, made "
         f"by syneg {report['versions'].get('syneg', '')}. Every negative names its source.",
         "## Source",
-        fields(
-            {
-                "collection": f"{code(corpus['source'])} {code(corpus['path']) if corpus['path'] else ''}".strip(),
-                "judgements to train on": code(corpus["split"]),
-                "licence": "that of the collection; syneg does not know it",
-                "left out": _counts(report["stages"]["corpus"]["rejected"]),
-            }
-        ),
+        fields(_source(report) | {"left out": _counts(report["stages"]["corpus"]["rejected"])}),
         "## Synthetic negatives",
         *_synthetic(report, facts.get("generate", {}), origins),
         "## Retrieved negatives",
         _retrieved(report),
         "## Mix",
-        fields({name: code(config["mix"][name]) for name in _MIXING if name in config["mix"]}),
         fields(
-            {
-                "negatives by source": _counts(instances["negatives"]),
+            _mix(report)
+            | {
                 "instances with a synthetic negative": f"{instances['with_synthetic']:,} of {instances['usable']:,}",
                 "pairs left out": _counts(instances["rejected"]),
                 "synthetic ones replaced by retrieved ones": _counts(mixed.get("synthetic_replaced", {})),
@@ -100,11 +92,33 @@ def model(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str:
             f"Scored on {counted(report['test_queries'], 'query')} of one collection. The intervals are over queries.",
         ),
         origin=(
+            "## Data",
+            fields(_source(report) | _mix(report) | _rounds(config["mine"]["rounds"])),
             *_again(run),
             f"By the run {code(report['run'])}, whose dataset-card.md tells of the instances. The base model's "
             f"licence, as stated beside it: {plain(origins.base_licence or _UNSTATED)}.",
         ),
     )
+
+
+def _source(report: Mapping[str, Any]) -> dict[str, str]:
+    corpus = report["config"]["corpus"]
+    return {
+        "collection": f"{code(corpus['source'])} {code(corpus['path']) if corpus['path'] else ''}".strip(),
+        "judgements to train on": code(corpus["split"]),
+        "licence": "that of the collection; syneg does not know it",
+    }
+
+
+def _mix(report: Mapping[str, Any]) -> dict[str, str]:
+    mix = report["config"]["mix"]
+    chosen = {name: code(mix[name]) for name in _MIXING if name in mix}
+    return chosen | {"negatives by source": _counts(report["instances"]["negatives"])}
+
+
+def _rounds(rounds: int) -> dict[str, str]:
+    """Of ANCE; the steps and the dev scores of a card are those of the last one."""
+    return {"rounds of mining and training": f"{rounds}, each from the model of the one before"} if rounds > 1 else {}
 
 
 def _synthetic(report: Mapping[str, Any], generated: Mapping[str, Any], origins: Origins) -> Iterator[str]:
