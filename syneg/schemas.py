@@ -223,6 +223,7 @@ CORPUS_REASONS = (
     "unjudged_query",
     "empty_query",
     "not_positive",  # a query that no passage is relevant for, and its judgements
+    "empty_positive",  # a query whose relevant passages are all blank, and its judgements
     "over_limit",
     "duplicate_text",
 )

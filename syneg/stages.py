@@ -9,7 +9,7 @@ ONE_ROUND = (
     Stage(
         "corpus",
         "syneg.corpus.stage:run",
-        version=1,
+        version=2,
         writes=("passages", "queries", "qrels"),
         sections=("corpus",),
         on_ray=False,
@@ -17,7 +17,7 @@ ONE_ROUND = (
     Stage(
         "generate",
         "syneg.generate.stage:run",
-        version=4,
+        version=5,
         reads=_CORPUS,
         writes=("answers",),
         sections=("generate",),
@@ -27,7 +27,7 @@ ONE_ROUND = (
     Stage(
         "judge",
         "syneg.generate.judge:run",
-        version=2,
+        version=3,
         reads={"answers": "generate.answers"},
         writes=("judgements",),
         sections=("generate", "judge"),
@@ -37,7 +37,7 @@ ONE_ROUND = (
     Stage(
         "gate",
         "syneg.generate.stage:check",
-        version=6,
+        version=7,
         reads=_CORPUS | {"answers": "generate.answers", "judgements": "judge.judgements"},
         writes=("synthetic",),
         sections=("generate", "gate", "encoder"),

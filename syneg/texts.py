@@ -16,7 +16,8 @@ _WORD = re.compile(f"{_CHARACTER}|(?:[^\\W{_SPACELESS}]|[{_SIGNS}])+")
 _ASCII_WORD = re.compile(r"\w+")
 _RUN, _CHARACTERS = re.compile(f"(?:{_CHARACTER})+"), re.compile(_CHARACTER)
 _END = re.compile(f"{_CHARACTER}|[^\\s{_SPACELESS}]+")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell them; UTF-8, and so Arrow, cannot hold them
+UNFIT = re.compile("[\0\ud800-\udfff]")
+"""JSON can spell lone surrogates, which Arrow's strings cannot hold, and NUL, which C's and many tokenizers' cannot."""
 
 
 def passage_text(title: str, text: str) -> str:
@@ -25,8 +26,8 @@ def passage_text(title: str, text: str) -> str:
 
 
 def storable(text: str) -> str:
-    """`text` with U+FFFD for every lone surrogate."""
-    return _LONE_SURROGATE.sub("\ufffd", text)
+    """`text` with U+FFFD for every NUL and every lone surrogate."""
+    return UNFIT.sub("\ufffd", text)
 
 
 def body_of(title: str, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Looking at what the LLM is asked and what it writes, before anything is paid for."""
+"""Looking at what the LLM is asked and what it writes, by a few requests, before a whole run is paid for."""
 
 import os
 import tempfile
@@ -17,6 +17,7 @@ from syneg import overrides, pipeline, ray_session, terminal
 from syneg.commands.arguments import ConfigFile, Overrides
 from syneg.config import RunConfig
 from syneg.errors import BadInput
+from syneg.redaction import redacted
 from syneg.settings.store import StoreConfig
 from syneg.store import files
 
@@ -24,13 +25,13 @@ from syneg.store import files
 def generate(
     config: ConfigFile,
     settings: Overrides = None,
-    preview: Annotated[int, typer.Option(min=1, metavar="N", help="Pairs to ask for.")] = 5,
+    preview: Annotated[int, typer.Option(min=1, metavar="N", help="Pairs that the LLM is asked for.")] = 5,
     rejected: Annotated[
         int | None,
         typer.Option(min=0, metavar="N", help="Ask nothing; print what the gate said, and N examples of each reason."),
     ] = None,
 ) -> None:
-    """Ask for a few negatives and print prompts, answers and the gate's verdicts. Nothing is stored."""
+    """Have the LLM write a few negatives; print prompts, answers and the gate's verdicts. Nothing is stored."""
     from syneg.generate import preview as shown
 
     resolved = overrides.load(config, settings or ())
@@ -48,11 +49,16 @@ def generate(
     for look in found:
         console.rule(escape(f"query {look.query_id}, positive {look.positive_id}"))
         for message in look.messages:
-            console.print(Panel(escape(message["content"]), title=f"prompt: {message['role']}", title_align="left"))
+            console.print(_box(f"prompt: {message['role']}", message["content"]))
         drawn = ", ".join(f"{name} {value}" for name, value in look.attributes.items()) or "no attributes"
-        console.print(Panel(escape(look.answer), title=escape(f"answer ({drawn})"), title_align="left"))
+        console.print(f"asked for: {drawn}", highlight=False, markup=False)  # a box would cut a title as long
+        console.print(_box("answer", look.answer))
         for reason in look.verdicts:
             console.print("[green]accepted[/]" if reason is None else f"[red]rejected[/]: {reason}")
+
+
+def _box(title: str, text: str) -> Panel:
+    return Panel(escape(redacted(text)), title=title, title_align="left")
 
 
 def _print_verdicts(config: RunConfig, examples: int) -> None:
@@ -73,11 +79,11 @@ def attributes(
     passages: Annotated[int, typer.Option(min=1, metavar="N", help="Passages that the LLM is shown.")] = 20,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the lists there; it must not exist.")] = None,
 ) -> None:
-    """Have the LLM propose lists of attributes from a sample of the corpus, for a person to review."""
+    """Have the LLM, asked once, propose lists of attributes from a sample of the corpus, for a person to review."""
     from syneg.generate import proposal
 
-    if out is not None and out.exists():
-        raise BadInput(f"--out: {out} exists. Give the path of a new file.")
+    if out is not None:
+        _check_new(out)
     resolved = overrides.load(config, settings or ())
     console = Console(stderr=True)
     with _elsewhere(resolved) as moved:
@@ -91,6 +97,17 @@ def attributes(
     else:
         out.write_text(text, encoding="utf-8")
         console.print(f"Wrote {out}. Read it, then set generate.attributes={out}")
+
+
+def _check_new(out: Path) -> None:
+    """Raises BadInput where no new file can be written, so that no answer is paid for and lost."""
+    try:
+        out.touch(exist_ok=False)
+        out.unlink()
+    except OSError as error:
+        raise BadInput(
+            f"--out: {out} cannot be written ({error.strerror}). Give the path of a new file in a folder that is there."
+        ) from error
 
 
 def sampled_cost(config: RunConfig) -> str:

@@ -29,7 +29,7 @@ def records(path: str) -> Iterator[pa.RecordBatch]:
 
 def _parse_plain(block: Block) -> pa.RecordBatch | None:
     """The block by Arrow's parser, or None if anything in it is out of the ordinary: then line by line."""
-    if b"\\u0000" in block.content:
+    if b"\\u0000" in block.content or not _braced(block):
         return None
     try:
         table = arrow_json.read_json(
@@ -40,6 +40,17 @@ def _parse_plain(block: Block) -> pa.RecordBatch | None:
     except pa.ArrowInvalid:
         return None
     return plain_batch(block, *(table[name].combine_chunks() for name in _FIELDS.names))
+
+
+def _braced(block: Block) -> bool:
+    """Whether every line begins and ends with a brace.
+
+    Arrow takes two objects on a line too, and one over several lines. Where as many came as there are lines, each of
+    which is braced, each line is an object: what goes on after an inner brace never begins with one.
+    """
+    content = block.content.rstrip(b"\r\n")
+    between = content.count(b"}\n{") + content.count(b"}\r\n{")
+    return content.startswith(b"{") and content.endswith(b"}") and between == block.line_count - 1
 
 
 def _record(path: str, line: int, content: str) -> tuple[str, str, str, int]:

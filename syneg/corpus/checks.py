@@ -10,19 +10,24 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg.corpus.collection import Collection, Judgements, refuse_duplicates
+from syneg.corpus.collection import Collection, Judgements, blank_rows, refuse_duplicates
 from syneg.errors import BadInput
 
 _EXAMPLES = 3
 
 
-def passage_ids(collection: Collection, progress: Callable[[str], None]) -> pa.ChunkedArray:
-    """The ids, by a whole pass over the passages, so that whatever is wrong with one of them is found here."""
+def passage_ids(collection: Collection, progress: Callable[[str], None]) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """The ids, and those of them whose passages are blank.
+
+    By a whole pass over the passages, so that whatever is wrong with one of them is found here.
+    """
     ids: list[pa.Array] = []
+    blank: list[pa.Array] = []
     lines: list[pa.Array] = []
     rows = 0
     for batch in collection.passages():
         ids.append(batch["id"])
+        blank.append(batch["id"].filter(blank_rows(batch)))
         lines.append(batch["line"])
         rows += batch.num_rows
         progress(f"{rows:,} passages checked")
@@ -30,7 +35,7 @@ def passage_ids(collection: Collection, progress: Callable[[str], None]) -> pa.C
         raise BadInput(f"{collection.passages_path}: no passages in it. Expected one a line.")
     all_ids = pa.chunked_array(ids, pa.string())
     refuse_duplicates(collection.passages_path, all_ids, pa.chunked_array(lines, pa.int64()))
-    return all_ids
+    return all_ids, pa.chunked_array(blank, pa.string())
 
 
 def existing(

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from syneg.corpus.lines import Block
 from syneg.corpus.sources import InputFiles
 from syneg.errors import BadInput
+from syneg.texts import UNFIT
 
 RECORDS = pa.schema(
     [
@@ -28,7 +29,6 @@ JUDGEMENTS = pa.schema(
     [("query_id", pa.string()), ("passage_id", pa.string()), ("relevance", pa.int32()), ("line", pa.int64())]
 )
 
-_UNFIT = re.compile("[\0\ud800-\udfff]")  # Arrow's strings hold no lone surrogates, C's and many tokenizers' no NUL
 _BAD_ID = r"^\s*$|[\t\r\n\x{FFFD}]"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 
@@ -71,6 +71,8 @@ def _queries(paths: Sequence[str], records: Callable[[str], Iterator[pa.RecordBa
     repeated = 0
     for path in paths:
         table = pa.Table.from_batches(records(path), RECORDS)
+        if not len(table):
+            raise BadInput(f"{path}: no queries in it. Expected one a line.")
         refuse_duplicates(path, table["id"], table["line"])
         again = pc.is_in(table["id"], value_set=pa.array(known, pa.string()))
         for row in table.filter(again).to_pylist():
@@ -122,6 +124,11 @@ def plain_batch(block: Block, ids: pa.Array, titles: pa.Array, texts: pa.Array) 
     return None if pc.any(pc.match_substring_regex(ids, _BAD_ID)).as_py() else batch
 
 
+def blank_rows(records: pa.RecordBatch) -> pa.Array:
+    """A mask of the RECORDS that hold neither a title nor a text."""
+    return pc.equal(pc.utf8_trim_whitespace(pc.binary_join_element_wise(records["title"], records["text"], " ")), "")
+
+
 def judgement_table(path: str, rows: Sequence[tuple[str, str, str, int]]) -> pa.Table:
     """JUDGEMENTS of (query id, passage id, relevance as it is written, line).
 
@@ -163,5 +170,5 @@ def _fit(strings: list[str]) -> tuple[pa.Array, pa.Array]:
         array = None
     if array is not None and not pc.any(pc.match_substring(array, "\0")).as_py():
         return array, pa.repeat(pa.scalar(0, pa.int32()), len(strings))
-    pairs = [_UNFIT.subn("\ufffd", string) for string in strings]
+    pairs = [UNFIT.subn("\ufffd", string) for string in strings]
     return pa.array([text for text, _ in pairs], pa.string()), pa.array([count for _, count in pairs], pa.int32())

@@ -54,7 +54,7 @@ def select(corpus: CorpusConfig, progress: Callable[[str], None]) -> Selection:
         BadInput: a file or row is not as it should be, or no query is left to train or to test on.
     """
     collection = _READERS[corpus.source](corpus)
-    passage_ids = checks.passage_ids(collection, progress)
+    passage_ids, blank = checks.passage_ids(collection, progress)
     rejected = Counter(collection.rejected)
     rows_in = len(passage_ids) + len(collection.queries) + rejected.total()
     rows_in += sum(len(each.rows) for each in collection.judgements.values())
@@ -65,7 +65,7 @@ def select(corpus: CorpusConfig, progress: Callable[[str], None]) -> Selection:
         role: checks.existing(each, named, collection.queries["id"], corpus.on_missing, rejected)
         for role, each in collection.judgements.items()
     }
-    queries, judgements = _asked(collection.queries, _held_apart(judged, rejected), corpus, rejected)
+    queries, judgements = _asked(collection.queries, _held_apart(judged, rejected), blank, corpus, rejected)
     for role in ("train", "test") if corpus.split else ("test",):
         if not len(queries[role]):
             raise BadInput(_none_left(collection.judgements[role].path, role, rejected))
@@ -87,12 +87,16 @@ def _held_apart(judged: Mapping[str, pa.Table], rejected: Counter[str]) -> dict[
 
 
 def _asked(
-    queries: pa.Table, judged: Mapping[str, pa.Table], corpus: CorpusConfig, rejected: Counter[str]
+    queries: pa.Table,
+    judged: Mapping[str, pa.Table],
+    blank: pa.ChunkedArray,
+    corpus: CorpusConfig,
+    rejected: Counter[str],
 ) -> tuple[dict[str, pa.Table], dict[str, pa.Table]]:
     """The queries and judgements of each role.
 
     A query that has nothing but zeros is left out, not refused: pools of graded judgements hold such queries, and they
-    can neither be trained on nor scored.
+    can neither be trained on nor scored. No more can one whose relevant passages are all `blank`, given by their ids.
     """
     limits = {"train": corpus.max_queries, "dev": corpus.max_dev_queries, "test": corpus.max_test_queries}
     asked: dict[str, pa.Table] = {}
@@ -103,9 +107,12 @@ def _asked(
         rejected["unjudged_query"] -= len(of_role)
         filled = pc.not_equal(pc.utf8_trim_whitespace(of_role["text"]), "")
         of_role, rows = _keep(of_role, rows, filled, "empty_query", rejected)
-        positives = rows.filter(pc.greater(rows["relevance"], 0))["query_id"]
-        answered = pc.is_in(of_role["id"], value_set=positives)
+        positives = rows.filter(pc.greater(rows["relevance"], 0))
+        answered = pc.is_in(of_role["id"], value_set=positives["query_id"])
         of_role, rows = _keep(of_role, rows, answered, "not_positive", rejected)
+        told = positives.filter(pc.invert(pc.is_in(positives["passage_id"], value_set=blank)))
+        answered = pc.is_in(of_role["id"], value_set=told["query_id"])
+        of_role, rows = _keep(of_role, rows, answered, "empty_positive", rejected)
         if (limit := limits[role]) is not None:
             first = _first(_hashes(of_role["id"], corpus.seed), limit)
             of_role, rows = _keep(of_role, rows, pa.array(first), "over_limit", rejected)
@@ -128,7 +135,7 @@ def _none_left(path: str, role: str, rejected: Counter[str]) -> str:
     fates = ", ".join(f"{name} {count}" for name, count in sorted(rejected.items()) if count)
     return (
         f"{path}: no {role}{'ing' if role == 'train' else ''} queries are left. Expected at least one query with a "
-        f"relevance above 0; left out in the whole collection: {fates or 'nothing'}."
+        f"relevance above 0 for a passage with a text; left out in the whole collection: {fates or 'nothing'}."
     )
 
 

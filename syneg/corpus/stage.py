@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syneg.corpus.collection import blank_rows
 from syneg.corpus.selection import Selection, select
 from syneg.schemas import PASSAGES, QRELS, QUERIES
 from syneg.settings.corpus import CorpusConfig
@@ -65,7 +66,7 @@ class PassageStream:
         for batch in self.selection.passages():
             title, text = batch["title"], batch["text"]
             self.rows += batch.num_rows
-            self.empty += _sum(pc.equal(pc.utf8_trim_whitespace(pc.binary_join_element_wise(title, text, " ")), ""))
+            self.empty += _sum(blank_rows(batch))
             self.replaced += _sum(batch["replaced"])
             self.characters += _sum(pc.utf8_length(title)) + _sum(pc.utf8_length(text))
             yield pa.table([batch["id"], title, text], schema=PASSAGES)

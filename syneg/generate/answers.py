@@ -1,7 +1,8 @@
 """What an engine's answer must look like, and what of it is used. Answers are parsed as JSON, never evaluated.
 
 Where nothing holds a model to the schema, its object may stand in a fence, behind what the model thought aloud, or
-between sentences. It was paid for, and is used all the same.
+between sentences, and one negative as a text where a list was asked for, or the other way round. It was paid for, and
+is used all the same.
 """
 
 import json
@@ -73,15 +74,19 @@ def schema(
 
 
 def parse(text: str, finish_reason: str, *, reflection: bool, negatives: int = 1) -> list[Answer | str]:
-    """As many as were asked for: each an answer, or the reason why there is none. Never raises."""
+    """As many as were asked for: each an answer, or the reason why there is none. Never raises.
+
+    Of more than were asked for the first are used.
+    """
     if finish_reason in _NOTHING_WRITTEN:
         return [_NOTHING_WRITTEN[finish_reason]] * negatives
-    key = "hard_negatives" if negatives > 1 else "hard_negative"
-    content = _content(text, key)
+    keys = ("hard_negatives", "hard_negative") if negatives > 1 else ("hard_negative", "hard_negatives")
+    content = object_in(text, *keys)
     if content is None:
         return [_unreadable(text, finish_reason)] * negatives
     reasoning = content.get("reasoning", "" if not reflection else None)
-    written = content.get(key) if negatives > 1 else [content.get(key)]
+    written = next((content[key] for key in keys if key in content), None)
+    written = [written] if isinstance(written, str) else written
     if not isinstance(written, list) or (reflection and not isinstance(reasoning, str)):
         return ["malformed"] * negatives
     said = _clean(reasoning) if reflection else ""
@@ -89,14 +94,17 @@ def parse(text: str, finish_reason: str, *, reflection: bool, negatives: int = 1
     return found + ["malformed"] * (negatives - len(found))
 
 
-def _content(text: str, key: str) -> dict[str, Any] | None:
-    """The object that is the answer: the whole text, or the first outermost one in it that has the `key`."""
+def object_in(text: str, *keys: str) -> dict[str, Any] | None:
+    """The object that is the answer: the whole text, or the first outermost one in it that has one of the `keys`.
+
+    What has an earlier key goes before what has a later one.
+    """
     whole = _loaded(text)
     if isinstance(whole, dict):
         return whole
     said = _said(text)
-    found = (_loaded(said[start:end]) for start, end in _objects(said))
-    return next((value for value in found if isinstance(value, dict) and key in value), None)
+    found = [_loaded(said[start:end]) for start, end in _objects(said)]
+    return next((value for key in keys for value in found if isinstance(value, dict) and key in value), None)
 
 
 def _loaded(text: str) -> Any:

@@ -21,15 +21,23 @@ _RATIOS = (
     ("shorter", 0.6),
     ("longer", 1.6),
 )
+_CANNOT = r"i (?:cannot|can['\u2019]?t|can not|am (?:un|not )able to|will not|won['\u2019]t)\b"
+_TASK = (
+    r"\b(?:assist|comply|fulfill?|generate|produce|provide|create|write|help (?:you|with)|do (?:that|this)|not possible"
+    rf"|document|passage|text|request|{_CANNOT})\b"
+)
 _META = re.compile(
     r"between the marks\b|never an instruction\b|without answering it\b"  # the prompt's own words
     r"|hard[ _-]negatives?|negative documents?|(?:positive|style)[ _]documents?|user[ _]quer(?:y|ies)"
     r"|(?:task|reasoning|hard negatives|attributes|format) definition"
     r"|(?:as|i am|i'm) an? (?:large )?(?:ai|language model|ai language model|assistant)\b"
-    r"|^(?:i'm |i am )?sorry\b|^i (?:cannot|can't|can not|am unable to|won't)\b"
+    # Songs, plays and essays begin like refusals and promises do: what soon follows has to speak of the task.
+    rf"|^{_CANNOT}(?=.{{0,40}}?{_TASK})"
+    rf"|^(?:i['\u2019]?m |i am )?(?:very |so )?sorry\b(?=,? but (?:i|as|it|that|this|your)\b|.{{0,40}}?{_TASK})"
+    r"|^(?:sure|certainly|of course)(?:[.!]|,? (?:here(?: is| are| you|['\u2019]s)|let me|i can|i will|i['\u2019]ll)\b"
+    r"|,? (?:this|the following|a new) (?:document|passage|text)\b)"
     r"|\bthe user(?:'s)? (?:question|request|intent|response)\b"
     r"|\bthe (?:provided|given) (?:document|text|passage)s?\b"
-    r"|^(?:sure|certainly|of course)[,!.]"
     r"|^here(?: is|'s) (?:a|an|the|your) (?:new |hard |negative )*(?:document|text|json)\b"
 )
 

@@ -1,25 +1,29 @@
 """Lists of attributes for a collection that nobody described, proposed by the LLM from a sample of its passages."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import ray.data
+import ray.exceptions
 import yaml
 
 from syneg.errors import BadInput, StageFailed
 from syneg.generate import engine, prompts
+from syneg.generate.answers import object_in
 from syneg.generate.attributes import AttributeLists
 from syneg.generate.engines.asked import Asked
 from syneg.generate.keys import digest
+from syneg.generate.writing import root_cause
+from syneg.redaction import redacted
 from syneg.settings.generate import GenerateConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Source
-from syneg.texts import first_words, passage_text
+from syneg.texts import first_words, passage_text, storable
 
 _TEMPLATE = Path(__file__).with_name("proposal.txt")
 _WORDS = 60  # of a passage that are shown
+_LISTS = ("domain_name", "difficult_level")
 _LENGTHS = ("approximately the same as", "slightly shorter than", "slightly longer than")
 _NAME = {"type": "string", "minLength": 3, "maxLength": 80}
 _SCHEMA: dict[str, Any] = {
@@ -28,7 +32,7 @@ _SCHEMA: dict[str, Any] = {
         "domain_name": {"type": "array", "items": _NAME, "minItems": 5, "maxItems": 10},
         "difficult_level": {"type": "array", "items": _NAME, "minItems": 2, "maxItems": 3},
     },
-    "required": ["domain_name", "difficult_level"],
+    "required": list(_LISTS),
     "additionalProperties": False,
 }
 
@@ -48,7 +52,7 @@ def propose(texts: list[str], generate: GenerateConfig, resources: ResourcesConf
 
     Raises:
         BadInput: the engine is one of recorded answers.
-        StageFailed: the engine failed, or its answer cannot be used.
+        StageFailed: the engine stopped or failed, or its answer cannot be used.
     """
     if generate.engine.kind == "recorded":
         raise BadInput("generate.engine: recorded answers cannot be asked anything. Give a vllm or an openai engine.")
@@ -61,26 +65,33 @@ def propose(texts: list[str], generate: GenerateConfig, resources: ResourcesConf
     )
     asked = Asked(generate.max_tokens, generate.max_model_len, generate.temperature, generate.top_p, schema=_SCHEMA)
     answered = engine.answer(ray.data.from_blocks([request]), ["id"], asked, generate.engine, resources)
-    (row,) = answered.take_all()
+    try:
+        (row,) = answered.take_all()
+    except ray.exceptions.RayError as error:
+        raise StageFailed(
+            f"attributes: the engine stopped: {root_cause(error)}\n"
+            "See to generate.engine and resources.generate, then run the same command again."
+        ) from error
     return lists(row["answer"], row["error"])
 
 
 def lists(answer: str, error: str | None = None) -> AttributeLists:
     """The lists in an answer, without repetitions. Raises StageFailed if there are none."""
-    try:
-        content = json.loads(answer)
-        found = {
-            name: tuple(dict.fromkeys(text.strip() for text in content[name] if text.strip()))
-            for name in ("domain_name", "difficult_level")
-        }
-    except (ValueError, TypeError, KeyError, AttributeError):
-        found = {}
-    if not found or not all(found.values()):
+    content = object_in(answer, *_LISTS) or {}
+    found = {name: _texts(content.get(name)) for name in _LISTS}
+    if not all(found.values()):
         raise StageFailed(
-            f"attributes: the LLM gave no lists ({error or answer[:200]!r}). Ask again with another generate.seed, "
-            "more generate.max_tokens, fewer --passages, or a larger model."
+            f"attributes: the LLM gave no lists ({error or redacted(answer)[:200]!r}). Ask again with another "
+            "generate.seed, more generate.max_tokens, fewer --passages, or a larger model."
         )
     return AttributeLists(**found, length=_LENGTHS)
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    """Those that are not blank, each once and without secrets; none where `values` is no list of texts."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        return ()
+    return tuple(dict.fromkeys(text for value in values if (text := redacted(storable(value)).strip())))
 
 
 def as_yaml(found: AttributeLists, passages: int) -> str:

@@ -8,17 +8,19 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from syneg.redaction import redacted
 from syneg.stage import Source
 
 _NOT_ANSWERED = ("engine_error", "no_answer", "over_budget")
 _NOT_WELL_FORMED = ("refused", "truncated", "malformed", "empty")
-_COLUMNS = ["negative_id", "query_id", "positive_id", "text", "domain", "difficulty", "length", "reject_reason"]
-_CHARS = 600  # of a positive that are shown
+_ANSWER = ("query_id", "positive_id", "seed")  # of several answers to a pair each was drawn by another seed
+_COLUMNS = ["negative_id", *_ANSWER, "text", "domain", "difficulty", "length", "reject_reason"]
+_CHARS = 600  # of a text that are shown
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """`examples` are rows of schemas.SYNTHETIC with the texts `query` and `positive`, by reason."""
+    """`examples` are rows of schemas.SYNTHETIC with the texts `query`, `positive` and, if any, `error`, by reason."""
 
     counts: Counter[str | None] = field(default_factory=Counter)  # by reason; None: accepted
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -45,12 +47,10 @@ def verdicts(synthetic: Source, answers: Source, examples: int) -> Verdicts:
             kept = [*found.examples.get(row["reject_reason"], ()), row]
             found.examples[row["reject_reason"]] = heapq.nsmallest(examples, kept, key=lambda row: row["negative_id"])
     shown = [row for rows in found.examples.values() for row in rows]
-    pairs = answers.where(
-        "query_id", [row["query_id"] for row in shown], ["query_id", "positive_id", "query", "positive"]
-    )
-    texts = {(row["query_id"], row["positive_id"]): row for row in pairs.to_pylist()}
+    asked = answers.where("query_id", [row["query_id"] for row in shown], [*_ANSWER, "query", "positive", "error"])
+    texts = {tuple(row[name] for name in _ANSWER): row for row in asked.to_pylist()}
     for row in shown:
-        row |= texts[row["query_id"], row["positive_id"]]
+        row |= texts[tuple(row[name] for name in _ANSWER)]
     return found
 
 
@@ -69,8 +69,8 @@ def as_markdown(title: str, found: Verdicts) -> Iterator[str]:
         for number, row in enumerate(rows, 1):
             asked = ", ".join(row[name] for name in ("domain", "difficulty", "length") if row[name])
             yield f"\n{number}. **query {row['query_id']}** {_line(row['query'])}" + (f" ({asked})" if asked else "")
-            yield f"   - positive {row['positive_id']}: {_line(row['positive'])[:_CHARS]}"
-            yield f"   - written: {_line(row['text'])}"
+            yield f"   - positive {row['positive_id']}: {_line(row['positive'])}"
+            yield f"   - error: {_line(row['error'])}" if row["error"] else f"   - written: {_line(row['text'])}"
 
 
 def _share(part: int, whole: int) -> str:
@@ -78,4 +78,5 @@ def _share(part: int, whole: int) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """The beginning of `text`; redacted before it is cut, since of half a secret nobody knows that it is one."""
+    return " ".join(redacted(text).split())[:_CHARS]

@@ -30,6 +30,7 @@ FLOOR = (
     "model_card",
     "placement",
     "positives",
+    "redaction",
     "schemas",
     "settings",
     "stage",

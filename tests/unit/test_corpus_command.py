@@ -51,6 +51,12 @@ def test_judgements_of_what_is_missing_can_be_dropped(tmp_path: Path) -> None:
     assert "left out: 1 missing_target" in syneg_corpus(source, out, "corpus.on_missing=drop").output
 
 
+def test_a_query_whose_only_positive_is_blank_is_said_to_be_left_out(tmp_path: Path) -> None:
+    blank = {**BEIR, "corpus.jsonl": BEIR["corpus.jsonl"].replace("second", "")}
+    source, out = str(write(tmp_path / "in", blank)), str(tmp_path / "out")
+    assert "left out: 2 empty_positive" in syneg_corpus(source, out).output
+
+
 def test_nothing_left_out_is_said_too(tmp_path: Path) -> None:
     done = syneg_corpus(str(write(tmp_path / "in", BEIR)), str(tmp_path / "out"))
     assert done.output.endswith("; left out: nothing\n")

@@ -5,13 +5,17 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syneg.texts import TERM, first_words, in_terms, words
+from syneg.texts import TERM, first_words, in_terms, storable, words
 
 BM25S = r"(?u)\b\w\w+\b"  # the terms that bm25s takes by itself
 
 
 def terms(text: str) -> list[str]:
     return re.findall(TERM, in_terms(text))
+
+
+def test_what_cannot_be_stored_is_replaced() -> None:
+    assert storable("a\0b\ud800\udfffc \n\t\x01\ufffd😀") == "a\ufffdb\ufffd\ufffdc \n\t\x01\ufffd😀"
 
 
 def test_words_are_normalised_and_without_punctuation() -> None:

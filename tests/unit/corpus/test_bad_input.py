@@ -22,6 +22,18 @@ BAD_BEIR = {
     "broken JSON": ({"corpus.jsonl": '{"_id": "p1", "text": "a"}\n{"_id": "p2", "te\n'}, ["corpus.jsonl:2", "broken"]),
     "no object": ({"corpus.jsonl": '["p1", "text"]\n'}, ["corpus.jsonl:1", "list", "an object"]),
     "two objects": ({"corpus.jsonl": '{"_id": "p1", "text": "a"}{"_id": "p2", "text": "b"}\n'}, ["corpus.jsonl:1"]),
+    "two objects, and a blank line": (
+        {"corpus.jsonl": '{"_id": "p1", "text": "a"}\n{"_id": "p2", "text": "b"}{"_id": "p3", "text": "c"}\n\n'},
+        ["corpus.jsonl:2", "broken JSON", "one JSON object a line"],
+    ),
+    "two objects, and one over two lines": (
+        {"corpus.jsonl": '{"_id": "p1", "text": "a"}{"_id": "p2", "text": "b"}\n{"_id": "p3",\n"text": "c"}\n'},
+        ["corpus.jsonl:1", "broken JSON"],
+    ),
+    "an inner object at a line's end": (
+        {"corpus.jsonl": '{"_id": "p1", "text": "a", "m": {}\n}{"_id": "p2", "text": "b"}\n'},
+        ["corpus.jsonl:1", "broken JSON"],
+    ),
     "deep JSON": ({"corpus.jsonl": "[" * 100_000 + "\n"}, ["corpus.jsonl:1", "broken JSON"]),
     "no id": ({"corpus.jsonl": '{"id": "p1", "text": "a"}\n'}, ["corpus.jsonl:1", "no `_id`, only id, text"]),
     "no text": ({"queries.jsonl": '{"_id": "q1"}\n'}, ["queries.jsonl:1", "no `text`"]),
@@ -45,6 +57,9 @@ BAD_BEIR = {
         ["queries.jsonl:4", "'q1'", "on line 1"],
     ),
     "no passages": ({"corpus.jsonl": "\n\n"}, ["corpus.jsonl", "no passages"]),
+    "empty corpus": ({"corpus.jsonl": ""}, ["corpus.jsonl", "no passages"]),
+    "no queries": ({"queries.jsonl": "\n"}, ["queries.jsonl", "no queries"]),
+    "empty queries": ({"queries.jsonl": ""}, ["queries.jsonl", "no queries"]),
     "qrels in two columns": ({"qrels/train.tsv": "q1\tp1\n"}, ["train.tsv:1", "2 columns", "score"]),
     "qrels by spaces": ({"qrels/train.tsv": HEADER + "q1 p1 1\n"}, ["train.tsv:2", "1 columns", "tab-separated"]),
     "fractional score": ({"qrels/train.tsv": HEADER + "q1\tp1\t0.5\n"}, ["train.tsv:2", "'0.5'", "integer"]),
@@ -58,6 +73,10 @@ BAD_BEIR = {
     "judged in two ways": ({"qrels/train.tsv": HEADER + "q1\tp1\t1\nq1\tp1\t0\n"}, ["train.tsv:3", "line 2"]),
     "no training queries": ({"qrels/train.tsv": HEADER}, ["train.tsv", "no training queries"]),
     "no training positive": ({"qrels/train.tsv": "q1\tp1\t0\n"}, ["no training queries", "not_positive 2"]),
+    "blank test positive": (
+        {"corpus.jsonl": BEIR["corpus.jsonl"].replace("third", " ")},
+        ["no test queries", "empty_positive 2"],
+    ),
     "all train in test": ({"qrels/train.tsv": "q3\tp3\t1\n"}, ["no training queries", "held_out 1"]),
     "no test queries": ({"qrels/test.tsv": ""}, ["test.tsv", "no test queries"]),
 }
@@ -66,6 +85,7 @@ BAD_MSMARCO = {
     "no collection": ({"collection.tsv": GONE}, ["has no collection.tsv"]),
     "no queries": ({"queries.train.tsv": GONE}, ["has no queries.train.tsv"]),
     "no qrels": ({"qrels.dev.small.tsv": GONE}, ["corpus.test_split", "qrels.dev.tsv, qrels.train.tsv"]),
+    "empty queries": ({"queries.dev.tsv": ""}, ["queries.dev.tsv", "no queries"]),
     "a document": ({"collection.tsv": "0\turl\ttitle\tbody\n"}, ["collection.tsv:1", "4 columns", "two"]),
     "no text": ({"collection.tsv": "0\tfirst\n1\n"}, ["collection.tsv:2", "1 columns"]),
     "blank id": ({"collection.tsv": "0\tfirst\n\tsecond\n"}, ["collection.tsv:2", "'' is blank"]),

@@ -126,6 +126,15 @@ def test_arrow_parses_what_the_slow_way_does(rows: list[tuple[str, str]]) -> Non
             assert "\0" in content or "\\u0000" in content or "\r" in content
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_one_object_a_line_is_read_the_fast_way(end: str) -> None:
+    content = f'{{"_id": "p1", "text": "a}}"}}{end}{{"_id": "p2", "text": "b", "more": {{"c": {{}}}}}}'
+    for last in ("", end):
+        plain = beir._parse_plain(Block("file", 1, (content + last).encode()))
+        assert plain is not None
+        assert plain["text"].to_pylist() == ["a}", "b"]
+
+
 @pytest.mark.parametrize("size", [1, 7, 64, 1 << 20])
 def test_blocks_of_any_size_give_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     corpus = CorpusConfig(path=str(write(tmp_path, BEIR)))

@@ -98,6 +98,22 @@ def test_queries_without_positives_or_words_are_left_out_with_their_judgements(t
     assert output.rejected == {"empty_query": 2, "not_positive": 3, "unjudged_query": 1}
 
 
+def test_queries_whose_positives_are_all_blank_are_left_out_with_their_judgements(tmp_path: Path) -> None:
+    files = {
+        **BEIR,
+        "corpus.jsonl": BEIR["corpus.jsonl"]
+        + '{"_id": "p4", "text": ""}\n{"_id": "p5", "title": " ", "text": "\\n"}\n',
+        "queries.jsonl": BEIR["queries.jsonl"] + '{"_id": "q4", "text": "what is blank"}\n',
+        "qrels/train.tsv": "q1\tp1\t1\nq1\tp4\t1\nq2\tp2\t0\nq2\tp5\t1\n",
+        "qrels/test.tsv": "q3\tp3\t1\nq4\tp4\t1\nq4\tp5\t2\n",
+    }
+    tables, output = run_stage(CorpusConfig(path=str(write(tmp_path, files))))
+    assert tables["queries"]["query_id"].to_pylist() == ["q1", "q3"]
+    assert tables["qrels"]["passage_id"].to_pylist() == ["p1", "p4", "p3"]
+    assert output.rejected == {"empty_positive": 6}  # two queries, with two judgements each
+    assert len(tables["passages"]) == 5
+
+
 def test_repeated_judgements_count_once(tmp_path: Path) -> None:
     qrels = BEIR["qrels/train.tsv"] + "q1\tp1\t1\nq1\tp1\t1\n"
     tables, output = run_stage(CorpusConfig(path=str(write(tmp_path, {**BEIR, "qrels/train.tsv": qrels}))))

@@ -33,6 +33,7 @@ def test_parse_never_raises_and_what_it_gives_can_be_stored(text: str, finish_re
         for found in answers:
             if isinstance(found, Answer):
                 assert found.hard_negative.strip()
+                assert "\0" not in found.hard_negative + found.reasoning
                 found.hard_negative.encode()
                 found.reasoning.encode()
             else:
@@ -46,6 +47,7 @@ def test_parse_never_raises_and_what_it_gives_can_be_stored(text: str, finish_re
         (WHOLE, "length", Answer("a text", "why")),  # whole after all
         ('{"reasoning": "", "hard_negative": "a\nb", "more": 1}', "stop", Answer("a\nb")),
         ('{"reasoning": "", "hard_negative": "a\\ud800b"}', "stop", Answer("a�b")),
+        ('{"reasoning": "\\u0000", "hard_negative": "a\\u0000b\0"}', "stop", Answer("a�b�", "�")),
         (WHOLE[:-9], "length", "truncated"),
         (WHOLE[:-9], "stop", "malformed"),
         ("", "stop", "empty"),
@@ -95,10 +97,25 @@ def test_several_negatives_in_one_answer() -> None:
     assert found("a", "b", "c", "d") == [Answer("a", "why"), Answer("b", "why"), Answer("c", "why")]
     assert found("a", 5) == [Answer("a", "why"), "malformed", "malformed"]
     assert found("a", " ", "c") == [Answer("a", "why"), "empty", Answer("c", "why")]
-    assert parse(WHOLE, "stop", reflection=True, negatives=2) == ["malformed"] * 2
     form = schema(reflection=True, max_reasoning_chars=9, min_negative_chars=1, max_negative_chars=5, negatives=3)
     several = form["properties"]["hard_negatives"]
     assert (several["minItems"], several["maxItems"], several["items"]["maxLength"]) == (3, 3, 5)
+
+
+@pytest.mark.parametrize(("negatives", "expected"), [(1, ["a"]), (2, ["a", "b"]), (3, ["a", "b", "malformed"])])
+def test_either_spelling_is_taken_however_many_were_asked_for(negatives: int, expected: list[str]) -> None:
+    def found(written: dict[str, object], before: str = "") -> list[str]:
+        text = before + json.dumps({"reasoning": ""} | written)
+        answers = parse(text, "stop", reflection=True, negatives=negatives)
+        return [each.hard_negative if isinstance(each, Answer) else each for each in answers]
+
+    one = ["a"] + ["malformed"] * (negatives - 1)
+    for before in ("", "Here you are: "):
+        assert found({"hard_negative": "a"}, before) == found({"hard_negatives": "a"}, before) == one
+        assert found({"hard_negatives": ["a", "b"]}, before) == found({"hard_negative": ["a", "b"]}, before) == expected
+        assert found({"hard_negatives": []}, before) == ["malformed"] * negatives
+        assert found({"hard_negative": {}}, before) == ["malformed"] * negatives
+    assert found({"hard_negative": ["", 5, "c"]}) == ["empty", "malformed", "c"][:negatives]
 
 
 @pytest.mark.parametrize(
