@@ -40,7 +40,7 @@ def generate(
         return
     fewer = {"max_pairs": min(preview, resolved.generate.max_pairs or preview), "samples_per_pair": 1}
     trial = resolved.model_copy(update={"generate": resolved.generate.model_copy(update=fewer)})
-    console = Console()
+    console = Console(emoji=False)
     with _elsewhere(trial) as moved:
         with terminal.Progress(console) as progress:
             finished = pipeline.run(moved, progress, last="gate")
