@@ -168,7 +168,7 @@ def _vectors(encoder: Encoder, texts: list[str], kind: Kind) -> torch.Tensor:
 
 
 def _encoder(folder: Path, arm: Mapping[str, Any], device: str) -> Encoder:
-    recipe = Recipe(*(arm["encoder"][name] for name in _PROMPTS_AND_LENGTHS))
+    recipe = Recipe(*(arm["encoder"][name] for name in _PROMPTS_AND_LENGTHS), pooling=arm["encoder"].get("pooling"))
     return Encoder.load(folder / "models" / arm["model"], recipe, device, arm["encoder"]["trust_remote_code"])
 
 

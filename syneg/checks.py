@@ -156,6 +156,7 @@ def _check_alone(config: RunConfig) -> None:
 def _check_encoder(config: RunConfig, kinds: set[str]) -> None:
     address = config.encoder.model
     model = architecture.read(address, "encoder.model", config.encoder.trust_remote_code)
+    architecture.check_pooling(address, config.encoder.pooling)
     _check_lengths(config.encoder, "encoder", model, address)
     if "train" in kinds:
         _check_lengths(config.train, "train", model, address)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from syneg import graph, pipeline, ray_session
@@ -46,8 +46,9 @@ def plan(config: RunConfig, folders: Sequence[str], collections: Sequence[str]) 
     }
     encoders = {name: recipe.for_model(config.encoder, folder) for name, folder in named.items()}
     asked: list[Asked] = []
+    base = recipe.resolved(config.encoder)
     for collection, corpus in (places or {_own_name(config): config.corpus}).items():
-        own = config.model_copy(update={"corpus": corpus})
+        own = config.model_copy(update={"corpus": corpus, "encoder": base})
         asked.append(Asked(collection, BASE, own, Graph(graph.to_score(bm25=config.evaluate.bm25))))
         for name, encoder in encoders.items():
             other = own.model_copy(update={"encoder": encoder})
@@ -105,7 +106,8 @@ def _own_name(config: RunConfig) -> str:
 def _vectors_of_run(own: RunConfig, other: RunConfig) -> Mapping[str, Manifest]:
     """By "embed", the vectors that a run under this root made of the same collection with the model of `other`, which
     it trained from the encoder of `own`. Such a model is known by its files, wherever the folder lies."""
-    ours, theirs = (recipe.Recipe.of(config.encoder) for config in (own, other))
+    # A trained model's folder states the pooling that the base's may need to be told.
+    ours, theirs = (replace(recipe.Recipe.of(config.encoder), pooling=None) for config in (own, other))
     if ours != theirs:
         return {}
     wanted = models.digest(other.encoder.model)

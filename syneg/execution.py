@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syneg.config import RunConfig
+from syneg.encoder.recipe import resolved
 from syneg.errors import StageFailed, Superseded
 from syneg.settings.section import Section
 from syneg.stage import Context, Inputs, Output, Stage, Stake
@@ -26,8 +27,13 @@ _ATTEMPT = "attempt"  # beside a stage's tables: what its function keeps for an 
 
 
 def sections(config: RunConfig, stage: Stage) -> dict[str, Section]:
-    """The parts of the config that the stage's fingerprint covers and its function gets."""
-    return {name: getattr(config, name) for name in stage.sections}
+    """The parts of the config that the stage's fingerprint covers and its function gets.
+
+    Raises:
+        BadInput: the encoder is not there, or what states its prompts cannot be read.
+    """
+    found: dict[str, Section] = {name: getattr(config, name) for name in stage.sections}
+    return found | {"encoder": resolved(config.encoder)} if "encoder" in found else found
 
 
 def run(
@@ -99,6 +105,7 @@ def _context(
     return Context(
         resources=config.resources,
         scratch=scratch,
+        title=f"{config.name}/{stage.name}-{fingerprint[:8]}",
         attempt=files.join(folder, _ATTEMPT),
         progress=progress,
         done={table: keys for table, (_, keys) in kept.items()},

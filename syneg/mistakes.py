@@ -115,7 +115,7 @@ def _quoted(key: str, value: Any) -> str:
         return ", as which YAML reads yes, no, on and off too: quote it"
     if isinstance(value, int | float | datetime.date):
         kind = "a date" if isinstance(value, datetime.date) else "a number"
-        return f""", which YAML takes for {kind}: quote it, {key}: "{value}" (in a shell '{key}="{value}"')"""
+        return f', which YAML takes for {kind}: quote it, {key}: "{value}"'
     return ""
 
 

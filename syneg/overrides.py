@@ -10,8 +10,11 @@ from pydantic import BaseModel, ValidationError
 from syneg import hints, mistakes, redaction, strict_yaml
 from syneg.config import RunConfig
 from syneg.errors import BadInput
+from syneg.settings.section import inside, is_text
 
 SectionType = TypeVar("SectionType", bound=BaseModel)
+
+_NOTHING = ("", "~", "null", "Null", "NULL")  # as YAML has it
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -51,11 +54,25 @@ def validated(model: type[SectionType], settings: Mapping[str, Any], where: str)
 
 
 def parse(override: str) -> tuple[str, Any]:
-    """ "train.epochs=2" as ("train.epochs", 2). Raises BadInput for what is no `key=value`."""
+    """ "train.epochs=2" as ("train.epochs", 2). Raises BadInput for what is no `key=value`.
+
+    What a setting takes as a text is read as YAML only where it is quoted or nothing at all (null): as YAML `query: `
+    would be a mapping, and `find ` would lose its space.
+    """
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise BadInput(f"{override!r}: expected section.key=value, e.g. train.epochs=2.")
+    if _is_text(key) and not value.lstrip().startswith(("'", '"')) and value.strip() not in _NOTHING:
+        return key, value
     return key, strict_yaml.load(value, f"{override!r}")
+
+
+def _is_text(key: str) -> bool:
+    """Whether a run's setting of this name holds a text, in every kind of section that has it."""
+    held: list[Any] = [RunConfig]
+    for name in key.split("."):
+        held = [inner for each in held for inner in inside(each, name)]
+    return bool(held) and all(map(is_text, held))
 
 
 def read(path: str) -> dict[str, Any]:

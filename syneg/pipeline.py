@@ -9,8 +9,10 @@ from typing import Protocol
 
 from syneg import checks, execution, fingerprint, ray_session, schedule
 from syneg.config import RunConfig
+from syneg.encoder.recipe import resolved
 from syneg.errors import BadInput, Unreachable
 from syneg.graph import stages
+from syneg.settings.encoder import EncoderConfig
 from syneg.stage import NoRows, Source, Stage
 from syneg.store import files, manifest
 from syneg.store.manifest import Manifest
@@ -55,6 +57,19 @@ class Finished:
     config: RunConfig
     manifests: Mapping[str, Manifest]
     reused: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """The config's, with the prompts that its stages took: the model's own folder may be gone by now.
+
+        Raises:
+            BadInput: no stage that took them is done, and the model's folder is not there.
+        """
+        for made in self.manifests.values():
+            if taken := made.settings.get("encoder"):
+                prompts = {name: taken[name] for name in ("query_prompt", "passage_prompt")}
+                return self.config.encoder.model_copy(update=prompts)
+        return resolved(self.config.encoder)
 
     def folder(self, stage: str, name: str) -> str:
         """The path of a folder that a stage wrote."""

@@ -144,7 +144,7 @@ def publish_record(finished: Finished, model: str | None = None) -> str:
 def _summary(finished: Finished) -> publish.RunSummary:
     return {
         "name": finished.config.name,
-        "config": finished.config.model_dump(mode="json"),
+        "config": finished.config.model_copy(update={"encoder": finished.encoder}).model_dump(mode="json"),
         "layouts": by_layout(finished),
         "storage_retries": sum(
             made.retries for name, made in finished.manifests.items() if name not in finished.reused

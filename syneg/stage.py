@@ -150,6 +150,7 @@ class Context:
 
     resources: ResourcesConfig
     scratch: Path  # an empty folder on this node, removed after the stage
+    title: str = ""  # what a tracker calls the work: RUN/STAGE-FINGERPRINT
     attempt: str = ""  # a folder in the store for `store.folders`, shared by all attempts, removed after the stage
     progress: Callable[[str], None] = _silent  # shows one short line, e.g. "128/256 rows"
     done: Mapping[str, KeySet] = field(default_factory=dict)  # by table, the keys that a killed attempt stored

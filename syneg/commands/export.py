@@ -43,7 +43,7 @@ def export(
         return
     runs.need(finished, "mix", "syneg export")
     table = finished.table("mix", "instances")
-    written = instances.write(table, form.value, finished.config.encoder.query_prompt, out)
+    written = instances.write(table, form.value, finished.encoder.query_prompt or "", out)
     negatives = " to ".join(map(str, sorted({written.fewest, written.most})))
     terminal.say(console, f"Wrote {counted(written.instances, 'instance')} with {negatives} negatives each to {out}")
     if form is Format.FLAGEMBEDDING and not written.most:

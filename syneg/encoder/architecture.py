@@ -8,7 +8,7 @@ from typing import Any
 from syneg.errors import BadInput
 from syneg.store import files, models
 
-_MODULES, _CONFIG = "modules.json", "config.json"
+_MODULES, _CONFIG, _PROMPTS = "modules.json", "config.json", "config_sentence_transformers.json"
 _WIDTHS = ("hidden_size", "dim", "d_model")  # as BERT's kin, DistilBERT and T5 call it
 
 # Kinds of model that count positions from behind the padding's, and so take fewer tokens than they have positions.
@@ -17,6 +17,13 @@ _FROM_PADDING = {
     *("xlm-roberta", "xlm-roberta-xl", "xmod"),
 }
 _PADDING = 1  # theirs, where the folder does not say
+
+# How the kinds of decoders begin whose folders may name no head that tells: one that `AutoModel` saved names none.
+_DECODERS = (
+    *("bloom", "codegen", "cohere", "deepseek", "exaone", "falcon", "gemma", "glm", "gpt", "granite", "llama"),
+    *("minicpm", "ministral", "mistral", "mixtral", "mpt", "nemotron", "olmo", "openai-gpt", "opt", "phi", "qwen"),
+    *("smollm", "stablelm", "starcoder"),
+)
 
 
 @dataclass(frozen=True)
@@ -27,13 +34,79 @@ class Architecture:
     dimensions: int | None  # of a vector
 
 
+@dataclass(frozen=True)
+class Prompts:
+    """Empty where the folder states none."""
+
+    query: str
+    passage: str
+
+
+def prompts(address: str, key: str) -> Prompts:
+    """What the folder at `address` has sentence-transformers put before queries and passages. `key` as for `read`.
+
+    Raises:
+        BadInput: there is no model, or its prompts are no texts.
+    """
+    path = files.join(_folder(address, key), _PROMPTS)
+    stated = (_json(path, key).get("prompts") or {}) if files.exists(path) else {}
+    if not isinstance(stated, dict) or not all(isinstance(text, str | None) for text in stated.values()):
+        raise BadInput(f"{key}: {path} holds {stated!r} as prompts; expected a mapping from names to texts.")
+    # For documents the names that sentence-transformers knows. It writes an empty one where nobody stated any.
+    of_passages = (stated.get(name) for name in ("document", "passage", "corpus"))
+    return Prompts(stated.get("query") or "", next(filter(None, of_passages), ""))
+
+
+def states_pooling(address: str, key: str) -> bool:
+    """Whether sentence-transformers wrote the folder: transformers alone says nothing of how tokens become a vector."""
+    return files.exists(files.join(_folder(address, key), _MODULES))
+
+
+def check_pooling(address: str, pooling: str | None) -> None:
+    """Raises BadInput unless the folder `encoder.model` or `encoder.pooling`, and not both, tells how to pool. The mean
+    is taken for an encoder of which nothing is told (`pooling_warnings`)."""
+    if states_pooling(address, "encoder.model"):
+        if pooling is not None:
+            raise BadInput(
+                f"encoder.pooling is {pooling}, but encoder.model={address} has a {_MODULES}, which states its own. "
+                "Leave encoder.pooling out."
+            )
+    elif pooling is None and (kind := _decoder(address)):
+        raise BadInput(
+            f"encoder.pooling is missing: encoder.model={address} is a decoder ({kind}) without a {_MODULES}, so that "
+            "nothing says how its tokens become a vector. Give encoder.pooling=lasttoken, as most embedding models "
+            "made of decoders are trained, or mean, or the folder that sentence-transformers wrote."
+        )
+
+
+def pooling_warnings(address: str, pooling: str | None) -> list[str]:
+    """What to tell of a folder at `encoder.model` for which the mean was taken, as nothing said otherwise."""
+    if pooling is not None or states_pooling(address, "encoder.model"):
+        return []
+    return [
+        f"encoder.model={address} has no {_MODULES} that states a pooling, so its tokens' mean is taken. A model that "
+        "was trained with another one is worse by it: give encoder.pooling (cls, mean or lasttoken) to say which."
+    ]
+
+
+def _decoder(address: str) -> str:
+    """What a decoder is, by its head or else its kind; empty for an encoder."""
+    config = _json(files.join(_folder(address, "encoder.model"), _CONFIG), "encoder.model")
+    if config.get("is_causal") is False:
+        return ""
+    heads, kind = config.get("architectures") or [], str(config.get("model_type"))
+    if telling := [head for head in heads if head.endswith("ForCausalLM")]:
+        return telling[0]
+    return kind if kind.startswith(_DECODERS) or config.get("is_decoder") else ""
+
+
 def read(address: str, key: str, trust_remote_code: bool = False) -> Architecture:
     """Of the sentence-transformers or transformers folder at `address`. `key` is the config's, for messages.
 
     Raises:
         BadInput: there is no model, or its folder is none that transformers could load.
     """
-    folder = address.rstrip("/") if files.is_remote(address) else str(models.locate(address, key))
+    folder = _folder(address, key)
     modules = _modules(folder, key)
     if modules and not _is(modules[0], "Transformer"):
         return Architecture(None, None)  # code of the model's own, which may look for its files where it likes
@@ -49,7 +122,7 @@ def read(address: str, key: str, trust_remote_code: bool = False) -> Architectur
 
 def check_scores_pairs(address: str, key: str, max_length: int) -> None:
     """Raises BadInput unless a classifier of one or two labels is at `address` that takes `max_length` tokens."""
-    folder = address.rstrip("/") if files.is_remote(address) else str(models.locate(address, key))
+    folder = _folder(address, key)
     config = _json(files.join(folder, _CONFIG), key)
     heads, labels = config.get("architectures") or [], len(config.get("id2label", "ny"))  # two unless it says otherwise
     if labels > 2 or not any("SequenceClassification" in head for head in heads):
@@ -94,6 +167,11 @@ def _pooled(pooling: dict[str, Any]) -> int:
         return max(1, len(mode))
     switches = sum(value is True for name, value in pooling.items() if name.startswith("pooling_mode_"))
     return 1 if isinstance(mode, str) else max(1, switches)
+
+
+def _folder(address: str, key: str) -> str:
+    """Where its files are read from. What lies in object storage is not fetched for that."""
+    return address.rstrip("/") if files.is_remote(address) else str(models.locate(address, key))
 
 
 def _modules(folder: str, key: str) -> list[dict[str, Any]]:

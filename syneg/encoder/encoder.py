@@ -1,7 +1,7 @@
 """Texts to unit vectors, by one recipe of prefixes, and of lengths unless training has its own.
 
-A thin layer around `SentenceTransformer`, whose pooling is kept as it is. Imports neither Ray nor DeepSpeed, so that it
-runs and can be measured with torch and sentence-transformers alone.
+A thin layer around `SentenceTransformer`, whose pooling is kept where the folder states one. Imports neither Ray nor
+DeepSpeed, so that it runs and can be measured with torch and sentence-transformers alone.
 """
 
 from collections import deque
@@ -88,13 +88,16 @@ class Encoder(nn.Module):
         Raises:
             BadInput: the recipe asks for more tokens than the model has positions, or the model takes no plain text.
         """
+        folder = models.locate(str(address))
         model = SentenceTransformer(
-            str(models.locate(str(address))),
+            str(folder),
             device=device,
             local_files_only=True,
             trust_remote_code=trust_remote_code,
             model_kwargs={"dtype": torch.float32},
         )
+        if recipe.pooling and not architecture.states_pooling(str(folder), "encoder.model"):
+            _pool(model, recipe.pooling)
         return cls(model, recipe)
 
     @classmethod
@@ -228,6 +231,13 @@ class Encoder(nn.Module):
 
 def _fetched(rows: np.ndarray, encoded: "Future[Tensor]") -> tuple[np.ndarray, np.ndarray]:
     return rows, encoded.result().cpu().numpy()
+
+
+def _pool(model: SentenceTransformer, mode: str) -> None:
+    """Has the pooling that sentence-transformers put behind a bare transformer take another mode."""
+    for module in model:
+        if isinstance(module, Pooling):
+            module.pooling_mode = mode
 
 
 def _check(model: SentenceTransformer, recipe: Recipe) -> None:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 
+from syneg.encoder.architecture import pooling_warnings
 from syneg.encoder.recipe import base_model, identity
 from syneg.encoder.texts import KINDS, Texts, contents
 from syneg.errors import StageFailed
@@ -29,6 +30,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
     output of the same model and recipe holds is not encoded again.
     """
     folder = inputs.folders.get("model") or base_model(encoder)
+    warnings = pooling_warnings(folder, encoder.pooling)
     made_by = {"encoder": identity(encoder, folder)}
     texts = [Texts.of(kind, inputs, context, made_by) for kind in KINDS]
     total = sum(of.count() for of in texts)
@@ -38,6 +40,8 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
         passages, queries = (of.dataset() for of in texts)
         encoded = _encoded(passages.union(queries), {"encoder": encoder, "folder": folder, "ledger": ledger}, context)
     facts: dict[str, Any] = {**made_by, "vectors_taken_over": {of.table: len(of.taken) for of in texts}}
+    if warnings:
+        facts["warnings"] = warnings
     return Output(
         rows_in=total,
         tables={of.table: _told(of.rows_taken(), context.progress) for of in texts if len(of.taken)},

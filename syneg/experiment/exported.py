@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from syneg import graph, pipeline
 from syneg.config import RunConfig
+from syneg.encoder import recipe
 from syneg.errors import BadInput
 from syneg.experiment.grid import Grid
 from syneg.experiment.results import Arm, Results, training, values_of
@@ -79,7 +80,7 @@ def plan(grid: Grid, bases: Mapping[str, str], folder: Path) -> dict[str, Any]:
             arm: {
                 "base": bases[arm],
                 "model": bases[arm],
-                "encoder": config.encoder.model_dump(mode="json"),
+                "encoder": recipe.resolved(config.encoder).model_dump(mode="json"),
                 "train": config.train.model_dump(mode="json"),
             }
             for arm, config in configs.items()

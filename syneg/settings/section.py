@@ -65,6 +65,24 @@ def values_in(annotation: Any) -> Any:
     return arguments[-1 if origin is dict else 0] if origin in (dict, list, tuple) else None
 
 
+def inside(annotation: Any, name: str) -> list[Any]:
+    """The types of what a field of this type holds under `name`: of each section that has it, or of a mapping."""
+    if sections := sections_in(annotation):
+        return [section.model_fields[name].annotation for section in sections if name in section.model_fields]
+    held = values_in(annotation)
+    return [] if held is None else [held]
+
+
+def is_text(annotation: Any) -> bool:
+    """Whether a field of this type takes a text and nothing else, unless it may be missing."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return is_text(arguments[0])
+    if origin in (Union, UnionType):
+        return all(is_text(member) for member in arguments if member is not type(None))
+    return annotation is str
+
+
 def kind_of(section: type[BaseModel]) -> str | None:
     """The `kind` that tells a section apart from the other members of its union."""
     return get_args(section.model_fields["kind"].annotation)[0] if "kind" in section.model_fields else None

@@ -60,7 +60,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: Trai
             failure_config=FailureConfig(max_failures=pool.max_failures),
         ),
     )
-    with shown(journal, context.progress, asked_for(pool)) as warnings:
+    with shown(journal, context.progress, asked_for(pool, context.title)) as warnings:
         found = _fit(trainer, journal)
     model = data.fetch_model(found.pop("model"), context.scratch)
     facts = {"gradient_clipping": train.gradient_clipping, **found, **({"warnings": warnings} if warnings else {})}

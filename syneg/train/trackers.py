@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from syneg.errors import BadInput
 from syneg.settings.resources import TrainResources
+from syneg.store import files
 
 T = TypeVar("T")
 
@@ -27,8 +28,10 @@ class Tracker(Protocol):
 class TensorBoard:
     package = "tensorboardX"
 
-    def __init__(self, pool: TrainResources) -> None:
-        self._writer = importlib.import_module(self.package).SummaryWriter(pool.tensorboard_folder)
+    def __init__(self, pool: TrainResources, title: str) -> None:
+        # A folder is a curve: in one for all, trainings of the same steps would be drawn as one zigzag.
+        folder = files.join(pool.tensorboard_folder, title)
+        self._writer = importlib.import_module(self.package).SummaryWriter(folder)
 
     def log(self, row: Mapping[str, Any]) -> None:
         for name, value in scalars(row).items():
@@ -41,9 +44,9 @@ class TensorBoard:
 class MlFlow:
     package = "mlflow"
 
-    def __init__(self, pool: TrainResources) -> None:
+    def __init__(self, pool: TrainResources, title: str) -> None:
         self._mlflow = importlib.import_module(self.package)
-        self._mlflow.start_run()
+        self._mlflow.start_run(run_name=title)
 
     def log(self, row: Mapping[str, Any]) -> None:
         self._mlflow.log_metrics(scalars(row), step=row["step"])
@@ -55,8 +58,8 @@ class MlFlow:
 class Wandb:
     package = "wandb"
 
-    def __init__(self, pool: TrainResources) -> None:
-        self._run = importlib.import_module(self.package).init()
+    def __init__(self, pool: TrainResources, title: str) -> None:
+        self._run = importlib.import_module(self.package).init(name=title)
 
     def log(self, row: Mapping[str, Any]) -> None:
         self._run.log(scalars(row), step=row["step"])
@@ -79,9 +82,9 @@ def check(pool: TrainResources) -> None:
             )
 
 
-def asked_for(pool: TrainResources) -> dict[str, Callable[[], Tracker]]:
-    """By name what starts each tracker that the config asks for."""
-    return {name: partial(_KINDS[name], pool) for name in pool.trackers}
+def asked_for(pool: TrainResources, title: str) -> dict[str, Callable[[], Tracker]]:
+    """By name what starts each tracker that the config asks for, which calls this training by its `title`."""
+    return {name: partial(_KINDS[name], pool, title) for name in pool.trackers}
 
 
 class Telling:

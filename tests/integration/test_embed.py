@@ -79,6 +79,21 @@ def test_a_trained_model_takes_the_place_of_the_configs(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
+def test_a_folder_that_says_nothing_of_its_pooling_is_told_of(tmp_path: Path) -> None:
+    base = tiny_bert(tmp_path / "base")
+    (base / "modules.json").unlink()
+    config = EncoderConfig(model=str(base), query_max_length=16, passage_max_length=32, query_prompt="find: ")
+    context = Context(RESOURCES, tmp_path, keep=tables.Keeper(str(tmp_path)))
+    output = run(Inputs(INPUTS), context, encoder=config)
+    queries = _vectors(output, tmp_path)["query_vectors"]
+
+    expected_D = Encoder.load(base, Recipe("find: ", "", 16, 32, pooling="mean")).encode(["title"], "query")[0]
+    np.testing.assert_allclose(queries["q2"], expected_D, atol=1e-3)
+    (warning,) = output.facts()["warnings"]
+    assert warning.startswith(f"encoder.model={base} has no modules.json")
+
+
+@pytest.mark.usefixtures("ray_session")
 def test_what_takes_long_is_stored_before_its_batch_is_through(tmp_path: Path) -> None:
     """Each row stands in one of the parts; with no time to lose, every batch of tokens is a part."""
     config = EncoderConfig(model=str(tiny_bert(tmp_path / "tiny")), query_max_length=16, passage_max_length=64)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from syneg import fingerprint, runs
+from syneg import execution, fingerprint, runs
 from syneg.config import RunConfig
 from syneg.graph import stages
 from syneg.store import manifest, tables
@@ -28,7 +28,7 @@ def write(
     marks: dict[str, str] = {}
     in_order = stages(config)
     for stage in in_order[: 1 + [stage.name for stage in in_order].index(last)]:
-        sections = {name: getattr(config, name) for name in stage.sections}
+        sections = execution.sections(config, stage)
         sources = {name: address.partition(".") for name, address in stage.reads.items()}
         reads = {name: f"{marks[source]}.{output}" for name, (source, _, output) in sources.items()}
         mark = marks[stage.name] = fingerprint.of_stage(stage.name, stage.version, sections, reads)

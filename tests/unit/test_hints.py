@@ -47,6 +47,7 @@ def test_the_same_name_elsewhere_comes_first(key: str, meant: str) -> None:
         ("encoder.max_seq_length", "encoder.passage_max_length"),
         ("generate.model_name", "generate.engine.model"),
         ("llm", "generate.engine.model"),
+        ("encoder.pooling_mode", "encoder.pooling"),
     ],
 )
 def test_names_that_people_know_from_other_tools(key: str, meant: str) -> None:

@@ -1,5 +1,7 @@
 """Mistakes are told in the words of a config's author, with the key in front, a line each."""
 
+from pathlib import Path
+
 import pytest
 
 from syneg import overrides
@@ -66,11 +68,15 @@ def test_no_word_of_pydantics(change: str, expected: str) -> None:
     ("value", "seen"),
     [("2024", "2024, which YAML takes for a number"), ("2024-01-31", "2024-01-31, which YAML takes for a date")],
 )
-def test_a_text_that_yaml_takes_for_something_else_is_to_be_quoted(value: str, seen: str) -> None:
-    quoted = f'quote it, name: "{value}" (in a shell \'name="{value}"\')'
-    assert refusal(f"name={value}") == f"name: expected a text; seen {seen}: {quoted}."
-    assert "quote it" in refusal("name=on")
-    assert overrides.load(DEMO, [f'name="{value}"']).name == value
+def test_a_text_that_yaml_takes_for_something_else_is_to_be_quoted(value: str, seen: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"name: {value}\ncorpus: {{source: stdlib}}\nencoder: {{query_prompt: on}}\n")
+    with pytest.raises(BadInput) as caught:
+        overrides.load(str(path))
+    name, prompt = str(caught.value).splitlines()
+    assert name == f'{path}: name: expected a text; seen {seen}: quote it, name: "{value}".'
+    assert prompt.endswith("yes, no, on and off too: quote it.")
+    assert overrides.load(DEMO, [f"name={value}"]).name == value  # an argument needs no quotes
 
 
 def test_the_members_of_a_union_are_told_in_one_line() -> None:

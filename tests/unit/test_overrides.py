@@ -23,6 +23,34 @@ def test_file_then_arguments(config: str) -> None:
     assert resolved.corpus.max_queries is None
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("query: ", "query: "),
+        ("Represent this sentence: ", "Represent this sentence: "),
+        ("find ", "find "),
+        ("2024", "2024"),
+        ("yes", "yes"),
+        ("[a", "[a"),
+        ("@find # this", "@find # this"),
+        ("'query: '", "query: "),
+        ('"Instruct: find\\nQuery:"', "Instruct: find\nQuery:"),
+        ('""', ""),
+        ("null", None),
+        ("", None),
+    ],
+)
+def test_a_text_is_taken_as_it_stands_unless_it_is_quoted(config: str, given: str, expected: str | None) -> None:
+    assert overrides.load(config, [f"encoder.query_prompt={given}"]).encoder.query_prompt == expected
+
+
+def test_what_is_a_text_in_every_kind_of_section_is_taken_as_it_stands(config: str) -> None:
+    openai = ["generate.engine.kind=openai", "generate.engine.model=2024", "generate.engine.api_key_env=KEY"]
+    resolved = overrides.load(config, ["name=2024", *openai, "generate.attributes=false", "corpus.max_queries=3"])
+    assert (resolved.name, resolved.generate.engine.model_dump()["model"]) == ("2024", "2024")
+    assert (resolved.generate.attributes, resolved.corpus.max_queries) == (False, 3)  # which take other things, too
+
+
 def test_defaults_are_the_packaged_models(config: str) -> None:
     assert overrides.load(config).encoder.model.startswith("package:")
 
@@ -49,7 +77,7 @@ def test_defaults_are_the_packaged_models(config: str) -> None:
         ("name=../x", "name"),
         ("train={", "no valid YAML"),
         ("train={epochs: 1, epochs: 2}", "the key epochs stands twice"),
-        ("name=2024-99-99", "no valid YAML (month must be in 1..12)"),
+        ("train.epochs=2024-99-99", "no valid YAML (month must be in 1..12)"),
     ],
 )
 def test_a_mistake_gets_one_clear_line(config: str, argument: str, expected: str) -> None:

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 import torch
 from transformers import AutoConfig, AutoModel
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 
 from syneg.encoder import architecture
-from syneg.encoder.architecture import Architecture
+from syneg.encoder.architecture import Architecture, Prompts
 from syneg.errors import BadInput
 from syneg.store import files
 from tests.tiny_bert import tiny_bert
@@ -127,3 +131,82 @@ def test_in_object_storage(s3_root: str) -> None:
         architecture.read(f"{s3_root}/model", KEY)
     files.put(f"{s3_root}/model/0_Transformer/config.json", json.dumps(BERT).encode())
     assert architecture.read(f"{s3_root}/model/", KEY) == Architecture(20, 16)
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ({"query": "query: ", "document": "passage: "}, ("query: ", "passage: ")),
+        ({"query": "q ", "passage": "p ", "corpus": "c "}, ("q ", "p ")),
+        ({"query": None, "document": "", "corpus": "c "}, ("", "c ")),
+        ({"retrieval": "x"}, ("", "")),
+        (None, ("", "")),
+    ],
+)
+def test_prompts_that_a_folder_states(stated: Any, expected: tuple[str, str], tmp_path: Path) -> None:
+    address = folder(tmp_path, {"config.json": BERT, "config_sentence_transformers.json": {"prompts": stated}})
+    found = architecture.prompts(address, KEY)
+    assert (found.query, found.passage) == expected
+
+
+def test_a_folder_without_prompts_states_none(tmp_path: Path) -> None:
+    assert architecture.prompts(folder(tmp_path, {"config.json": BERT}), KEY) == Prompts("", "")
+
+
+@pytest.mark.parametrize("content", ["{", {"prompts": ["query: "]}, {"prompts": {"query": 1}}])
+def test_prompts_that_are_none(content: Any, tmp_path: Path) -> None:
+    address = folder(tmp_path, {"config.json": BERT, "config_sentence_transformers.json": content})
+    with pytest.raises(BadInput, match=r"encoder\.model: .*config_sentence_transformers\.json"):
+        architecture.prompts(address, KEY)
+
+
+@pytest.mark.parametrize(
+    ("config", "decoder"),
+    [
+        ({"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"]}, "Qwen3ForCausalLM"),
+        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, "gpt2"),
+        ({"model_type": "mine", "architectures": ["MyForCausalLM"]}, "MyForCausalLM"),
+        ({"model_type": "qwen3", "architectures": ["Qwen3Model"]}, "qwen3"),
+        ({"model_type": "llama"}, "llama"),
+        ({"model_type": "bert", "is_decoder": True}, "bert"),
+    ],
+)
+def test_a_decoder_is_to_be_told_how_to_pool(config: dict, decoder: str, tmp_path: Path) -> None:
+    address = folder(tmp_path, {"config.json": config})
+    with pytest.raises(BadInput, match=rf"is a decoder \({decoder}\) .*Give encoder\.pooling=lasttoken"):
+        architecture.check_pooling(address, None)
+    architecture.check_pooling(address, "lasttoken")
+    assert architecture.pooling_warnings(address, "lasttoken") == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        BERT | {"architectures": ["BertForMaskedLM"]},
+        {"model_type": "t5", "architectures": ["T5EncoderModel"]},
+        {"model_type": "xlm", "architectures": ["XLMWithLMHeadModel"]},
+        {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "is_causal": False},
+    ],
+)
+def test_of_an_encoder_the_mean_is_taken_with_a_warning(config: dict, tmp_path: Path) -> None:
+    address = folder(tmp_path, {"config.json": config})
+    architecture.check_pooling(address, None)
+    (warning,) = architecture.pooling_warnings(address, None)
+    assert "has no modules.json that states a pooling, so its tokens' mean is taken" in warning
+    architecture.check_pooling(address, "cls")
+    assert architecture.pooling_warnings(address, "cls") == []
+
+
+def test_a_folder_that_states_its_pooling_is_told_no_other(tmp_path: Path) -> None:
+    address = str(tiny_bert(tmp_path / "m"))
+    architecture.check_pooling(address, None)
+    assert architecture.pooling_warnings(address, None) == []
+    with pytest.raises(BadInput, match=r"encoder\.pooling is cls, .*which states its own"):
+        architecture.check_pooling(address, "cls")
+
+
+def test_no_kind_that_fills_masks_is_taken_for_a_decoder() -> None:
+    causal, masked = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES), set(MODEL_FOR_MASKED_LM_MAPPING_NAMES)
+    assert [kind for kind in masked if kind.startswith(architecture._DECODERS)] == []
+    known = {kind for kind in causal if kind.startswith(architecture._DECODERS)}
+    assert {"gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma2", "phi3", "opt"} <= known

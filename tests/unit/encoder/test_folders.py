@@ -1,6 +1,7 @@
 """Folders that sentence-transformers loads, with traps in them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +54,15 @@ def test_a_model_without_a_transformer_is_refused(tmp_path: Path) -> None:
     SentenceTransformer(modules=[embedding]).save(str(tmp_path / "static"))
     with pytest.raises(BadInput, match="begins with a StaticEmbedding"):
         Encoder.load(tmp_path / "static", RECIPE, "cpu")
+
+
+@pytest.mark.parametrize("mode", ["cls", "mean", "lasttoken"])
+def test_a_folder_without_modules_is_pooled_as_it_is_told(tmp_path: Path, mode: str) -> None:
+    stated, bare = tiny_bert(tmp_path / "stated", pooling=mode), tiny_bert(tmp_path / "bare")
+    (bare / "modules.json").unlink()
+    expected_ND = Encoder.load(stated, RECIPE, "cpu").encode(TEXTS, "query")
+    encoder = Encoder.load(bare, replace(RECIPE, pooling=mode), "cpu")
+    np.testing.assert_array_equal(encoder.encode(TEXTS, "query"), expected_ND)
+    encoder.save(tmp_path / "saved")  # which says by itself how it is pooled, whatever its recipe says
+    saved = Encoder.load(tmp_path / "saved", replace(RECIPE, pooling="mean"), "cpu")
+    np.testing.assert_allclose(saved.encode(TEXTS, "query"), expected_ND, atol=1e-6)

@@ -1,4 +1,6 @@
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
@@ -41,9 +43,24 @@ def test_trackers_are_told_numbers() -> None:
     }
 
 
-def test_tensorboard_writes_its_file(tmp_path: Path) -> None:
+def test_tensorboard_has_a_folder_for_each_training(tmp_path: Path) -> None:
     pool = TrainResources(trackers=("tensorboard",), tensorboard_folder=str(tmp_path))
-    tracker = asked_for(pool)["tensorboard"]()
-    tracker.log({"step": 0, "loss": 0.5})
-    tracker.close()
-    assert list(tmp_path.glob("events.out.tfevents.*"))
+    titles = ["run/train_1-0123abcd", "run/train-4567cdef"]
+    for title in titles:
+        tracker = asked_for(pool, title)["tensorboard"]()
+        tracker.log({"step": 0, "loss": 0.5})
+        tracker.close()
+    for title in titles:
+        assert len(list((tmp_path / title).glob("events.out.tfevents.*"))) == 1
+
+
+def test_a_training_has_a_name_where_others_are_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[dict[str, str]] = []
+    library = SimpleNamespace(
+        start_run=lambda **given: started.append(given), init=lambda **given: started.append(given)
+    )
+    monkeypatch.setitem(sys.modules, "mlflow", library)
+    monkeypatch.setitem(sys.modules, "wandb", library)
+    for start in asked_for(TrainResources(trackers=("mlflow", "wandb")), "run/train-0123abcd").values():
+        start()
+    assert started == [{"run_name": "run/train-0123abcd"}, {"name": "run/train-0123abcd"}]
