@@ -32,8 +32,8 @@ from syneg import ray_session
 from syneg.generate import writing
 from syneg.generate.gate import reject_reason
 from syneg.generate.requests import REQUEST, Asking, in_pieces
+from syneg.generate.spending import Spent
 from syneg.generate.stage import lists_of, prompt_of
-from syneg.generate.writing import Spent
 from syneg.keyset import KeySet
 from syneg.settings.generate import GateConfig, GenerateConfig, VllmEngine
 from syneg.settings.resources import ResourcesConfig, WorkerResources

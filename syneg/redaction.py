@@ -27,6 +27,10 @@ _IN_ADDRESS = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")  # s3://key:secret@
 _AFTER_NAME = re.compile(
     r"(?i)((?:authorization:\s*bearer|bearer|x-amz-signature=|x-amz-security-token=|x-amz-credential=)\s*)[^\s&\"']+"
 )
+_IN_QUERY = re.compile(  # https://host/v1?api-key=secret
+    r"(?i)([?&](?:key|sig|(?:subscription|access)[_-]key|(?:[a-z]+[_-])?(?:api[_-]?key|token|secret|password))=)"
+    r"[^\s&#\"']+"
+)
 _NAMES = re.compile(
     r"(?i)^(?:(?:.*[_-])?(?:api[_-]?key|secret|secret_key|secret_access_key|access_key(?:_id)?|password|passwd"
     r"|passphrase|(?:access|api|auth|bearer|hf|refresh|session)_?token|bearer|private_key|credentials?)"
@@ -42,7 +46,14 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
         text = text.replace(value, MASK)
     text = _FORMS.sub(MASK, text)
     text = _IN_ADDRESS.sub(MASK, text)
-    return _AFTER_NAME.sub(lambda found: found[1] + MASK, text)
+    for named in (_AFTER_NAME, _IN_QUERY):
+        text = named.sub(lambda found: found[1] + MASK, text)
+    return text
+
+
+def without(text: str, secret: str) -> str:
+    """`text` with this one secret masked. What is shorter than any key ("EMPTY") is none, but a word of a text."""
+    return text.replace(secret, MASK) if len(secret) >= _SHORTEST else text
 
 
 def _secret_values(environment: Mapping[str, str]) -> list[str]:

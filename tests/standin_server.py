@@ -68,11 +68,12 @@ class StandIn:
         lasting: bool = False,  # 429 and 500 come again with every retry
         dies_after: int | None = None,  # requests; from then on connections are cut
         key: str | None = None,  # the bearer token without which the answer is 401
+        usage: bool = True,  # whether answers tell their tokens
         yes: float = 0.1,  # the probability of "yes" where log-probabilities are asked for
     ) -> None:
         self.faults = faults or Faults()
         self.words, self.delay, self.stall, self.lasting = words, delay, stall, lasting
-        self.dies_after, self.key, self.yes = dies_after, key, yes
+        self.dies_after, self.key, self.usage, self.yes = dies_after, key, usage, yes
         self.seen: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []  # of the last requests
         self.requests = 0
@@ -141,7 +142,7 @@ class StandIn:
             "created": int(time.time()),
             "model": body["model"],
             "choices": [choice],
-            "usage": usage | {"prompt_tokens_details": {"cached_tokens": read // 2}},
+            "usage": usage | {"prompt_tokens_details": {"cached_tokens": read // 2}} if self.usage else None,
         }
 
     def _content(self, body: dict[str, Any], fault: str, chance: random.Random) -> str:

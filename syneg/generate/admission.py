@@ -18,7 +18,8 @@ from syneg.generate.engines.asked import LIGHT
 
 
 class Room:
-    """An actor that knows which requests were let through and are not stored, at most `rows` of them.
+    """An actor that knows which requests were let through and are not stored, at most `rows` of them. With 0 none is
+    let through any more.
 
     By their ids, since Ray runs a task again whose result went away with a node: what is in here is not counted twice.
     """
@@ -28,16 +29,25 @@ class Room:
         self._inside = set[str]()
         self._changed = asyncio.Condition()
 
-    async def take(self, ids: Sequence[str]) -> None:
-        """Waits until there is room for those that are not inside. A piece larger than the room passes alone."""
+    async def take(self, ids: Sequence[str]) -> bool:
+        """Waits until there is room for those that are not inside; False: there will be none. A piece larger than the
+        room passes alone."""
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._inside or len(self._inside.union(ids)) <= self._rows)
-            self._inside.update(ids)
+            await self._changed.wait_for(lambda: not self._rows or not self._inside or self._fits(ids))
+            let = self._rows > 0 or self._inside.issuperset(ids)
+            self._inside.update(ids if let else ())
+            return let
 
-    async def give(self, ids: Sequence[str]) -> None:
+    def _fits(self, ids: Sequence[str]) -> bool:
+        return len(self._inside.union(ids)) <= self._rows
+
+    async def give(self, ids: Sequence[str], rows: int) -> int:
+        """These are stored, and from now on there is room for `rows`. Returns how many are inside."""
         async with self._changed:
             self._inside.difference_update(ids)
+            self._rows = rows
             self._changed.notify_all()
+            return len(self._inside)
 
 
 def room(rows: int) -> Any:
@@ -47,7 +57,7 @@ def room(rows: int) -> Any:
 
 
 def admitted(requests: Dataset, room: Any) -> Dataset:
-    """`requests`, piece by piece as there is room for them."""
+    """`requests`, piece by piece as there is room for them; without those that come when there is none any more."""
     return requests.map_batches(
         Admit,
         fn_constructor_args=(room,),
@@ -66,5 +76,5 @@ class Admit:
         self._room = room
 
     def __call__(self, piece: pa.Table) -> pa.Table:
-        ray.get(self._room.take.remote(piece["negative_id"].to_pylist()))
-        return piece
+        let = ray.get(self._room.take.remote(piece["negative_id"].to_pylist()))
+        return piece if let else piece.slice(0, 0)

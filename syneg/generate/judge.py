@@ -4,9 +4,12 @@
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 import ray.data
 import ray.exceptions
@@ -19,6 +22,7 @@ from syneg.generate.answers import Answer
 from syneg.generate.engines.asked import LIGHT, Asked, Pieces
 from syneg.generate.gating import negatives
 from syneg.generate.requests import in_pieces
+from syneg.generate.spending import untold
 from syneg.generate.writing import blocks, root_cause
 from syneg.keyset import KeySet
 from syneg.settings.generate import Engine, GenerateConfig, JudgeConfig
@@ -56,11 +60,35 @@ def engine_of(generate: GenerateConfig, judge: JudgeConfig) -> Engine:
 def judged(left: Dataset, total: int, open_rows: int, judge: JudgeConfig, asked: Engine, context: Context) -> Output:
     """`left`: the rows of `TEXTS` that no attempt has judged yet, `open_rows` of `total`."""
     facts = {"judged": total, "model": engine.identity(asked)}
+    counted = _Counted()
+    for block in context.kept["judgements"].blocks() if "judgements" in context.kept else ():
+        counted.add(block)
     rows: Iterator[pa.Table] = iter(())
     if open_rows:
         found = judgements(left, judge, asked, context.resources, context.stake.rows)
-        rows = _kept(found, open_rows, judge.max_error_rate, context)
-    return Output(total, {"judgements": rows}, facts=lambda: facts)
+        rows = _kept(found, total, open_rows, judge.max_error_rate, counted, context)
+    return Output(total, {"judgements": rows}, facts=lambda: facts | counted.facts())
+
+
+@dataclass
+class _Counted:
+    """The tokens of all judgements, those of earlier attempts included."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    untold: int = 0  # judgements whose tokens the engine did not tell
+
+    def add(self, block: pa.Table) -> None:
+        """Rows of schemas.JUDGEMENTS."""
+        read = block["input_tokens"].to_numpy()
+        self.input_tokens += int(read.sum())
+        self.output_tokens += int(block["output_tokens"].to_numpy().sum())
+        judged = block["answer_probability"].is_valid().to_numpy()
+        self.untold += int((judged & (read == 0)).sum())
+
+    def facts(self) -> dict[str, Any]:
+        tokens = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
+        return tokens | ({"warnings": [untold(self.untold)]} if self.untold else {})
 
 
 _LIGHTLY = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
@@ -117,23 +145,32 @@ def _columns(batch: pa.Table) -> pa.Table:
     ).select([*schemas.JUDGEMENTS.names, "error"])
 
 
-def _kept(found: Dataset, total: int, max_error_rate: float, context: Context) -> Iterator[pa.Table]:
-    judged = errors = 0
-    context.progress(f"0/{total} judged, the first take longest")
+def _kept(
+    found: Dataset, total: int, open_rows: int, max_error_rate: float, counted: _Counted, context: Context
+) -> Iterator[pa.Table]:
+    """Rows of schemas.JUDGEMENTS. What the engine failed comes at the end: where there is none, it is asked again by
+    the next attempt."""
+    judged, failures = 0, list[pa.Table]()
+    context.progress(f"0/{open_rows} judged, the first take longest")
     try:
         for block in blocks(found):
-            failed = block["error"].drop_null().to_pylist()
-            errors += len(failed)
+            judged += block.num_rows
+            counted.add(block)
+            context.progress(f"{judged}/{open_rows} judged")
+            yield block.filter(pc.field("error").is_null()).select(schemas.JUDGEMENTS.names)
+            failed = block.filter(pc.field("error").is_valid())
+            failures += [failed.select(schemas.JUDGEMENTS.names)] if failed.num_rows else []
+            errors = sum(rows.num_rows for rows in failures)
             if errors > max_error_rate * total:
                 raise StageFailed(
                     f"judge: the engine failed {errors} of {total} texts, more than judge.max_error_rate="
-                    f"{max_error_rate}. The last one said: {failed[-1]}\nThe others are kept; run the command again."
+                    f"{max_error_rate}. The last one said: {block['error'].drop_null()[-1]}\n"
+                    "The others are kept; run the command again."
                 )
-            judged += block.num_rows
-            context.progress(f"{judged}/{total} judged")
-            yield block.select(schemas.JUDGEMENTS.names)
+        if failures:
+            yield pa.concat_tables(failures)
     except ray.exceptions.RayError as error:
         raise StageFailed(
-            f"judge: the engine stopped after {judged} of {total} texts: {root_cause(error)}\n"
+            f"judge: the engine stopped after {judged} of {open_rows} texts: {root_cause(error)}\n"
             "The judgements are kept. See to judge.engine and resources.generate, then run the same command again."
         ) from error

@@ -23,14 +23,14 @@ from syneg.generate.engines.asked import Pieces
 from syneg.generate.prompts import Prompt
 from syneg.generate.requests import Asking, dataset, requests, training_pairs
 from syneg.generate.shown import Shown
+from syneg.generate.spending import Spent
 from syneg.generate.survey import Survey, survey
-from syneg.generate.writing import Spent
 from syneg.keyset import KeySet
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.generate import Budget, GateConfig, GenerateConfig
 from syneg.stage import Context, Inputs, Output
 
-_COUNTED = ["negative_id", "input_tokens", "output_tokens"]
+_COUNTED = ["negative_id", "finish_reason", "input_tokens", "output_tokens"]
 
 
 def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output:
@@ -42,8 +42,8 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     Raises:
         BadInput: the prompt, the attributes, the model, the key or the recorded answers are not there or not as
             expected.
-        StageFailed: the engine failed more than `max_error_rate` of the requests, or the budget is spent. The other
-            answers are kept.
+        StageFailed: the engine failed more than `max_error_rate` of the requests, the budget is spent, or the engine
+            does not tell what is spent. The other answers are kept.
     """
     prompt, lists = prompt_of(generate), lists_of(generate)
     # Recorded answers were written to a prompt that is not known here.
@@ -61,7 +61,8 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     pieces = Pieces.of(context.resources.generate, writing.at_stake(context))
     shown = Shown(tables["passages"], tables.get("candidates"))
     made = partial(dataset, pairs, shown, asking, batch_rows=pieces.rows)
-    spent, saved = Spent(), Counter[str](rows=0, input_tokens=0, output_tokens=0)
+    spent = Spent(tells=generate.engine.kind != "recorded")
+    saved = Counter[str](rows=0, input_tokens=0, output_tokens=0)
     earlier, taken = context.earlier and context.earlier("answers", {}), KeySet()
     if earlier and len(earlier.keys):
         asked = (block["negative_id"].to_pylist() for block in requests(pairs, shown, asking, done))
@@ -79,7 +80,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     return Output(
         rows_in=total,
         tables={"answers": chain(found, answers)},
-        facts=lambda: facts | {"errors": spent.errors, "taken_over": saved} | spent.pieces(context.stake),
+        facts=lambda: facts | {"taken_over": saved} | spent.facts(context.stake),
     )
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -19,18 +19,20 @@ from syneg.errors import StageFailed
 from syneg.generate import admission, engine, prompts
 from syneg.generate.answers import Answer, parse, schema
 from syneg.generate.attributes import Attributes
-from syneg.generate.engines.asked import AFTER, ANSWERED, LIGHT, Asked
+from syneg.generate.engines.asked import AFTER, ANSWERED, LIGHT, Asked, Pieces
 from syneg.generate.gate import reject_reason
 from syneg.generate.keys import request_key
 from syneg.generate.prompts import Prompt
 from syneg.generate.requests import EARLIER, REQUEST, Asking
+from syneg.generate.spending import Spent
 from syneg.keyset import KeySet
-from syneg.settings.generate import GateConfig, GenerateConfig
-from syneg.stage import Context, Stake
+from syneg.settings.generate import Budget, GateConfig, GenerateConfig
+from syneg.stage import Context
 from syneg.texts import first_words
 
 _SHOWN_AGAIN = 200  # words of a rejected answer that the LLM is shown
 _NOT_ASKED_AGAIN = ("engine_error", "no_answer")
+_STORED_TOGETHER = 256  # pieces of failed requests, mostly of a row or two
 Made = Callable[[KeySet], Dataset]
 """The requests but for those whose negative_id is given."""
 
@@ -54,39 +56,6 @@ def asked(generate: GenerateConfig) -> Asked:
     )
 
 
-@dataclass
-class Spent:
-    """What was asked and paid for so far. Tokens include those of attempts that were killed."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    answered: int = 0  # in this attempt
-    errors: int = 0
-    piece_seconds: float = 0.0  # from the first request of a piece to the last answer, of the slowest piece
-
-    def add(self, block: pa.Table) -> None:
-        self.input_tokens += pc.sum(block["input_tokens"]).as_py() or 0  # type: ignore[attr-defined]
-        self.output_tokens += pc.sum(block["output_tokens"]).as_py() or 0  # type: ignore[attr-defined]
-
-    def time(self, block: pa.Table) -> None:
-        """Of a piece as it came back."""
-        asked = block.select(["asked_at", "seconds"]).drop_null()
-        if asked.num_rows:
-            began = asked["asked_at"].to_numpy()
-            took = float((began + asked["seconds"].to_numpy()).max() - began.min())
-            self.piece_seconds = max(self.piece_seconds, took)
-
-    def pieces(self, stake: Stake) -> dict[str, Any]:
-        """Facts of how long answers waited to be stored, with a warning where that was too long."""
-        warning = (
-            f"A worker was at one piece of requests for {self.piece_seconds:.0f} s, so a death costs more than "
-            f"store.part_seconds={stake.seconds:g}. State the rate that this engine has "
-            "(resources.estimate.output_tokens_per_second, output_tokens), or allow for more seconds."
-        )
-        slow = self.piece_seconds > stake.seconds
-        return {"piece_seconds": round(self.piece_seconds, 1), "warnings": [warning] if slow else []}
-
-
 def at_stake(context: Context) -> int:
     """The requests that a worker may be at, by the rate that `resources.estimate` states."""
     rates = context.resources.estimate
@@ -98,48 +67,97 @@ def answers(
 ) -> Iterator[pa.Table]:
     """Blocks of schemas.ANSWERS as they come. The engine starts when the first is taken, and ends with the last.
 
-    An answer that is asked for again appears once, as it was answered last.
+    An answer that is asked for again appears once, as it was answered last. What the engine failed comes at the end:
+    where there is none, it is asked again by the next attempt.
 
     Raises:
         StageFailed: the engine failed too often or stopped, or the budget is spent. The blocks before are whole.
     """
-    generate = asking.generate
+    generate, budget = asking.generate, asking.generate.budget
+    total = len(done) + open_requests
     context.progress(f"0/{open_requests} answers, the first take longest")
-    waiting: list[Any] = []  # references to answered rows that are to be asked again
-    finished: set[str] = set()
-    free = admission.room(at_stake(context) * context.resources.generate.max_workers)
+    aside = _Aside()
+    room = admission.room(_room(spent, budget, context))
     try:
         for attempt in range(generate.retries + 1):
-            requests = (
-                ray.data.from_arrow_refs(waiting).map_batches(_asked_again, **_LIGHTLY) if attempt else make(done)
-            )
-            waiting = []
+            if spent.ended(budget):
+                break
+            requests = aside.asked_again() if attempt else make(done)
             # Closed also where it is left early, so that the engine's workers end with it.
-            with closing(_answered(admission.admitted(requests, free), prompt, asking, context)) as found:
+            with closing(_answered(admission.admitted(requests, room), prompt, asking, context)) as found:
                 for block in found:
                     spent.add(block)
                     spent.time(block)
-                    _check_errors(block, spent, open_requests, generate)
-                    final, again = _parted(block, last=attempt == generate.retries)
-                    waiting += [ray.put(again)] if again.num_rows else []
-                    spent.answered += final.num_rows
+                    final, failed = aside.put(block, last=attempt == generate.retries, known=budget.capped)
+                    spent.answered += final.num_rows + failed
                     context.progress(f"{spent.answered}/{open_requests} answers")
-                    if generate.budget.on_reached == "finish":
-                        finished.update(final["negative_id"].to_pylist())
                     yield _as_stored(final, asking)
-                    free.give.remote(block["negative_id"].to_pylist())  # it is stored now
-                    if generate.budget.reached(spent.input_tokens, spent.output_tokens):
+                    spent.check_errors(block, total, generate)
+                    under_way = room.give.remote(block["negative_id"].to_pylist(), _room(spent, budget, context))
+                    if not ray.get(under_way) and spent.ended(budget):
                         break
-            if generate.budget.reached(spent.input_tokens, spent.output_tokens):
-                yield from _beyond_budget(make, done | KeySet.of(finished), waiting, asking, spent, open_requests)
-                return
-            if not waiting:
-                return
+            if not aside.rejected:
+                break
+        if spent.ended(budget) and spent.answered < open_requests:
+            yield from _beyond_budget(make, done, aside, asking, spent, total)
+        yield from (_as_stored(rows, asking) for rows in aside.failures())
     except ray.exceptions.RayError as error:
         raise StageFailed(
-            f"generate: the engine stopped after {spent.answered} of {open_requests} answers: {root_cause(error)}\n"
+            f"generate: the engine stopped after {len(done) + spent.answered} of {total} answers: {root_cause(error)}\n"
             "The answers are kept. See to generate.engine and resources.generate, then run the same command again."
         ) from error
+
+
+def _room(spent: Spent, budget: Budget, context: Context) -> int:
+    """The requests that may be with the engine or on their way to the store. Two pieces at least: those that are asked
+    again come in odd sizes, of which an engine waits for more than one."""
+    rows = at_stake(context)
+    pieces = Pieces.of(context.resources.generate, rows)
+    return spent.room(budget, 2 * pieces.rows, rows * context.resources.generate.max_workers)
+
+
+@dataclass
+class _Aside:
+    """Answered rows that are not stored yet: references, so that Ray's object store holds them, or the disk."""
+
+    rejected: list[Any] = field(default_factory=list)  # to be asked for again
+    earlier: list[Any] = field(default_factory=list)  # as they were when they were asked for again
+    failed: list[Any] = field(default_factory=list)  # by the engine
+    settled: set[str] = field(default_factory=set)  # ids of what failed or is stored, if they are to be `known`
+
+    def put(self, block: pa.Table, last: bool, known: bool) -> tuple[pa.Table, int]:
+        """The answers that are final, and how many failed. The others are asked for again, unless it is the `last`
+        time."""
+        failed = block.filter(pc.field("error").is_valid())
+        answered = block.filter(pc.field("error").is_null())
+        again = answered.slice(0, 0) if last else answered.filter(pc.field("reason").is_valid())
+        final = answered if last else answered.filter(pc.field("reason").is_null())
+        self.rejected += _put(again)
+        self.failed += _put(failed)
+        if known:
+            self.settled.update(final["negative_id"].to_pylist(), failed["negative_id"].to_pylist())
+        return final, failed.num_rows
+
+    def asked_again(self) -> Dataset:
+        self.rejected, self.earlier = [], self.rejected
+        return ray.data.from_arrow_refs(self.earlier).map_batches(_asked_again, **_LIGHTLY)
+
+    def left(self) -> Iterator[pa.Table]:
+        """The rejected ones for which no other answer came, as they were answered last."""
+        for reference in (*self.rejected, *self.earlier):
+            rows: pa.Table = ray.get(reference)
+            rows = rows.filter(pa.array([name not in self.settled for name in rows["negative_id"].to_pylist()]))
+            self.settled.update(rows["negative_id"].to_pylist())
+            yield rows
+
+    def failures(self) -> Iterator[pa.Table]:
+        """In few blocks, since each is a part of its own in the store."""
+        for start in range(0, len(self.failed), _STORED_TOGETHER):
+            yield pa.concat_tables(ray.get(self.failed[start : start + _STORED_TOGETHER]))
+
+
+def _put(rows: pa.Table) -> list[Any]:
+    return [ray.put(rows)] if rows.num_rows else []
 
 
 _LIGHTLY: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
@@ -188,7 +206,7 @@ def _looked_at(batch: pa.Table, generate: GenerateConfig) -> pa.Table:
         "attempts": total("attempts", [1] * batch.num_rows),
         "reason": pa.array(reasons, pa.string()),
     }
-    names = [name for name in (*REQUEST.names, *ANSWERED.names) if name not in made and name != "before"]
+    names = [name for name in (*REQUEST.names, *ANSWERED.names) if name not in made]
     return pa.table({name: batch[name] for name in names} | made)
 
 
@@ -217,44 +235,17 @@ def _asked_again(answered: pa.Table) -> pa.Table:
     return pa.Table.from_pylist([{name: row[name] for name in REQUEST.names} for row in rows], REQUEST)
 
 
-def _parted(block: pa.Table, last: bool) -> tuple[pa.Table, pa.Table]:
-    """Answers that are final, and those to ask for again."""
-    if last:
-        return block, block.slice(0, 0)
-    return block.filter(pc.field("reason").is_null()), block.filter(pc.field("reason").is_valid())
-
-
-def _check_errors(block: pa.Table, spent: Spent, open_requests: int, generate: GenerateConfig) -> None:
-    """Raises before the block is stored, so that what failed too often is asked again by the next attempt."""
-    failed = block["error"].drop_null().to_pylist()
-    spent.errors += len(failed)
-    if spent.errors > generate.max_error_rate * open_requests:
-        raise StageFailed(
-            f"generate: the engine failed {spent.errors} of {open_requests} requests, more than "
-            f"generate.max_error_rate={generate.max_error_rate}. The last one said: {failed[-1]}\n"
-            "The answers before are kept. See to the engine, then run the same command again."
-        )
-
-
 def _beyond_budget(
-    make: Made, done: KeySet, waiting: list[Any], asking: Asking, spent: Spent, open_requests: int
+    make: Made, done: KeySet, aside: _Aside, asking: Asking, spent: Spent, total: int
 ) -> Iterator[pa.Table]:
     """What becomes of the requests that the budget did not reach."""
     budget = asking.generate.budget
-    if spent.answered == open_requests:
-        return
-    if budget.on_reached == "stop":
-        price = budget.price(spent.input_tokens, spent.output_tokens)
-        raise StageFailed(
-            f"generate: generate.budget is spent after {spent.answered} of {open_requests} answers: "
-            f"{spent.input_tokens:,} tokens read and {spent.output_tokens:,} written, {price:,.2f} by the prices given."
-            "\nThe answers are kept. Raise generate.budget and run the same command again to go on."
-        )
-    for reference in waiting:
-        rejected: pa.Table = ray.get(reference)
-        done = done | KeySet.of(rejected["negative_id"].to_pylist())
-        yield _as_stored(rejected, asking)
-    for block in blocks(make(done)):
+    for rows in aside.left():
+        spent.answered += rows.num_rows
+        yield _as_stored(rows, asking)
+    if budget.on_reached == "stop" or spent.unknown:
+        raise spent.ending(budget, len(done), total)
+    for block in blocks(make(done | KeySet.of(aside.settled))):
         yield _as_stored(_never_asked(block), asking)
 
 

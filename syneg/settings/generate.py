@@ -80,10 +80,20 @@ class RecordedEngine(Section):
 
 
 class Budget(Section):
-    """Where to stop spending, over all attempts. What waits for its answer when the cap is reached is still paid for.
+    """Where to stop spending on answers that `generate` asks for, those to `generate.retries` included, over all
+    attempts.
+
+    Near the cap no more requests are under way than it pays for at the mean cost of those before, but two pieces
+    (`resources.generate.batch_rows` requests each), which are also what is asked first. So what is spent beyond it is
+    at most what these two pieces cost, and by how much the last answers are dearer than the mean. All that was asked is
+    stored, and counts. What is to be asked again then stands as it was answered last.
 
     `stop` ends the run there; with a higher cap the same command goes on where it stopped. `finish` rejects what was
     not asked for as over_budget and goes on with what is there; a higher cap then starts anew.
+
+    Counted is what an engine tells. An answer without tokens is taken to cost what the others do; where none has any,
+    the run ends at once. Neither limited nor counted: the judge, `syneg attributes`, `--preview`, requests that failed
+    or timed out, and answers that were to be asked again, or under way, when an attempt ended for another reason.
     """
 
     tokens: PositiveInt | None = None  # read and written
@@ -98,10 +108,15 @@ class Budget(Section):
     def price(self, input_tokens: float, output_tokens: float) -> float:
         return (input_tokens * self.input_price_per_million + output_tokens * self.output_price_per_million) / 1e6
 
-    def reached(self, input_tokens: int, output_tokens: int) -> bool:
-        return (self.tokens is not None and input_tokens + output_tokens >= self.tokens) or (
-            self.money is not None and self.price(input_tokens, output_tokens) >= self.money
-        )
+    @property
+    def capped(self) -> bool:
+        return self.tokens is not None or self.money is not None
+
+    def used(self, input_tokens: int, output_tokens: int) -> float:
+        """The share of the cap, of the nearer one of two, which is reached at 1.0; 0.0 without a cap."""
+        by_tokens = (input_tokens + output_tokens) / self.tokens if self.tokens is not None else 0.0
+        by_money = self.price(input_tokens, output_tokens) / self.money if self.money is not None else 0.0
+        return max(by_tokens, by_money)
 
     @_check(mode="after")
     def _has_a_price(self) -> "Budget":
@@ -193,7 +208,9 @@ class GenerateConfig(Section):
     max_reasoning_chars: PositiveInt = 600
     min_negative_chars: PositiveInt = 1  # the grammar does not let the LLM stop before
     max_negative_chars: PositiveInt = 2000
-    max_error_rate: Share = 0.1  # share of requests that the engine may fail before the job does
+    # Share of all requests that the engine may fail before the job does. What it failed is then asked again by the same
+    # command; where the job comes through it is rejected as engine_error.
+    max_error_rate: Share = 0.1
     budget: Budget = Budget()
     seed: NonNegativeInt = 0
 
@@ -209,14 +226,18 @@ class GenerateConfig(Section):
 
 
 class JudgeConfig(Section):
-    """Asks an LLM of each written negative whether it answers the query; `gate.max_answer_probability` decides."""
+    """Asks an LLM of each written negative whether it answers the query; `gate.max_answer_probability` decides.
+
+    `generate.budget` does not limit it: it reads one prompt a negative and writes one token. What it read and wrote
+    stands in the facts of its stage.
+    """
 
     enabled: bool = False
     engine: JudgeEngine | None = None  # None: the one that wrote
     prompt: TextPath = str(Path(_SECTIONS).with_name("judge.txt"))
     max_passage_words: PositiveInt = 260
     max_model_len: PositiveInt = 2048
-    max_error_rate: Share = 0.1
+    max_error_rate: Share = 0.1  # as `generate.max_error_rate`; what could not be judged is kept by the gate
 
 
 class JudgeMinedConfig(Section):

@@ -12,7 +12,7 @@ from syneg import schemas
 from syneg.errors import BadInput, StageFailed
 from syneg.generate import judge, stage
 from syneg.keyset import KeySet
-from syneg.settings.generate import Budget, EndpointLimits, GateConfig, GenerateConfig, JudgeConfig, OpenaiEngine
+from syneg.settings.generate import EndpointLimits, GateConfig, GenerateConfig, JudgeConfig, OpenaiEngine
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
 from tests.integration.test_generate import ATTRIBUTES, answers, checked, context, corpus
@@ -114,30 +114,6 @@ def test_the_key_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.
         rows = answers(stage.run(corpus(), context(tmp_path), generate=generate))
     assert rows.num_rows == 4
     assert KEY not in json.dumps(rows.to_pylist()) + generate.model_dump_json()
-
-
-@pytest.mark.usefixtures("ray_session")
-def test_the_budget_stops_and_a_higher_one_goes_on(tmp_path: Path) -> None:
-    with StandIn() as server:
-        limits = EndpointLimits(max_in_flight=4)
-        generate = settings(server, limits, budget=Budget(tokens=2000), samples_per_pair=4)
-        stored: list[pa.Table] = []
-        blocks: Any = stage.run(corpus(), context(tmp_path), generate=generate).tables["answers"]
-        with pytest.raises(StageFailed, match=r"budget is spent after \d+ of 48 answers: [\d,]+ tokens read"):
-            stored.extend(blocks)
-        kept = pa.concat_tables(stored)
-        assert 0 < kept.num_rows < 48
-        spent = sum(kept["input_tokens"].to_pylist()) + sum(kept["output_tokens"].to_pylist())
-        assert 2000 <= spent < 2000 + 4 * 400  # a block of four above it at most
-        with pytest.raises(StageFailed, match=f"budget is spent after [1-4] of {48 - kept.num_rows}"):
-            answers(stage.run(corpus(), context(tmp_path, kept), generate=generate))  # what was kept counts
-        finish = settings(server, limits, budget=Budget(tokens=2000, on_reached="finish"), samples_per_pair=4)
-        rows = answers(stage.run(corpus(), context(tmp_path), generate=finish))
-    assert rows.num_rows == 48
-    met = Counter(rows["finish_reason"].to_pylist())
-    assert met["over_budget"] == 48 - met["stop"] > 0
-    synthetic, _ = checked(rows, finish, tmp_path)
-    assert sum(row["reject_reason"] == "over_budget" for row in synthetic) == met["over_budget"]
 
 
 @pytest.mark.usefixtures("ray_session")

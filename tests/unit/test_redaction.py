@@ -51,6 +51,9 @@ def test_switches_and_places_are_no_secrets() -> None:
         ("s3://key:secret@bucket/a", f"s3://{MASK}@bucket/a"),
         ("Authorization: Bearer abc.def", f"Authorization: Bearer {MASK}"),
         ("https://b/k?X-Amz-Signature=abc123&y=1", f"https://b/k?X-Amz-Signature={MASK}&y=1"),
+        ("https://host/v1?api-version=2&api-key=abc#x", f"https://host/v1?api-version=2&api-key={MASK}#x"),
+        ("https://host/v1?key=abc&access_token=def", f"https://host/v1?key={MASK}&access_token={MASK}"),
+        ("https://host/v1?max_tokens=5&monkey=6", "https://host/v1?max_tokens=5&monkey=6"),
         ("s3://bucket/a@b:c/d", "s3://bucket/a@b:c/d"),
         ("the tokens of sk-learn and a ghost", "the tokens of sk-learn and a ghost"),
     ],
@@ -66,6 +69,14 @@ def test_a_config_with_a_secret_is_refused_by_its_key_alone() -> None:
         assert secret not in str(refused.value), name
     with pytest.raises(BadInput, match="hf_token"):
         overrides.load("configs/demo.yaml", ["generate.engine.engine_kwargs.hf_token=plainword"])
+
+
+@pytest.mark.parametrize("name", ["api-key", "api_key", "apikey", "key", "token"])
+def test_an_address_with_a_secret_in_its_query_is_refused(name: str) -> None:
+    engine = f"{{kind: openai, model: m, base_url: 'https://host/v1?{name}=abc'}}"
+    with pytest.raises(BadInput, match=r"generate\.engine\.base_url holds a secret") as refused:
+        overrides.load("configs/demo.yaml", [f"generate.engine={engine}"])
+    assert "abc" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ is left, which on two cores is nothing for as long as a step before it runs; and
 (`admission`) runs until something is stored."""
 
 _FINISHED = {"stop": "stop", "length": "length", "content_filter": "refusal"}
+_FILTERED = ("content_filter", "content_policy_violation")  # codes of errors
 _SHOWN = 300  # characters of an odd reply that its error shows
+_MOST_TOKENS = 10**8  # of a request; what is more is no count, and would not fit its column
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ ANSWERED = pa.schema(
         ("answer", pa.string()),
         ("finish_reason", pa.string()),  # "stop", "length", "refusal", "error" or "no_answer"
         ("error", pa.string()),
-        ("input_tokens", pa.int32()),
+        ("input_tokens", pa.int32()),  # 0 where the engine does not tell its tokens
         ("output_tokens", pa.int32()),
         ("cached_tokens", pa.int32()),
         ("probability", pa.float32()),  # null where no choice was asked for
@@ -97,7 +99,7 @@ def of_reply(reply: Any, choices: tuple[str, str] | None = None) -> dict[str, An
     """A chat completion, as the interface gives it, as columns of `ANSWERED`; an error for whatever is none."""
     paid = _paid(reply)
     if error := error_in(reply):
-        return failed(f"The reply holds an error: {_shown(error)}") | paid
+        return of_error(error, f"The reply holds an error: {_shown(error)}") | paid
     choice = _first_choice(reply)
     if choice is None:
         return (
@@ -109,13 +111,24 @@ def of_reply(reply: Any, choices: tuple[str, str] | None = None) -> dict[str, An
         )
     message = _inside(choice, "message")
     refusal = message.get("refusal")
+    text = _text(message.get("content"))
     finished = _FINISHED.get(str(choice.get("finish_reason") or "stop"), "stop")
     return {
-        "answer": storable(_text(message.get("content")) or str(refusal or "")),
+        "answer": storable(text or str(refusal or "")),
         "finish_reason": "refusal" if refusal else finished,
         "error": None,
         "probability": share(_first_token(choice), choices) if choices else None,
-    } | paid
+    } | _paid(reply, text)
+
+
+def of_error(error: Any, text: str) -> dict[str, Any]:
+    """Columns of `ANSWERED` for an error, `text` to a reader. A content filter's is an answer that was refused, as it
+    is where a finish_reason tells it."""
+    match error:
+        case {"code": str(code)} if code.lower() in _FILTERED:
+            said = str(error.get("message") or "")
+            return failed("") | {"answer": storable(said), "finish_reason": "refusal", "error": None}
+    return failed(text)
 
 
 def _first_choice(reply: Any) -> dict[str, Any] | None:
@@ -137,18 +150,25 @@ def _text(content: str | list[Any] | None) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _paid(reply: Any) -> dict[str, Any]:
-    """The columns of tokens, which an answer that cannot be used costs too."""
+def _paid(reply: Any, text: str = "") -> dict[str, Any]:
+    """The columns of tokens, which an answer that cannot be used costs too. Both are 0 where one is not told: half of
+    what was paid would pass for all of it."""
     usage = _inside(reply, "usage")
+    read, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    told = read is not None and (written is not None or not text)
     return {
-        "input_tokens": _count(usage.get("prompt_tokens")) or 0,
-        "output_tokens": _count(usage.get("completion_tokens")) or 0,
+        "input_tokens": (read or 0) if told else 0,
+        "output_tokens": (written or 0) if told else 0,
         "cached_tokens": _count(_inside(usage, "prompt_tokens_details").get("cached_tokens")),
     }
 
 
 def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and float(value).is_integer() else None
+    """Some gateways tell it as text."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
+        value = int(value)
+    counts = isinstance(value, int | float) and 0 <= value <= _MOST_TOKENS and float(value).is_integer()
+    return int(value) if counts else None
 
 
 def _inside(value: Any, name: str) -> dict[str, Any]:

@@ -5,6 +5,8 @@ kept there too, so that the limit is one for the whole job.
 
 Gateways tell some errors in a reply with status 200, and a wrong address may lead to a web page. What came is looked at
 here, since the client takes whatever comes with that status for a chat completion.
+
+Some show the key in what they answer. It is masked in all that leaves a worker.
 """
 
 import asyncio
@@ -22,8 +24,9 @@ from pydantic import SecretStr
 from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput, StageFailed
-from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked, Pieces, error_in, failed, of_reply
+from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked, Pieces, error_in, of_error, of_reply
 from syneg.placement import node_group
+from syneg.redaction import without
 from syneg.settings.generate import OpenaiEngine
 from syneg.settings.resources import ResourcesConfig
 
@@ -90,6 +93,7 @@ class Endpoint:
         )
         self._create: Any = client.chat.completions.with_raw_response.create  # its overloads know no plain dicts
         self._engine, self._columns = engine, columns
+        self._key = key.get_secret_value().strip() if engine.api_key_env else ""
         self._sampling, self._choices = sampling(engine, asked), asked.choices
         self._room = asyncio.Semaphore(limits.max_in_flight)
         self._pace = Pace(limits.requests_per_minute)
@@ -106,13 +110,16 @@ class Endpoint:
 
         async with self._room:
             await self._pace.turn()
-            began, clock = time.time(), time.perf_counter()
+            began, clock, permanent = time.time(), time.perf_counter(), False
             try:
                 row = of_reply(await self._reply(messages, seed), self._choices)
             except APIError as error:
-                if isinstance(error, APIStatusError) and error.status_code in _PERMANENT:
-                    raise StageFailed(f"{self._engine.base_url} refuses {self._engine.model}: {error}") from None
-                row = failed(f"{type(error).__name__}: {error}")
+                row = of_error(error.body, f"{type(error).__name__}: {error}")
+                row |= {name: row[name] and without(row[name], self._key) for name in ("answer", "error")}
+                status = error.status_code if isinstance(error, APIStatusError) else None
+                permanent = status in _PERMANENT and row["error"] is not None
+            if permanent:  # raised here, since the client's own error, which may show the key, would go along with it
+                raise StageFailed(f"{self._engine.base_url} refuses {self._engine.model}: {row['error']}")
             return row | {"asked_at": began, "seconds": time.perf_counter() - clock}
 
     async def _reply(self, messages: list[dict[str, str]], seed: int) -> Any:
@@ -120,7 +127,7 @@ class Endpoint:
         left, waits = self._engine.limits.max_retries, 0
         while True:
             raw = await self._create(messages=messages, seed=seed, **self._sampling)
-            reply = content_of(raw.content)
+            reply = content_of(raw.content, self._key)
             left -= 1 + raw.retries_taken
             if left < 0 or not passes(error_in(reply)):
                 return reply
@@ -158,12 +165,13 @@ def _without_bounds(schema: Any) -> Any:
     return schema
 
 
-def content_of(body: bytes) -> Any:
-    """The JSON of a reply; its text where it is none."""
+def content_of(body: bytes, key: str = "") -> Any:
+    """The JSON of a reply, its text where it is none, with the `key` masked."""
     try:
-        return json.loads(body)
+        text = json.dumps(json.loads(body), ensure_ascii=False)  # written anew, so that the key has one spelling
+        return json.loads(without(text, json.dumps(key, ensure_ascii=False)[1:-1]))
     except (ValueError, RecursionError):
-        return body.decode(errors="replace")
+        return without(body.decode(errors="replace"), key)
 
 
 def passes(error: Any) -> bool:

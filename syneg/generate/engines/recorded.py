@@ -20,8 +20,7 @@ import ray
 from ray.data import Dataset
 
 from syneg.errors import BadInput
-from syneg.generate.engines.asked import ANSWERED, LIGHT
-from syneg.generate.engines.endpoint import failed, of_reply
+from syneg.generate.engines.asked import ANSWERED, LIGHT, error_in, of_error, of_reply
 from syneg.settings.generate import RecordedEngine
 from syneg.store import files
 from syneg.texts import storable
@@ -115,7 +114,7 @@ def _of_batch(row: dict[str, Any], place: str) -> dict[str, Any]:
     response = row.get("response") or {}
     body = response.get("body") if isinstance(response, dict) else None
     if row.get("error") or (isinstance(response, dict) and response.get("status_code") not in (None, 200)):
-        told = failed(json.dumps(row.get("error") or body))
+        told = of_error(row.get("error") or error_in(body), json.dumps(row.get("error") or body))
     elif _is_completion(body):
         told = of_reply(body)
     else:

@@ -1,4 +1,4 @@
-"""Odd replies with status 200: errors that gateways tell so, web pages, and content in parts."""
+"""Odd replies: errors that gateways tell with status 200, web pages, content in parts, filters, the key itself."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from syneg.errors import StageFailed
 from syneg.generate import prompts
 from syneg.generate.engines import endpoint
 from syneg.generate.engines.asked import ANSWERED, Asked
@@ -28,7 +29,7 @@ def of_choice(**choice: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def replying(*bodies: Any, **headers: str) -> Iterator[tuple[str, list[float]]]:
+def replying(*bodies: Any, status: int = 200, **headers: str) -> Iterator[tuple[str, list[float]]]:
     """A server that says these one after the other, the last one again and again, and when it was asked."""
     asked_at: list[float] = []
 
@@ -38,7 +39,7 @@ def replying(*bodies: Any, **headers: str) -> Iterator[tuple[str, list[float]]]:
             body = bodies[min(len(asked_at), len(bodies) - 1)]
             asked_at.append(time.monotonic())
             sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(200)
+            self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name.replace("_", "-"), value)
             self.send_header("Content-Type", "text/html" if body is PAGE else "application/json")
@@ -192,4 +193,87 @@ def test_parts_of_text_are_joined(content: list[Any], answer: str) -> None:
 def test_what_is_odd_beside_the_answer_does_not_cost_the_answer(odd: dict[str, Any]) -> None:
     row = endpoint.of_reply(GOOD | odd, ("Yes", "No"))
     assert (row["answer"], row["finish_reason"]) == ("text", "stop")
+    pa.Table.from_pylist([row], ANSWERED)
+
+
+FILTERED = {"message": "The prompt was filtered.", "code": "content_filter", "status": 400, "innererror": {"code": "x"}}
+
+
+@pytest.mark.parametrize("status", [400, 403, 200])
+def test_what_a_content_filter_stops_is_refused(status: int) -> None:
+    with replying({"error": FILTERED}, status=status) as (url, asked_at):
+        row = answered(url)
+    assert (row["answer"], row["finish_reason"], row["error"]) == ("The prompt was filtered.", "refusal", None)
+    assert len(asked_at) == 1
+    with replying({"error": {"message": "too long", "code": "context_length_exceeded"}}, status=400) as (url, _):
+        assert answered(url)["finish_reason"] == "error"
+
+
+KEY = 'zq9/TOP"SECRET/zq9'  # what JSON writes in more than one way
+
+
+@pytest.mark.parametrize("as_written", [json.dumps(KEY), json.dumps(KEY).replace("/", "\\/")])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, '{"error": {"message": THE_KEY, "code": "limit"}}'),
+        (400, '{"error": {"message": THE_KEY, "code": "limit"}}'),
+        (200, '{"error": {"message": THE_KEY, "code": "content_filter"}}'),
+        (400, '{"error": {"message": THE_KEY, "code": "content_filter"}}'),
+        (200, '{"choices": [{"message": {"content": THE_KEY}, "finish_reason": "stop"}]}'),
+        (200, '{"choices": [{"message": {"content": null, "refusal": THE_KEY}, "finish_reason": "stop"}]}'),
+        (200, '{"detail": ["' + "x" * 275 + '", THE_KEY]}'),  # where an odd reply is cut when it is shown
+    ],
+)
+def test_the_key_is_in_no_row(monkeypatch: pytest.MonkeyPatch, status: int, body: str, as_written: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with replying(body.replace("THE_KEY", as_written).encode(), status=status) as (url, _):
+        row = answered(url)
+    said = f"{row['answer']} {row['error']}"
+    assert "zq9" not in said
+    assert "[reda" in said
+
+
+def test_the_key_is_in_no_text_that_is_no_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "zq9TOPSECRETzq9")
+    with replying(b"<p>no such key: zq9TOPSECRETzq9") as (url, _):
+        assert "no such key: [redacted]" in answered(url)["error"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_an_error_that_ends_the_run_brings_no_key_along(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "zq9TOPSECRETzq9")
+    body = {"error": {"message": "Incorrect API key provided: zq9TOPSECRETzq9"}}
+    with (
+        replying(body, status=status) as (url, _),
+        pytest.raises(StageFailed, match=r"refuses m: .*\[redacted\]") as end,
+    ):
+        answered(url)
+    assert "TOPSECRET" not in str(end.value)
+    assert end.value.__cause__ is end.value.__context__ is None
+
+
+def test_a_placeholder_for_a_key_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")
+    with replying(of_choice(message={"content": "EMPTY words"})) as (url, _):
+        assert answered(url)["answer"] == "EMPTY words"
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 2}, (3, 2)),
+        ({"prompt_tokens": "100", "completion_tokens": "80"}, (100, 80)),
+        ({"prompt_tokens": 3}, (0, 0)),
+        ({"prompt_tokens": 3, "completion_tokens": None}, (0, 0)),
+        ({"prompt_tokens": 10**12, "completion_tokens": 2}, (0, 0)),
+        ({"prompt_tokens": 3, "completion_tokens": -5}, (0, 0)),
+        ({"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, (0, 0)),
+        ({"prompt_tokens": "many", "completion_tokens": "1" * 5000}, (0, 0)),
+        (None, (0, 0)),
+    ],
+)
+def test_tokens_are_told_or_none(usage: Any, tokens: tuple[int, int]) -> None:
+    row = endpoint.of_reply(GOOD | {"usage": usage})
+    assert (row["input_tokens"], row["output_tokens"]) == tokens
     pa.Table.from_pylist([row], ANSWERED)

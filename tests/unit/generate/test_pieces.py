@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from syneg.generate.admission import Room
 from syneg.generate.engines.asked import Pieces
-from syneg.generate.writing import Spent
+from syneg.generate.spending import Spent
+from syneg.settings.generate import Budget
 from syneg.settings.resources import WorkerResources
 from syneg.stage import Stake
 
@@ -38,13 +39,57 @@ def test_a_piece_waits_until_there_is_room_for_it() -> None:
         await asyncio.sleep(0)
         for ids in ("abc", "abc", "def"):
             order.append(f"gave {ids}")
-            await room.give(list(ids))
+            await room.give(list(ids), 4)
             await asyncio.sleep(0.01)
         await asyncio.gather(*waiting)
         return order
 
     seen = asyncio.run(passed())
     assert seen == ["took abc", "took ab", "gave abc", "took def", "gave abc", "gave def", "took ghijklm"]
+
+
+def test_a_room_that_closes_lets_nobody_in_but_who_is_inside() -> None:
+    async def passed() -> list[object]:
+        room = Room(4)
+        seen: list[object] = [await room.take(list("abc"))]
+        waiting = asyncio.create_task(room.take(list("def")))
+        await asyncio.sleep(0)
+        seen += [await room.give(list("a"), 0), await waiting, await room.take(list("bc"))]
+        return [*seen, await room.give(list("bc"), 0), await room.take(list("g"))]
+
+    assert asyncio.run(passed()) == [True, 2, False, True, 0, False]
+
+
+def rows(*told: tuple[str, int, int]) -> pa.Table:
+    """What is counted of answers: finish_reason and tokens."""
+    return pa.table(dict(zip(("finish_reason", "input_tokens", "output_tokens"), zip(*told, strict=True), strict=True)))
+
+
+def test_no_more_is_under_way_than_the_budget_pays_for() -> None:
+    budget, spent = Budget(tokens=1000), Spent()
+    assert spent.room(Budget(), 8, 256) == 256
+    assert spent.room(budget, 8, 256) == 8  # nothing is known of what an answer costs
+    spent.add(rows(("stop", 8, 2), ("length", 7, 3), ("error", 0, 0), ("refusal", 0, 0)))
+    assert spent.room(budget, 8, 256) == 98
+    assert spent.room(budget, 8, 64) == 64
+    spent.add(rows(("stop", 0, 0), ("stop", 0, 0)))  # as dear as the others, 10 tokens each
+    assert spent.room(budget, 8, 256) == 96
+    spent.add(rows(("stop", 270, 240)))
+    assert spent.room(budget, 8, 256) == 8
+    spent.add(rows(("stop", 60, 90)))
+    assert (spent.room(budget, 8, 256), spent.ended(budget), spent.ended(Budget())) == (0, True, False)
+    assert spent.ended(Budget(money=1.0, input_price_per_million=1_900)) is False
+    assert spent.ended(Budget(money=1.0, input_price_per_million=1_940, tokens=10**9)) is True
+
+
+def test_a_budget_ends_where_nobody_tells_what_is_spent() -> None:
+    spent, recorded = Spent(), Spent(tells=False)
+    for each in (spent, recorded):
+        each.add(rows(("stop", 0, 0)))
+    assert [each.ended(Budget(tokens=9)) for each in (spent, recorded)] == [True, False]
+    assert not spent.ended(Budget())
+    assert "1 answers came without" in spent.facts(Stake())["warnings"][0]
+    assert recorded.facts(Stake())["warnings"] == []
 
 
 @pytest.mark.parametrize(
@@ -60,7 +105,7 @@ def test_a_piece_that_took_too_long_is_told() -> None:
     spent = Spent()
     spent.time(pa.table({"asked_at": [100.0, 110.0, None], "seconds": [5.0, 30.0, None]}))
     spent.time(pa.table({"asked_at": [200.0], "seconds": [10.0]}))
-    assert spent.pieces(Stake(seconds=60)) == {"piece_seconds": 40.0, "warnings": []}
-    (warning,) = spent.pieces(Stake(seconds=30))["warnings"]
+    assert spent.facts(Stake(seconds=60)) == {"errors": 0, "piece_seconds": 40.0, "warnings": []}
+    (warning,) = spent.facts(Stake(seconds=30))["warnings"]
     assert "for 40 s" in warning
     assert "store.part_seconds=30" in warning

@@ -83,6 +83,7 @@ def test_a_providers_batch_output(tmp_path: Path, write: Written, called: str) -
         batch_row(["b", "p", 0], None, response=None, error={"code": "batch_expired", "message": "too late"}),
         batch_row(["c", "p", 0], None, response={"status_code": 400, "body": {"error": {"message": "too long"}}}),
         batch_row(["d", "p", 0], completion("", refusal="I would rather not.")),
+        batch_row(["e", "p", 0], None, response={"status_code": 400, "body": {"error": {"code": "content_filter"}}}),
     ]
     loaded = {(made["query_id"], made["sample"]): made for made in _loaded(write(str(tmp_path / "batch"), rows))}
     assert loaded["b", 1]["recorded_answer"] == '{"hard_negative": "second"}'
@@ -93,6 +94,7 @@ def test_a_providers_batch_output(tmp_path: Path, write: Written, called: str) -
         ("b", 0): "error",
         ("c", 0): "error",
         ("d", 0): "refusal",
+        ("e", 0): "refusal",
     }
     assert "too late" in loaded["b", 0]["recorded_error"]
     assert "too long" in loaded["c", 0]["recorded_error"]

@@ -67,7 +67,8 @@ def test_nothing_is_asked_and_what_that_saved_is_told(tmp_path: Path) -> None:
     assert output.rows_in == len(set(ids)) == 2
     assert output.facts()["taken_over"] == {"rows": 2, "input_tokens": 20, "output_tokens": 20}
     # What this output holds already is neither asked for nor taken; what it had taken before its death was not paid.
-    held = pa.table({"negative_id": ids[:1], **{name: pa.array([10], pa.int32()) for name in _TOKENS}})
+    tokens = {name: pa.array([10], pa.int32()) for name in _TOKENS}
+    held = pa.table({"negative_id": ids[:1], "finish_reason": ["stop"], **tokens})
     kept = {"answers": MemoryTable(held)}
     resumed = Context(ResourcesConfig(), tmp_path, done={"answers": KeySet.of(ids[:1])}, kept=kept, earlier=earlier)
     again = stage.run(INPUTS, resumed, generate=config)
