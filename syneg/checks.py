@@ -80,6 +80,7 @@ def machine(config: RunConfig, stages: Sequence[Stage]) -> None:
         _check_engine(engine_of(config.generate, config.judge))
     if "train" in kinds:
         trackers.check(config.resources.train)
+        _check_trainable(config)
 
 
 def _kinds(stages: Sequence[Stage]) -> set[str]:
@@ -93,6 +94,15 @@ def _check_engine(engine: Engine) -> None:
         endpoint.key(engine)
     elif isinstance(engine, RecordedEngine):
         recorded.load(engine.path)
+
+
+def _check_trainable(config: RunConfig) -> None:
+    """What not every model can do. Only where it is asked for: what looks takes seconds to import."""
+    train = config.train
+    if train.trained_layers is not None or train.layer_decay < 1 or train.lora or train.activation_checkpointing:
+        from syneg.train import trainable
+
+        trainable.check(config.encoder, train)
 
 
 def _check_windows(config: RunConfig) -> None:

@@ -118,7 +118,7 @@ ONE_ROUND = (
     Stage(
         "train",
         "syneg.train.stage:run",
-        version=5,
+        version=6,
         # Corpus and base vectors are for looking at the dev split while training.
         reads=_CORPUS
         | {

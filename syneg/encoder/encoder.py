@@ -216,8 +216,14 @@ class Encoder(nn.Module):
             return self(self.lay_out(tokens, rows)).float()
 
     def save(self, folder: Path) -> None:
-        """A sentence-transformers folder whose `encode_query` and `encode_document` follow the same recipe."""
+        """A sentence-transformers folder whose `encode_query` and `encode_document` follow the same recipe.
+
+        The weights get memory of their own: under ZeRO all are views of one buffer, which safetensors refuses to write.
+        So whatever trained them loses hold of them.
+        """
         recipe = self.recipe
+        for weight in self.parameters():
+            weight.data = weight.data.clone()
         self.model.prompts.clear()
         self.model.prompts.update(query=recipe.query_prompt, document=recipe.passage_prompt)
         self.model.default_prompt_name = None

@@ -9,7 +9,8 @@ from syneg.settings.section import Section, Share
 
 
 class DevConfig(Section):
-    """nDCG@10 on the dev split while training. The best of the models that were looked at is the one that is kept.
+    """nDCG@10 on the dev split while training. The best of the models that were looked at is the one that is kept;
+    the one that training began with counts among them.
 
     The passages that are ranked are the whole corpus, or for speed a mined part of it: what the base model ranks
     highest for each dev query, and the judged ones. Scores over a part are higher than those over the corpus.
@@ -20,7 +21,8 @@ class DevConfig(Section):
     depth: PositiveInt = 50  # with `mined`: passages a query
     max_queries: PositiveInt | None = 500  # in the order of a hash
     patience: PositiveInt | None = None  # looks without a better one after which training ends; None: to the end
-    # LM-Cocktail (2311.13534): weights of the tuned model in a sum with the base, of which the best on dev is taken.
+    # LM-Cocktail (2311.13534): weights of the tuned model in a sum with the base, of which the best on dev is taken. If
+    # no look was better than the base, the tuned model is the last one.
     merge_weights: Annotated[tuple[Share, ...], Field(strict=False)] = ()
 
 
@@ -53,7 +55,7 @@ class TrainConfig(Section):
     # Encoded at once under gradient caching, at most: texts, and tokens with padding. No limit on tokens: None.
     chunk_size: PositiveInt = 32
     chunk_tokens: PositiveInt | None = None
-    learning_rate: PositiveFloat = 2e-5
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-5  # AdamW moves a weight by about so much a step
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # a layer's learning rate over that of the layer above it
     weight_decay: NonNegativeFloat = 0.01
     warmup_ratio: Share = 0.1
@@ -70,8 +72,8 @@ class TrainConfig(Section):
     activation_checkpointing: bool = False  # less memory, a third forward pass
     query_max_length: PositiveInt = 64  # in tokens; mining and evaluation have the encoder's
     passage_max_length: PositiveInt = 128
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    zero_stage: Literal[0, 1, 2] = 1
+    dtype: Literal["float32", "bfloat16"] | None = None  # computed in; None: bfloat16 on CUDA, float32 on a CPU
+    zero_stage: Literal[0, 1, 2] | None = 1  # None: without DeepSpeed
     dev: DevConfig = DevConfig()
     seed: NonNegativeInt = 0
 

@@ -54,6 +54,11 @@ class Order:
         Raises:
             StageFailed: a step has fewer instances than there are workers.
         """
+        if self.instances < workers:
+            raise StageFailed(
+                f"There are {self.instances:,} instances for {workers} workers, of which each needs one in every step. "
+                f"Lower resources.train.max_workers to {self.instances} or less."
+            )
         least = self.instances // self.steps_per_epoch
         if least < workers:
             raise StageFailed(

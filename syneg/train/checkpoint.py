@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from syneg import schemas
+from syneg.errors import StoreError, Unreachable
 from syneg.store import files, folders
 
 _KEPT = 2  # checkpoints; the one before the newest is there should the newest turn out to be damaged
@@ -65,9 +66,26 @@ class Checkpoints:
         for old in folders.whole(self._steps)[_KEPT:]:
             folders.remove(old)
 
-    def newest(self) -> str | None:
-        """The address of the newest whole checkpoint, if there is one."""
-        return next(iter(folders.whole(self._steps)), None)
+    def newest(self) -> tuple[str | None, list[str]]:
+        """The address of the newest checkpoint in which nothing is damaged, if there is one; and a warning for each
+        damaged one that was newer, which is removed, lest it is counted among those that are kept.
+
+        Raises:
+            Unreachable: object storage does not let us look.
+        """
+        warnings: list[str] = []
+        for address in folders.whole(self._steps):
+            try:
+                self.load(address)
+            except Unreachable:
+                raise
+            except StoreError:
+                name = address.rsplit("/", 1)[-1]
+                warnings.append(f"the checkpoint {name} was damaged and is removed: training went on from before it")
+                folders.remove(address)
+            else:
+                return address, warnings
+        return None, warnings
 
     def load(self, address: str) -> Checkpoint:
         """Raises StoreError if a file is damaged."""
@@ -81,8 +99,9 @@ class Checkpoints:
                 load_file(best) if best.exists() else None,
             )
 
-    def recorded(self, until: int) -> dict[str, pa.Table]:
-        """What was recorded in the steps before `until`, put together from the pieces that reach from 0 to there."""
+    def recorded(self, until: int) -> tuple[dict[str, pa.Table], list[str]]:
+        """What was recorded in the steps before `until`, put together from the pieces that reach from 0 to there; and a
+        warning for each stretch of steps that is lost."""
         pieces = {}
         for address in folders.whole(self._records):
             first, last, _ = address.rsplit("/", 1)[-1].split("-")
@@ -94,12 +113,20 @@ class Checkpoints:
         while until in pieces:
             until, address = pieces[until]
             addresses.append(address)
+        warnings = [f"what was recorded of steps 0 to {until - 1} is lost"] if until else []
         for address in reversed(addresses):
             with tempfile.TemporaryDirectory() as folder:
-                folders.fetch(address, Path(folder))
+                try:
+                    folders.fetch(address, Path(folder))
+                except Unreachable:
+                    raise
+                except StoreError:
+                    first, last, _ = address.rsplit("/", 1)[-1].split("-")
+                    warnings.append(f"what was recorded of steps {int(first)} to {int(last) - 1} is damaged")
+                    continue
                 for name, tables in found.items():
                     tables.append(pq.read_table(Path(folder) / f"{name}.parquet", memory_map=False))
-        return {name: pa.concat_tables(tables) for name, tables in found.items()}
+        return {name: pa.concat_tables(tables) for name, tables in found.items()}, warnings
 
     @property
     def _steps(self) -> str:

@@ -1,5 +1,6 @@
 """nDCG@10 on the dev split while training: the passages on disk, every worker ranks its part of them."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,15 +74,20 @@ class DevSplit:
         )
 
     def ndcg(self, encoder: Encoder, peers: Peers) -> float:
-        """Mean nDCG@10 of the encoder as it is. All workers call this, and all get the same value."""
+        """Mean nDCG@10 of the encoder as it is; NaN if a vector has numbers that are not finite. All workers call this,
+        and all get the same value."""
         count, wanted = len(self.queries), _CUTOFF + 1  # one more: a query's own passage may not be ranked for it
         queries_QD = encoder.encode(self.queries, "query")
         scores, rows = np.empty((count, 0), np.float32), np.empty((count, 0), np.int64)
+        finite = bool(np.isfinite(queries_QD).all())
         for first, block in self._own_blocks(peers):
             scores_QP = queries_QD @ encoder.encode(block["text"].to_pylist(), "passage").T
+            finite = finite and bool(np.isfinite(scores_QP).all())
             scores = np.hstack([scores, scores_QP])
             rows = np.hstack([rows, np.broadcast_to(np.arange(first, first + block.num_rows), scores_QP.shape)])
             scores, rows = _best(scores, rows, wanted)
+        if peers.total(torch.tensor([float(not finite)], device=encoder.device)).item():
+            return math.nan  # sorted last, they would score as any bad ranking does
         scores, rows = self._of_all(scores, rows, wanted, peers, encoder.device)
         ids = self._ids(rows)
         return float(np.mean([self._of_query(query, ids[query], scores[query]) for query in range(count)]))

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from syneg.encoder.encoder import Encoder, Features
 from syneg.settings.train import TrainConfig
-from syneg.train.trainable import learning
-
-_MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, one of each for every weight
+from syneg.train.trainable import MOMENTS, learning
 
 
 def settings(train: TrainConfig) -> dict[str, Any]:
@@ -82,7 +80,7 @@ class Engine:
 
         self._link_state()
         for name, weight in learning(self.encoder).items():
-            for key in _MOMENTS:
+            for key in MOMENTS:
                 if self._without_zero:
                     state = self.engine.optimizer.state[weight]
                     moment = state.get(key, torch.zeros_like(weight))  # a weight that no loss reaches has none
@@ -100,7 +98,7 @@ class Engine:
         optimizer = self.engine.basic_optimizer
         self._make_state(optimizer)
         for name, weight in learning(self.encoder).items():
-            for key in _MOMENTS:
+            for key in MOMENTS:
                 moment = moments[f"{key}/{name}"].to(weight.device)
                 if self._without_zero:
                     optimizer.state[weight][key].copy_(moment)

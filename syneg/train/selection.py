@@ -1,5 +1,7 @@
-"""Which weights are kept: the best on dev, or the last where nobody looks; and their sum with the base model's."""
+"""Which weights are kept: the best on dev, those that training began with among them, or the last where nobody looks;
+and their sum with the base model's."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,11 +10,14 @@ import torch
 from torch import Tensor
 
 from syneg.encoder.encoder import Encoder
+from syneg.errors import StageFailed
 from syneg.settings.train import DevConfig
 from syneg.train import trainable
 from syneg.train.checkpoint import Progress
 from syneg.train.dev import DevSplit
 from syneg.train.peers import Peers
+
+_STAYED = "no look was better than the start: the weights are those that training began with"
 
 
 class Selection:
@@ -25,19 +30,25 @@ class Selection:
         self.best: Mapping[str, Tensor] | None = None  # weights that learn
 
     def begin(self, encoder: Encoder) -> None:
-        """The base model's score, to compare with."""
+        """The base model's score: the best so far, at step 0."""
         if self._dev is not None:
-            self.progress = replace(self.progress, base=self._dev.ndcg(encoder, self._peers))
+            base = self._score(encoder, "Before the first step")
+            self.best = trainable.snapshot(encoder)
+            self.progress = replace(self.progress, base=base, best=base, best_step=0)
 
     def is_due(self, step: int, steps: int) -> bool:
         """Whether `step` steps are a time to look: every so many, and at the end."""
         return self._settings.every is not None and (step % self._settings.every == 0 or step == steps)
 
     def look(self, encoder: Encoder, step: int) -> float:
-        """nDCG@10 of the weights after `step` steps, which are kept if they are the best so far."""
-        assert self._dev is not None
-        score, progress = self._dev.ndcg(encoder, self._peers), self.progress
-        if progress.best is None or score > progress.best:
+        """nDCG@10 of the weights after `step` steps, which are kept if they are the best so far.
+
+        Raises:
+            StageFailed: the vectors are not finite numbers; on all workers.
+        """
+        score, progress = self._score(encoder, f"After step {step}"), self.progress
+        assert progress.best is not None  # `begin` or a checkpoint left one
+        if score > progress.best:
             self.best = trainable.snapshot(encoder)
             self.progress = replace(progress, best=score, best_step=step, looks_since=0)
         else:
@@ -51,12 +62,16 @@ class Selection:
         return patience is not None and self.progress.looks_since >= patience
 
     def finish(self, encoder: Encoder, base: Callable[[], Encoder], adapters: bool) -> None:
-        """Leaves the chosen weights in `encoder`: the best, adapters folded in, mixed with those that `base` loads."""
-        if self.best is not None:
+        """Leaves the chosen weights in `encoder`: the best, adapters folded in, mixed with those that `base` loads.
+
+        Where none was better than the start, the last are mixed: a little of them may still help.
+        """
+        merging = bool(self._settings.merge_weights)
+        if self.best is not None and not (merging and self._no_look_was_better):
             trainable.restore(encoder, self.best)
         if adapters:
             trainable.fold_adapters(encoder)
-        if self._settings.merge_weights:
+        if merging:
             self._mix(encoder, base())
 
     def facts(self) -> dict[str, Any]:
@@ -77,15 +92,35 @@ class Selection:
             }
         }
 
+    @property
+    def warnings(self) -> list[str]:
+        """To be read after `finish`."""
+        mixed_in = self._merge.get("merge_weight", 0.0)
+        return [_STAYED] if self._no_look_was_better and not mixed_in else []
+
+    @property
+    def _no_look_was_better(self) -> bool:
+        return self.progress.best_step == 0
+
+    def _score(self, encoder: Encoder, when: str) -> float:
+        assert self._dev is not None
+        score = self._dev.ndcg(encoder, self._peers)
+        if not math.isfinite(score):
+            raise StageFailed(
+                f"{when} the vectors of the dev split are not finite numbers, so nothing can be ranked by them. Lower "
+                "train.learning_rate; if it was so before the first step, look at the model's weights."
+            )
+        return score
+
     def _mix(self, encoder: Encoder, base: Encoder) -> None:
         """The weight of the tuned model in its sum with the base is the one that does best on dev."""
-        assert self._dev is not None
+        assert self.progress.base is not None
         tuned, plain = _floats(encoder), _floats(base)
-        scores = {}
-        for weight in sorted({*self._settings.merge_weights, 1.0}, reverse=True):
+        scores = {0.0: self.progress.base}
+        for weight in sorted({*self._settings.merge_weights, 1.0} - {0.0}, reverse=True):
             _put_mixture(encoder, tuned, plain, weight)
-            scores[weight] = self._dev.ndcg(encoder, self._peers)
-        best = max(scores, key=lambda weight: scores[weight])  # of equal ones the first, which is nearest to the tuned
+            scores[weight] = self._score(encoder, f"With {weight:g} of the tuned weights")
+        best = max(scores, key=lambda weight: scores[weight])  # of equal ones the base, then what is nearest to tuned
         _put_mixture(encoder, tuned, plain, best)
         found = {f"{weight:g}": score for weight, score in scores.items()}
         self._merge = {"merge_weight": best, "merge_scores": found, "chosen": scores[best]}

@@ -63,7 +63,8 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: Trai
     with shown(journal, context.progress, asked_for(pool, context.title)) as warnings:
         found = _fit(trainer, journal)
     model = data.fetch_model(found.pop("model"), context.scratch)
-    facts = {"gradient_clipping": train.gradient_clipping, **found, **({"warnings": warnings} if warnings else {})}
+    told = [*found.pop("warnings", ()), *warnings]
+    facts = {"gradient_clipping": train.gradient_clipping, **found, **({"warnings": told} if told else {})}
     return Output(
         rows_in=brought.instances.rows,
         rows_out=brought.instances.rows,  # an epoch leaves none out

@@ -20,6 +20,7 @@ from syneg import model_card
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
 from syneg.errors import BadInput, StageFailed
+from syneg.settings.train import TrainConfig
 from syneg.store import files
 from syneg.train import trainable
 from syneg.train.batches import Order
@@ -31,11 +32,14 @@ from syneg.train.job import Job
 from syneg.train.measure import WINDOW, Record, Summed, not_finite, operations_per_token, peak_of, step_sums
 from syneg.train.node import data_folder, forget_copy, peak_memory
 from syneg.train.peers import Peers
+from syneg.train.plain import PlainEngine
 from syneg.train.schedule import learning_rate
 from syneg.train.selection import Selection
 from syneg.train.similarities import similarities
 from syneg.train.step import Prepared, Step
 from syneg.train.watch import WISHES, Watch
+
+_LOOKED_AT = 32  # instances whose vectors are looked at before a model is put
 
 
 def train(job: Job) -> dict[str, Any]:
@@ -56,27 +60,28 @@ class _Training:
     job: Job
     peers: Peers
     encoder: Encoder
-    engine: Engine
+    engine: Engine | PlainEngine
     step: Step
     order: Order
     record: Record
     selection: Selection
     checkpoints: Checkpoints
     first: int  # step
+    warnings: list[str]
     watch: Watch
     _helpers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
     _saving: "Future[None] | None" = None
 
     @classmethod
     def start(cls, job: Job) -> "_Training":
-        """From the base model, or from the newest checkpoint that an earlier attempt left."""
+        """From the base model, or from the newest whole checkpoint that an earlier attempt left."""
         torch.set_num_threads(job.threads)
         config, context = job.train, ray.train.get_context()
         peers = Peers(context.get_world_rank(), context.get_world_size())
         device = ray.train.torch.get_device()
         data = data_folder(job, context.get_local_rank())
         checkpoints = Checkpoints(files.join(job.attempt, "checkpoints"))
-        address = _told_by_first(checkpoints.newest() if peers.rank == 0 else None)
+        address, warnings = _told_by_first(checkpoints.newest() if peers.rank == 0 else None)
         found = checkpoints.load(address) if address else None
 
         encoder = _load(job, str(device))
@@ -89,11 +94,11 @@ class _Training:
         else:
             trainable.restore(encoder, found.weights)
             selection.progress, selection.best = found.progress, found.best
-        engine = Engine.start(encoder, trainable.adamw(encoder, config), config)
+        engine = _engine(encoder, config, peers)
         record = _record(job, peers, encoder, device)
         if found is not None:
             engine.restore_moments(found.moments, found.progress.step)
-        recorded = checkpoints.recorded(selection.progress.step)
+        recorded, lost = checkpoints.recorded(selection.progress.step)
         record.norms.extend(recorded["metrics"]["gradient_norm"].to_pylist()[-WINDOW:])
         if peers.rank == 0:
             ray.get(job.journal.rewind.remote(recorded))
@@ -105,7 +110,8 @@ class _Training:
         order = Order(len(instances), config.batch_size, config.seed)
         order.check_shares(peers.workers)
         first = selection.progress.step
-        return cls(job, peers, encoder, engine, step, order, record, selection, checkpoints, first, Watch(job.pool))
+        told = (first, [*warnings, *lost], Watch(job.pool))
+        return cls(job, peers, encoder, engine, step, order, record, selection, checkpoints, *told)
 
     def run(self) -> dict[str, Any]:
         job, config = self.job, self.job.train
@@ -131,8 +137,12 @@ class _Training:
         if self._saving is not None:
             self._saving.result()
         ray.get(job.journal.line.remote())  # calls are answered in order, so all rows have arrived
+        wait([upcoming])
+        self._check_finite(number)
         self.selection.finish(self.encoder, partial(_load, job, "cpu"), adapters=config.lora is not None)
         facts = self._facts(number, trained, seconds) | self.selection.facts()
+        if warnings := [*self.warnings, *self.selection.warnings]:
+            facts["warnings"] = warnings
         return facts | self._put_model(facts)
 
     def _prepare(self, number: int, steps: int) -> "Future[Prepared]":
@@ -190,6 +200,23 @@ class _Training:
             self._saving = self._helpers.submit(self.checkpoints.save, found, recorded, since)
             self.watch.saved(selection.progress.step)
 
+    def _check_finite(self, steps: int) -> None:
+        """The losses are those of the weights before each step: of what the last one made nobody has seen any.
+
+        Raises:
+            StageFailed: weights, or vectors of some instances' queries, are not finite numbers; on all workers.
+        """
+        rows = np.arange(min(_LOOKED_AT, self.order.instances))
+        queries = [instance["query"] for instance in self.step.instances.rows(rows)]
+        with torch.no_grad():
+            vectors_ND = self.encoder(self.encoder.features(queries, "query", self.job.train.query_max_length))
+        broken = not trainable.finite(self.encoder) or not bool(vectors_ND.isfinite().all())
+        if self.peers.total(torch.tensor([float(broken)], device=vectors_ND.device)).item():
+            raise StageFailed(
+                f"Step {steps} left a model whose weights or vectors are not finite numbers, so it is not kept. "
+                "Lower train.learning_rate, or raise train.temperature."
+            )
+
     def _facts(self, steps: int, trained: int, seconds: float) -> dict[str, Any]:
         return {
             "steps": steps,
@@ -217,6 +244,13 @@ class _Training:
 def _load(job: Job, device: str) -> Encoder:
     """The model that training begins with."""
     return Encoder.load(job.folder, Recipe.of(job.encoder), device, job.encoder.trust_remote_code)
+
+
+def _engine(encoder: Encoder, train: TrainConfig, peers: Peers) -> Engine | PlainEngine:
+    optimizer = trainable.adamw(encoder, train)
+    if train.zero_stage is None:
+        return PlainEngine.start(encoder, optimizer, train, peers)
+    return Engine.start(encoder, optimizer, train)
 
 
 def _record(job: Job, peers: Peers, encoder: Encoder, device: torch.device) -> Record:

@@ -19,6 +19,7 @@ from syneg.train.engine import Engine
 from syneg.train.gradient_cache import PlainTrainee
 from syneg.train.instances import Instances
 from syneg.train.peers import Peers
+from syneg.train.plain import PlainEngine
 from syneg.train.step import Step
 from tests.tiny_bert import tiny_bert
 from tests.unit.train.instances import instance_table
@@ -26,12 +27,12 @@ from tests.unit.train.instances import instance_table
 torch.set_num_threads(1)  # the tensors are tiny: threads would only wait for each other
 ROWS = np.array([7, 2, 0, 9, 4, 1, 8])
 INSTANCES = Instances.of(instance_table(10))
-ZERO = (0, 1, 2)
+ZERO = (0, 1, 2, None)  # None: without DeepSpeed
 MODES = ("own", "across", "both")  # passages of the own instance; of all on all workers; and the reverse direction
 CASES = list(itertools.product(ZERO, MODES))
 
 
-def _config(zero: int, mode: str) -> TrainConfig:
+def _config(zero: int | None, mode: str) -> TrainConfig:
     return TrainConfig.model_validate(
         {
             "chunk_size": 3,
@@ -55,6 +56,14 @@ def _weights(encoder: Encoder) -> dict[str, torch.Tensor]:
     return {name: weight.detach().clone() for name, weight in encoder.named_parameters()}
 
 
+def _engine(
+    encoder: Encoder, optimizer: torch.optim.Optimizer, config: TrainConfig, peers: Peers
+) -> Engine | PlainEngine:
+    if config.zero_stage is None:
+        return PlainEngine.start(encoder, optimizer, config, peers)
+    return Engine.start(encoder, optimizer, config)
+
+
 def _join(rank: int, workers: int, port: int) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "LOCAL_RANK": str(rank)}
     os.environ |= {"WORLD_SIZE": str(workers)}
@@ -74,8 +83,9 @@ def _steps_under_deepspeed(rank: int, workers: int, port: int, folder: Path, out
     found = {}
     for zero, mode in CASES:
         config, encoder = _config(zero, mode), _encoder(folder)
-        engine = Engine.start(encoder, torch.optim.SGD(encoder.parameters(), lr=1.0), config)
-        step = Step(encoder, engine, INSTANCES, config, Peers(rank, workers), INSTANCES.known_positives())
+        peers = Peers(rank, workers)
+        engine = _engine(encoder, torch.optim.SGD(encoder.parameters(), lr=1.0), config, peers)
+        step = Step(encoder, engine, INSTANCES, config, peers, INSTANCES.known_positives())
         step.backward(step.prepare(ROWS))
         norm = engine.step(learning_rate=1.0)
         found[zero, mode] = (norm, _weights(encoder))
@@ -92,10 +102,11 @@ def _adam_under_deepspeed(rank: int, workers: int, port: int, folder: Path, star
         config, encoder = _config(zero, "across"), _encoder(folder)
         if begun:
             trainable.restore(encoder, begun[zero, 1][0])
-        engine = Engine.start(encoder, trainable.adamw(encoder, config), config)
+        peers = Peers(rank, workers)
+        engine = _engine(encoder, trainable.adamw(encoder, config), config, peers)
         if begun:
             engine.restore_moments(begun[zero, 1][1], steps=1)
-        step = Step(encoder, engine, INSTANCES, config, Peers(rank, workers), INSTANCES.known_positives())
+        step = Step(encoder, engine, INSTANCES, config, peers, INSTANCES.known_positives())
         for number in (2,) if begun else (1, 2):
             step.backward(step.prepare(ROWS[:: 3 - 2 * number]))
             engine.step(learning_rate=1e-3)
@@ -120,7 +131,7 @@ def after_a_step(request: pytest.FixtureRequest, folder: Path) -> dict:
 
 @pytest.mark.parametrize(("zero", "mode"), CASES)
 def test_the_step_is_that_of_one_process_without_deepspeed(
-    folder: Path, after_a_step: dict, zero: int, mode: str
+    folder: Path, after_a_step: dict, zero: int | None, mode: str
 ) -> None:
     encoder = _encoder(folder)
     before = _weights(encoder)
@@ -149,5 +160,9 @@ def test_two_workers_become_one(folder: Path) -> None:
             for name, values in wanted.items():
                 if name.endswith("key.bias"):  # its true gradient is 0: what Adam makes of rounding is noise
                     continue
+                torch.testing.assert_close(made[name], values, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+    for made, wanted in zip(found[None, 2], found[0, 2], strict=True):  # DeepSpeed or not
+        for name, values in wanted.items():
+            if not name.endswith("key.bias"):
                 torch.testing.assert_close(made[name], values, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
     assert all(moment.abs().sum() > 0 for name, moment in found[1, 2][1].items() if "pooler" not in name)

@@ -1,8 +1,10 @@
 """The worker's loop without Ray around it: dying at named points, going on from a checkpoint."""
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense
 
 from syneg import schemas
 from syneg.settings.encoder import EncoderConfig
@@ -80,13 +84,19 @@ def one_worker() -> Iterator[None]:
 def data(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
-    table = instance_table(20)
-    instances.write([table], folder)
-    passages = pa.table([table["positive_id"], [""] * 20, table["positive"]], schema=schemas.PASSAGES)
-    queries = pa.table([["d0", "d1"], ["red fox 3", "whale day 5"], ["dev"] * 2], schema=schemas.QUERIES)
-    qrels = pa.table([["d0", "d1"], ["p3", "p5"], [1, 1]], schema=schemas.QRELS)
-    dev.write(queries, qrels, [passages], folder)
+    instances.write([instance_table(20)], folder)
+    _write_dev(folder, "query")  # trained on, so that training finds something better than the start
     return folder
+
+
+def _write_dev(folder: Path, text: str) -> None:
+    """Four dev queries, whose text is that column of an instance, and whose answer is its positive."""
+    table = instance_table(20)
+    passages = pa.table([table["positive_id"], [""] * 20, table["positive"]], schema=schemas.PASSAGES)
+    asked = table.slice(3, 4)
+    queries = pa.table([asked["query_id"], asked[text], ["dev"] * 4], schema=schemas.QUERIES)
+    qrels = pa.table([asked["query_id"], asked["positive_id"], [1] * 4], schema=schemas.QRELS)
+    dev.write(queries, qrels, [passages], folder)
 
 
 def _job(tmp_path: Path, data: Path, name: str, dies_after: int | None = None, **changes: Any) -> Job:
@@ -130,6 +140,7 @@ def test_whoever_dies_wherever_goes_on_as_if_nothing_had_happened(tmp_path: Path
     whole = _job(tmp_path, data, "whole")
     whole_facts = worker.train(whole)
     assert whole_facts["resumed_at_step"] is None
+    assert whole_facts["dev"]["best_step"] > 0  # else the weights that are compared are those of the start
     assert whole.journal.tables.remote()["metrics"]["step"].to_pylist() == list(range(STEPS))
     for name in ("a", "b"):  # a: three deaths of drivers, each with a journal of its own; b: of one worker
         for dies_after in (0, 6, 14) if name == "a" else (7,):
@@ -141,8 +152,15 @@ def test_whoever_dies_wherever_goes_on_as_if_nothing_had_happened(tmp_path: Path
         _assert_same(resumed, facts, whole, whole_facts)
 
 
-def test_adapters_and_layers_resume_too(tmp_path: Path, data: Path) -> None:
-    for number, changes in enumerate(({"lora": {"rank": 4}, "dev": {}}, {"trained_layers": 1, "zero_stage": 0})):
+CHANGED = (
+    {"lora": {"rank": 4}, "dev": {}},
+    {"trained_layers": 1, "zero_stage": 0},
+    {"zero_stage": None, "layer_decay": 0.5},
+)
+
+
+def test_adapters_layers_and_plain_adamw_resume_too(tmp_path: Path, data: Path) -> None:
+    for number, changes in enumerate(CHANGED):
         whole, killed = (_job(tmp_path, data, f"{kind}{number}", **changes) for kind in ("whole", "killed"))
         whole_facts = worker.train(whole)
         with pytest.raises(_Died):
@@ -156,14 +174,87 @@ def test_training_ends_when_dev_gets_no_better_and_mixes_with_the_base(tmp_path:
     patient = DevConfig(every=1, passages="corpus", patience=2, merge_weights=(0.0, 0.5)).model_dump()
     job = _job(tmp_path, data, "patient", learning_rate=1e-9, dev=patient)
     facts = worker.train(job)
-    assert facts["steps"] == 3  # the first look is the best so far, and two more found nothing better
-    assert facts["dev"]["best_step"] == 1
+    assert facts["steps"] == 2  # the start is the best so far, and two looks found nothing better
+    assert facts["dev"]["best_step"] == 0
     assert set(facts["dev"]["merge_scores"]) == {"0", "0.5", "1"}
-    assert facts["dev"]["merge_weight"] == 1.0  # nothing was learnt: of equal scores the tuned one counts
-    assert Checkpoints(f"{job.attempt}/checkpoints").newest() is not None
+    assert facts["dev"]["merge_weight"] == 0.0  # nothing was learnt: of equal scores that of the start counts
+    assert Checkpoints(f"{job.attempt}/checkpoints").newest()[0] is not None
+
+
+def test_training_that_only_hurts_leaves_the_model_as_it_was(tmp_path: Path, data: Path) -> None:
+    """Also where it dies before the end: the weights of the start are in the checkpoint."""
+    _write_dev(data, "positive")  # any model finds a text by itself
+    given: dict[str, Any] = {"learning_rate": 1.0, "dev": {"every": 3, "passages": "corpus"}}
+    with pytest.raises(_Died):
+        worker.train(_job(tmp_path, data, "hurt", 6, **given))
+    job = _job(tmp_path, data, "hurt", **given)
+    facts = worker.train(job)
+    assert (facts["steps"], facts["resumed_at_step"], facts["dev"]["best_step"]) == (STEPS, 6, 0)
+    assert facts["dev"]["chosen"] == facts["dev"]["best"] == facts["dev"]["base"] == 1.0
+    assert facts["warnings"] == ["no look was better than the start: the weights are those that training began with"]
+    found, start = (load_file(Path(place) / "model.safetensors") for place in (facts["model"], job.folder))
+    for name, weight in start.items():
+        assert torch.equal(found[name], weight), name
+
+
+def _with_rate(job: Job, rate: float) -> Job:
+    """A rate that no config may ask for."""
+    return replace(job, train=job.train.model_copy(update={"learning_rate": rate}))
 
 
 def test_a_gradient_that_is_no_number_ends_it_once_and_for_all(tmp_path: Path, data: Path) -> None:
-    job = _job(tmp_path, data, "broken", learning_rate=1e30, dev={})
+    job = _with_rate(_job(tmp_path, data, "broken", dev={}), 1e30)
     assert worker.train(job) == {}
     assert "Step 2 of 15: the loss is not a finite number for 4 of 4 instances" in str(job.journal.failure.remote())
+
+
+@pytest.mark.parametrize(
+    ("dev_every", "message"), [(None, "Step 1 left a model whose weights or vectors"), (1, "After step 1 the vectors")]
+)
+def test_what_the_last_step_broke_is_not_published(
+    tmp_path: Path, data: Path, dev_every: int | None, message: str
+) -> None:
+    given = {"epochs": 1, "batch_size": 20, "dev": {"every": dev_every, "passages": "corpus"}}
+    job = _with_rate(_job(tmp_path, data, "broken", **given), 1e25)
+    assert worker.train(job) == {}
+    assert message in str(job.journal.failure.remote())
+    assert not list(Path(job.attempt).glob("model-*"))
+
+
+@pytest.mark.parametrize("zero_stage", [1, 2])
+def test_a_model_with_a_dense_module_is_saved_as_it_was_trained(tmp_path: Path, data: Path, zero_stage: int) -> None:
+    """ZeRO makes each weight a view of one buffer, which safetensors does not write."""
+    folder = tiny_bert(tmp_path / "dense")
+    model = SentenceTransformer(str(folder), device="cpu")
+    model.append(Dense(32, 24))
+    model.save(str(folder), create_model_card=False)
+    job = replace(_job(tmp_path, data, "dense", zero_stage=zero_stage, epochs=1, dev={}), folder=str(folder))
+    facts = worker.train(job)
+    tuned = SentenceTransformer(facts["model"], device="cpu")
+    assert tuned.encode(["red fox"]).shape == (1, 24)
+    weights = [dict(each.named_parameters())["2.linear.weight"] for each in (model, tuned)]
+    assert (weights[0] - weights[1]).abs().max() > 1e-4
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, data: Path) -> None:
+    whole = _job(tmp_path, data, "whole")
+    whole_facts = worker.train(whole)
+    with pytest.raises(_Died):
+        worker.train(_job(tmp_path, data, "damaged", 9))
+    older, newest = (seal.parent for seal in sorted(tmp_path.glob("damaged/checkpoints/steps/*/whole.json")))
+    (newest / "weights.safetensors").write_bytes(b"damaged")
+    resumed = _job(tmp_path, data, "damaged")
+    facts = worker.train(resumed)
+    assert facts["resumed_at_step"] == 6
+    assert older.name.startswith("step-00000006")
+    (warning,) = facts["warnings"]
+    assert newest.name in warning
+    _assert_same(resumed, facts, whole, whole_facts)
+
+
+def test_lost_records_are_told(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(_Died):
+        worker.train(_job(tmp_path, data, "lost", 9))
+    shutil.rmtree(sorted((tmp_path / "lost" / "checkpoints" / "records").iterdir())[1])
+    facts = worker.train(_job(tmp_path, data, "lost"))
+    assert facts["warnings"] == ["what was recorded of steps 0 to 3 is lost"]

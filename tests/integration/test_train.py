@@ -102,13 +102,14 @@ def test_a_broken_model_stops_the_run_with_step_and_rows(tmp_path: Path) -> None
 
 
 def _with_dev(rows: int) -> Inputs:
-    """As `_inputs`, and two dev queries, each answered by the positive of an instance."""
+    """As `_inputs`, and two dev queries, each the query of an instance and answered by its positive."""
     given = _inputs(rows)
     table = given.tables["instances"].table()
     passages = pa.table(
         [table["positive_id"], pa.repeat(pa.scalar(""), table.num_rows), table["positive"]], schema=schemas.PASSAGES
     )
-    queries = pa.table([["d0", "d1"], ["red fox 3", "whale day 5"], ["dev", "dev"]], schema=schemas.QUERIES)
+    texts = table["query"].take([3, 5])
+    queries = pa.table([["d0", "d1"], texts, ["dev", "dev"]], schema=schemas.QUERIES)
     qrels = pa.table([["d0", "d1"], ["p3", "p5"], pa.array([1, 1], pa.int32())], schema=schemas.QRELS)
     corpus = {"passages": MemoryTable(passages), "queries": MemoryTable(queries), "qrels": MemoryTable(qrels)}
     return Inputs({**given.tables, **corpus})
@@ -128,7 +129,9 @@ def _kill_a_worker() -> bool:
 def test_a_worker_that_dies_leaves_no_trace_in_what_is_learnt(tmp_path: Path) -> None:
     """Dropout on. All rows of an uninterrupted run, in value and number, and the same weights."""
     model = EncoderConfig(model=str(tiny_bert(tmp_path / "tiny")), query_max_length=12, passage_max_length=16)
-    train = TRAIN.model_copy(update={"epochs": 40, "dev": DevConfig(every=60, passages="corpus")})
+    train = TRAIN.model_copy(
+        update={"epochs": 40, "in_batch_negatives": True, "dev": DevConfig(every=60, passages="corpus")}
+    )
     pool = TrainResources(cpus=1, checkpoint_steps=7, max_failures=1)
     killed: list[str] = []
 
@@ -148,6 +151,7 @@ def test_a_worker_that_dies_leaves_no_trace_in_what_is_learnt(tmp_path: Path) ->
     assert resumed.facts()["resumed_at_step"] > 0
     assert whole.facts()["resumed_at_step"] is None
     assert resumed.facts()["dev"] == whole.facts()["dev"]
+    assert whole.facts()["dev"]["best_step"] > 0  # else the weights below are those of the start
     for table, columns in ("metrics", ("step", "loss", "gradient_norm", "dev_ndcg")), ("similarities", ("score",)):
         found, expected = (_table(output.tables[table]) for output in (resumed, whole))
         assert found.num_rows == expected.num_rows

@@ -57,7 +57,10 @@ def test_workers_without_a_share_are_noticed_before_the_first_step() -> None:
     with pytest.raises(StageFailed, match="steps of 7 or more, of which 8 workers"):
         Order(1_001, 8, seed=0).check_shares(8)
     with pytest.raises(StageFailed, match=r"Raise train\.batch_size"):
-        Order(2, 8, seed=0).check_shares(3)
+        Order(9, 8, seed=0).check_shares(5)
+    Order(9, 9, seed=0).check_shares(5)
+    with pytest.raises(StageFailed, match=r"2 instances for 3 workers.*max_workers to 2 or less\.$"):
+        Order(2, 8, seed=0).check_shares(3)  # whatever the size of a batch
 
 
 def _pairs(known: KnownPositives, queries: list[int], passages: list[int]) -> set[tuple[int, int]]:

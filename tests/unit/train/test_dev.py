@@ -60,6 +60,22 @@ def test_it_is_ndcg_over_all_passages_but_the_querys_own(encoder: Encoder, tmp_p
     assert encoder.training  # as it was
 
 
+@pytest.mark.parametrize("broken", ["query", "passage"])
+def test_vectors_that_are_no_numbers_score_nothing(
+    encoder: Encoder, tmp_path: Path, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not 0, which is what a ranking without any relevant passage scores."""
+
+    def encode(texts: list[str], kind: str) -> np.ndarray:
+        vectors_ND = np.ones((len(texts), 4), np.float32)
+        vectors_ND[-1] = np.nan if kind == broken else 1.0
+        return vectors_ND
+
+    monkeypatch.setattr(encoder, "encode", encode)
+    dev.write(QUERIES, QRELS, [PASSAGES], tmp_path)
+    assert np.isnan(DevSplit.open(tmp_path).ndcg(encoder, Peers()))
+
+
 def test_workers_rank_a_part_each(encoder: Encoder, tmp_path: Path) -> None:
     many = pa.concat_tables([PASSAGES] * 100)
     dev.write(QUERIES, QRELS, [many], tmp_path)

@@ -20,6 +20,7 @@ from syneg.train.trackers import asked_for, check, scalars
         ({"false_negative_margin": 0.0}, "in_batch_negatives, which is off"),
         ({"lora": {}, "trained_layers": 2}, "leave out trained_layers"),
         ({"dev": {"patience": 2}}, "give dev.every"),
+        ({"learning_rate": 1e38}, "less than or equal to 1"),
     ],
 )
 def test_settings_that_contradict_each_other(given: dict, message: str) -> None:

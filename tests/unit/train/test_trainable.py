@@ -63,9 +63,17 @@ def test_adapters_start_as_nothing_and_fold_into_the_weights(encoder: Encoder) -
     assert abs(encoder.encode(TEXTS, "query") - tuned).max() < 1e-5
 
 
-def test_adapters_for_layers_that_are_not_there(encoder: Encoder) -> None:
-    with pytest.raises(BadInput, match=r"train\.lora\.target_modules"):
-        trainable.prepare(encoder, TrainConfig(lora=LoraConfig(target_modules=("no_such",))))
+@pytest.mark.parametrize("targets", [("no_such",), ("query", "no_such")])
+def test_adapters_for_layers_that_are_not_there(encoder: Encoder, targets: tuple[str, ...]) -> None:
+    message = r"train\.lora\.target_modules holds no_such, .* are dense, key, query, value\."
+    with pytest.raises(BadInput, match=message):
+        trainable.prepare(encoder, TrainConfig(lora=LoraConfig(target_modules=targets)))
+
+
+def test_more_layers_than_there_are(encoder: Encoder) -> None:
+    trainable.prepare(encoder, TrainConfig(trained_layers=2))
+    with pytest.raises(BadInput, match=r"train\.trained_layers is 3, but the model has 2 layers"):
+        trainable.prepare(encoder, TrainConfig(trained_layers=3))
 
 
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=4)])
@@ -92,6 +100,16 @@ def test_bfloat16_leaves_weights_and_gradients_in_float32(encoder: Encoder) -> N
     difference = abs(vectors_ND.detach().float().numpy() - exact).max()
     assert 0 < difference < 0.05
     assert {weight.grad.dtype for weight in encoder.parameters() if weight.grad is not None} == {torch.float32}
+
+
+def test_it_computes_in_bfloat16_on_cuda_alone_unless_told(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainable.prepare(encoder, TrainConfig())
+    assert encoder.autocast is None
+    monkeypatch.setattr(Encoder, "device", torch.device("cuda"))
+    trainable.prepare(encoder, TrainConfig(dtype="float32"))
+    assert encoder.autocast is None
+    trainable.prepare(encoder, TrainConfig())
+    assert encoder.autocast is torch.bfloat16
 
 
 def test_a_snapshot_restores(encoder: Encoder) -> None:
