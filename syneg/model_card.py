@@ -77,6 +77,12 @@ def _of_dev(dev: Mapping[str, Any] | None) -> str:
         return ""
     return (
         f"On {dev['queries']:,} dev queries over {dev['passages']:,} passages ({dev['over']}): nDCG@10 "
-        f"{dev['base']:.4f} for the weights that training began with, {dev['chosen']:.4f} for those in this folder. "
-        "They were chosen by this very number, which is therefore a little high."
+        f"{dev['base']:.4f} for the weights that training began with, {dev['chosen']:.4f} for those in this folder, "
+        f"which are {_kept(dev)}. They were chosen by this very number, which is therefore a little high."
     )
+
+
+def _kept(dev: Mapping[str, Any]) -> str:
+    kept = f"those after step {dev['best_step']:,}" if dev["best_step"] else "those that training began with"
+    weight = dev.get("merge_weight", 1.0)
+    return kept if weight == 1.0 else f"{weight:g} of the trained ones and the rest of the base model's"

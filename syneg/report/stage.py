@@ -76,9 +76,14 @@ def _training(metrics: pa.Table) -> dict[str, Any]:
     if not metrics.num_rows:
         return {"steps": 0}
     losses = metrics["loss"].to_numpy()
+    looks = metrics.select(["step", "dev_ndcg"]).drop_null()
     tenth = max(1, len(losses) // 10)
     return {
         "steps": metrics.num_rows,
+        "dev": [
+            [step + 1, _number(score)]
+            for step, score in zip(*(looks[name].to_pylist() for name in looks.column_names), strict=True)
+        ],
         "loss_of_first_tenth": _number(losses[:tenth].mean()),
         "loss_of_last_tenth": _number(losses[-tenth:].mean()),
         "masses_of_first_tenth": tallies.mass_by_source(metrics["masses"][:tenth]),
@@ -130,7 +135,7 @@ def _plots(
         svg = plots.score_distributions(seen, tallies.EDGES)
         yield "distributions", "Similarity by source of the text", _seen_during(list(seen), list(similarities)), svg
     if metrics.num_rows:
-        caption = "InfoNCE loss by optimiser step (thin) and its running mean (thick)."
+        caption = "The loss by optimiser step (thin) and its running mean (thick)."
         columns = (metrics[name].to_numpy() for name in ("step", "loss", "learning_rate"))
         yield "loss", "Training", caption, plots.loss(*columns)
     if sum(generation.values()):

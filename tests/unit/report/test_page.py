@@ -56,6 +56,12 @@ def test_text_from_documents_is_text(outline: Outline) -> None:
     assert "tiny<model>" in outline.text
 
 
+def test_which_weights_were_kept_is_told(outline: Outline) -> None:
+    for told in ("30 dev queries over 400 passages", "after step 8, the best0.5200", "after step 160.5000"):
+        assert told in outline.text
+    assert "0.7 of the best and the rest of the base model0.5300" in outline.text
+
+
 def test_nothing_is_loaded_from_outside(outline: Outline) -> None:
     addresses = [
         value or ""
@@ -71,7 +77,7 @@ def test_nothing_is_loaded_from_outside(outline: Outline) -> None:
 def test_says_what_happened(outline: Outline) -> None:
     assert "Tuned is better than base by 3.1 nDCG@10 points" in outline.text
     assert outline.count("svg") == 6
-    assert outline.count("details") == 34  # 20 instances, 10 queries, the notes of 3 stages and the config
+    assert outline.count("details") == 35  # 20 instances, 10 queries, the notes of 4 stages and the config
     shown = ("0.680", "too short", "embed tuned", "2 min 11 s", "+1.2 to +5.0", "In 10 a retrieved one stands")
     for words in (*shown, "1,234 vectors stood in earlier outputs"):
         assert words in outline.text
