@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg.errors import StageFailed
+from syneg.generate.requests import EARLIER
 from syneg.settings.generate import Budget, GenerateConfig
 from syneg.stage import Stake
 
@@ -121,4 +122,5 @@ def _own_tokens(block: pa.Table, name: str) -> np.ndarray:
     tokens = block[name].to_numpy().astype(np.int64)
     if "before" not in block.column_names:
         return tokens
-    return tokens - pc.struct_field(block["before"], name).fill_null(0).to_numpy()  # type: ignore[attr-defined]
+    before = block["before"].cast(EARLIER)  # vLLM's batches pass through Python, which knows no type of what is None
+    return tokens - pc.struct_field(before, name).fill_null(0).to_numpy()  # type: ignore[attr-defined]

@@ -82,6 +82,14 @@ def test_no_more_is_under_way_than_the_budget_pays_for() -> None:
     assert spent.ended(Budget(money=1.0, input_price_per_million=1_940, tokens=10**9)) is True
 
 
+def test_tokens_are_counted_where_nothing_was_asked_before() -> None:
+    """vLLM's batches pass through Python, and a column of None alone comes back without a type."""
+    spent = Spent()
+    block = rows(("stop", 40, 7), ("stop", 60, 3))
+    spent.add(block.append_column("before", pa.nulls(block.num_rows)))
+    assert (spent.input_tokens, spent.output_tokens) == (100, 10)
+
+
 def test_a_budget_ends_where_nobody_tells_what_is_spent() -> None:
     spent, recorded = Spent(), Spent(tells=False)
     for each in (spent, recorded):
