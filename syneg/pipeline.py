@@ -52,7 +52,7 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that came to its end: every stage's manifest, and the names of those that were not run again."""
+    """What of a run is done: the manifest of each finished stage, and the names of those that were not run again."""
 
     config: RunConfig
     manifests: Mapping[str, Manifest]

@@ -1,7 +1,7 @@
 """One step's gradients: from instances to `backward` calls. Imports neither Ray nor DeepSpeed."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,9 +17,6 @@ from syneg.train.peers import Peers
 
 if TYPE_CHECKING:
     from syneg.settings.train import TrainConfig
-
-# From a batch, the vectors of its queries and passages and the weight of its losses to what comes out.
-Contrast = Callable[[Batch, Tensor, Tensor, float], Contrasted]
 
 
 class Rows(Protocol):
@@ -53,10 +50,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Step:
-    """Everything about a step but its instances.
-
-    `contrast` None: the config's, passages of the batch or of the instance. Another one may bring negatives of its own.
-    """
+    """Everything about a step but its instances."""
 
     encoder: Encoder
     trainee: Trainee
@@ -64,7 +58,6 @@ class Step:
     train: "TrainConfig"
     peers: Peers
     known: KnownPositives
-    contrast: Contrast | None = None
 
     def prepare(self, rows: np.ndarray) -> Prepared:
         """This worker's share of the instances `rows`, of which every worker takes its own. Another thread may call it.
@@ -104,7 +97,7 @@ class Step:
             rows_T = order_T.to(vectors_TD.device)
             texts_TD = vectors_TD.float()[rows_T]
             queries_QD, passages_PD = texts_TD.tensor_split([len(batch.queries)])
-            contrasted = (self.contrast or self._contrast)(batch, queries_QD, passages_PD, weight)
+            contrasted = self._contrast(batch, queries_QD, passages_PD, weight)
             found.append(contrasted)
             gradients_TD = torch.empty_like(texts_TD)
             gradients_TD[rows_T] = torch.cat([contrasted.query_gradients_QD, contrasted.passage_gradients_PD])

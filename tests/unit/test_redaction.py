@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from syneg import overrides
 from syneg.errors import BadInput
@@ -138,9 +139,9 @@ def test_a_key_is_no_name_of_a_variable_and_is_not_shown(key: str) -> None:
 
 
 def test_the_shipped_configs_hold_none() -> None:
-    for path in Path("configs").rglob("*.yaml"):
-        import yaml
-
+    configs = list((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
+    assert len(configs) > 10
+    for path in configs:
         assert list(found_in(yaml.safe_load(path.read_text(encoding="utf-8")))) == [], path
 
 

@@ -159,7 +159,7 @@ def inputs() -> Inputs:
     return Inputs({name: table(name, found) for name, found in rows.items()})
 
 
-def test_alone() -> Inputs:
+def no_more_than_the_test() -> Inputs:
     """Nothing was written, mined or trained on; the test queries, which no run is without, were scored."""
     of_test = ("queries", "qrels", "passages", "runs", "scores")
     empty = {name: MemoryTable(getattr(schemas, name.upper()).empty_table()) for name in inputs().tables}

@@ -102,7 +102,7 @@ def test_a_huge_text_is_cut(tmp_path: Path) -> None:
 
 
 def test_without_rows_but_those_of_the_test_there_is_still_a_folder(tmp_path: Path) -> None:
-    found = read(sample.content(tmp_path, sample.test_alone()))
+    found = read(sample.content(tmp_path, sample.no_more_than_the_test()))
     assert [plot["name"] for plot in found["plots"]] == ["changes"]
     assert found["readings"] == []
 
