@@ -38,7 +38,7 @@ def leaked_queries(leaks: Mapping[str, Mapping[str, int]]) -> int:
 def leak(queries: int, trained: str) -> str:
     """The caveat that `trained` saw that many test queries in training."""
     return (
-        f"{trained} trained on {counted(queries, 'test query')} or nearly the same ones: scores are too high. The "
+        f"{trained} trained on {counted(queries, 'test query')} or nearly the same: scores may be too high. The "
         "table leaks of the stage evaluate lists them."
     )
 

@@ -124,7 +124,7 @@ def test_a_run_ends_with_its_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyP
     expected = (
         "0.6310",
         "Tuned is better than base by 3.1 nDCG@10 points (95 % 1.2 to 5.0, p = 0.002, 200 queries, one seed).",
-        "- The tuned model trained on 20 test queries or nearly the same ones: scores are too high.",
+        "- The tuned model trained on 20 test queries or nearly the same: scores may be too high.",
         "- Told by their length.",
         "Report: out/runs/demo/report.html",
     )

@@ -73,7 +73,7 @@ def test_leaked_test_queries_are_said() -> None:
     arms = {**results.arms, "hybrid": leaky, "twin": replace(leaky, name="twin")}
     said = [caveat for caveat in verdict(replace(results, arms=arms)).caveats if "trained on" in caveat]
     assert len(said) == 1  # and not one for each arm
-    assert said[0].startswith("hybrid, twin trained on 4 test queries or nearly the same ones: scores are too high")
+    assert said[0].startswith("hybrid, twin trained on 4 test queries or nearly the same: scores may be too high")
     assert not any("trained on" in caveat for caveat in verdict(results).caveats)
 
 

@@ -59,7 +59,7 @@ def test_another_measure_that_went_the_other_way_is_said() -> None:
 def test_test_queries_that_were_trained_on_are_said() -> None:
     leaks = {"test_query": {"query": 20, "positive": 3}, "test_positive": {"positive": 7}}
     found = verdict.of_run(facts(0.031, 0.012, 0.05, 0.002) | {"leaks": leaks})
-    assert found.caveats[0].startswith("The tuned model trained on 20 test queries or nearly the same ones: scores are")
+    assert found.caveats[0].startswith("The tuned model trained on 20 test queries or nearly the same: scores may")
     only_positives = verdict.of_run(facts(0.031, 0.012, 0.05, 0.002) | {"leaks": {"test_positive": {"positive": 7}}})
     assert not any("trained on" in caveat for caveat in only_positives.caveats)
 
