@@ -48,7 +48,7 @@ def prompts(address: str, key: str) -> Prompts:
     Raises:
         BadInput: there is no model, or its prompts are no texts.
     """
-    path = files.join(_folder(address, key), _PROMPTS)
+    path = files.join(read_from(address, key), _PROMPTS)
     stated = (_json(path, key).get("prompts") or {}) if files.exists(path) else {}
     if not isinstance(stated, dict) or not all(isinstance(text, str | None) for text in stated.values()):
         raise BadInput(f"{key}: {path} holds {stated!r} as prompts; expected a mapping from names to texts.")
@@ -59,7 +59,7 @@ def prompts(address: str, key: str) -> Prompts:
 
 def states_pooling(address: str, key: str) -> bool:
     """Whether sentence-transformers wrote the folder: transformers alone says nothing of how tokens become a vector."""
-    return files.exists(files.join(_folder(address, key), _MODULES))
+    return files.exists(files.join(read_from(address, key), _MODULES))
 
 
 def check_pooling(address: str, pooling: str | None) -> None:
@@ -91,7 +91,7 @@ def pooling_warnings(address: str, pooling: str | None) -> list[str]:
 
 def _decoder(address: str) -> str:
     """What a decoder is, by its head or else its kind; empty for an encoder."""
-    config = _json(files.join(_folder(address, "encoder.model"), _CONFIG), "encoder.model")
+    config = _json(files.join(read_from(address, "encoder.model"), _CONFIG), "encoder.model")
     if config.get("is_causal") is False:
         return ""
     heads, kind = config.get("architectures") or [], str(config.get("model_type"))
@@ -106,8 +106,8 @@ def read(address: str, key: str, trust_remote_code: bool = False) -> Architectur
     Raises:
         BadInput: there is no model, or its folder is none that transformers could load.
     """
-    folder = _folder(address, key)
-    modules = _modules(folder, key)
+    folder = read_from(address, key)
+    modules = modules_of(folder, key)
     if modules and not _is(modules[0], "Transformer"):
         return Architecture(None, None)  # code of the model's own, which may look for its files where it likes
     config = _json(files.join(_inside(folder, modules[0]), _CONFIG) if modules else files.join(folder, _CONFIG), key)
@@ -122,7 +122,7 @@ def read(address: str, key: str, trust_remote_code: bool = False) -> Architectur
 
 def check_scores_pairs(address: str, key: str, max_length: int) -> None:
     """Raises BadInput unless a classifier of one or two labels is at `address` that takes `max_length` tokens."""
-    folder = _folder(address, key)
+    folder = read_from(address, key)
     config = _json(files.join(folder, _CONFIG), key)
     heads, labels = config.get("architectures") or [], len(config.get("id2label", "ny"))  # two unless it says otherwise
     if labels > 2 or not any("SequenceClassification" in head for head in heads):
@@ -169,12 +169,12 @@ def _pooled(pooling: dict[str, Any]) -> int:
     return 1 if isinstance(mode, str) else max(1, switches)
 
 
-def _folder(address: str, key: str) -> str:
+def read_from(address: str, key: str) -> str:
     """Where its files are read from. What lies in object storage is not fetched for that."""
     return address.rstrip("/") if files.is_remote(address) else str(models.locate(address, key))
 
 
-def _modules(folder: str, key: str) -> list[dict[str, Any]]:
+def modules_of(folder: str, key: str) -> list[dict[str, Any]]:
     """None at all where transformers alone wrote the folder."""
     path = files.join(folder, _MODULES)
     if not files.exists(path):

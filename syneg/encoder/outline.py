@@ -10,8 +10,9 @@ import transformers
 from torch import nn
 from transformers import AutoConfig, AutoModel
 
+from syneg.encoder import architecture
 from syneg.errors import BadInput
-from syneg.store import files, models
+from syneg.store import files
 
 _KEY = "encoder.model"
 _WEIGHTS = (".safetensors", ".bin")
@@ -34,11 +35,10 @@ class Outline(nn.Module):
         Raises:
             BadInput: there is no model, or transformers does not know its kind.
         """
-        folder = address.rstrip("/") if files.is_remote(address) else str(models.locate(address, _KEY))
+        folder = architecture.read_from(address, _KEY)
         names = [name for name, _ in files.files_below(folder)]
-        modules = [{"type": "sentence_transformers.models.Transformer", "path": ""}]  # transformers alone wrote it
-        if "modules.json" in names:
-            modules = json.loads(files.read(files.join(folder, "modules.json")))
+        alone = [{"type": "sentence_transformers.models.Transformer", "path": ""}]  # transformers wrote it
+        modules = architecture.modules_of(folder, _KEY) or alone
         if modules[0]["type"].partition(".")[0] != "sentence_transformers":
             return None
         first, *others = (f"{module['path']}/".lstrip("/") for module in modules)

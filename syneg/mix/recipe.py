@@ -3,6 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -119,14 +120,18 @@ def take_turns(queues: Sequence[Iterable[T]], quotas: Sequence[int], start: int)
         turns = left
 
 
+def keys_of(texts: Iterable[Text]) -> set[str]:
+    return set[str]().union(*(text.keys for text in texts))
+
+
 def compose(
-    never: Iterable[Text], synthetic: Iterable[Negative], retrieved: Iterable[Negative], want: Wanted
+    never: AbstractSet[str], synthetic: Iterable[Negative], retrieved: Iterable[Negative], want: Wanted
 ) -> Composed:
     """The negatives of one instance: synthetic ones first, each kind in the order in which it comes.
 
-    No text stands twice and none is empty or one of `never`, the query and the texts of all its positives.
+    No text stands twice and none is empty or one of `never`, the keys of the query and of all its positives.
     """
-    seen = {""}.union(*(text.keys for text in never))
+    seen = {"", *never}
 
     def fresh(negatives: Iterable[Negative]) -> Iterator[Negative]:
         for negative in negatives:
@@ -150,15 +155,15 @@ def drawn(pool: Sequence[Negative], number: int, key: tuple[object, ...]) -> Ite
     return (pool[place] for place in order)
 
 
-def borrow(composed: Composed, never: Iterable[Text], lent: Mapping[Kind, Iterable[Negative]]) -> Composed:
+def borrow(composed: Composed, never: AbstractSet[str], lent: Mapping[Kind, Iterable[Negative]]) -> Composed:
     """Fills the empty places with negatives of their kind that were made for other queries; `never` as in `compose`."""
-    texts = [*never, *(negative.text for negative in composed.negatives)]
+    seen = never | keys_of(negative.text for negative in composed.negatives)
     negatives = list(composed.negatives)
     missing: dict[Kind, int] = {}
     for kind, number in composed.missing.items():
-        taken = compose(texts, lent[kind], (), Wanted(number, 0)).negatives
+        taken = compose(seen, lent[kind], (), Wanted(number, 0)).negatives
         negatives += taken
-        texts += [negative.text for negative in taken]
+        seen |= keys_of(negative.text for negative in taken)
         if len(taken) < number:
             missing[kind] = number - len(taken)
     negatives.sort(key=lambda negative: negative.source != SYNTHETIC)  # stable: synthetic ones first

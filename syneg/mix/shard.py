@@ -20,6 +20,7 @@ from syneg.mix.recipe import (
     borrow,
     compose,
     drawn,
+    keys_of,
     seeded,
     take_turns,
     wanted,
@@ -136,7 +137,7 @@ class Shard:
     def _instance(self, key: Key, texts: Mapping[str, Text], pools: Pools, tally: Tally) -> dict:
         query_id, positive_id = key
         mix, review = self._recipe.mix, self._recipe.review
-        never = [*(texts[answer] for answer in self._answers[query_id]), Text("", self._queries[query_id])]
+        never = keys_of([*(texts[answer] for answer in self._answers[query_id]), Text("", self._queries[query_id])])
 
         def eligible(negatives: Iterable[Negative]) -> Iterator[Negative]:
             for negative in negatives:
@@ -150,12 +151,12 @@ class Shard:
         found = (one.with_text(texts) for one in self._found[key])
         composed = compose(never, written, eligible(found), want)
         if mix.on_short == "borrow":
-            unfit = [texts[passage] for passage in self._unfit.get(query_id, ())]
+            unfit = keys_of(texts[passage] for passage in self._unfit.get(query_id, ()))
             lent: dict[Kind, Iterator[Negative]] = {
                 kind: eligible(drawn(pools[kind], number, (mix.seed, "borrow", kind, *key)))
                 for kind, number in composed.missing.items()
             }
-            composed = borrow(composed, [*never, *unfit], lent)
+            composed = borrow(composed, never | unfit, lent)
         reason = self._reason(key, composed, texts)
         why = self._why_short(key)
         tally.count(composed, why, reason)

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -43,6 +44,14 @@ class Checkpoint:
     best: Mapping[str, Tensor] | None
 
 
+class Newest(NamedTuple):
+    """Nothing where there is no whole checkpoint; a warning for each damaged one that was newer."""
+
+    address: str | None
+    checkpoint: Checkpoint | None
+    warnings: list[str]
+
+
 @dataclass(frozen=True)
 class Checkpoints:
     """Those of one training, below `place`."""
@@ -66,9 +75,9 @@ class Checkpoints:
         for old in folders.whole(self._steps)[_KEPT:]:
             folders.remove(old)
 
-    def newest(self) -> tuple[str | None, list[str]]:
-        """The address of the newest checkpoint in which nothing is damaged, if there is one; and a warning for each
-        damaged one that was newer, which is removed, lest it is counted among those that are kept.
+    def newest(self) -> "Newest":
+        """The newest checkpoint in which nothing is damaged. Damaged ones that are newer are removed, lest they are
+        counted among those that are kept.
 
         Raises:
             Unreachable: object storage does not let us look.
@@ -76,7 +85,7 @@ class Checkpoints:
         warnings: list[str] = []
         for address in folders.whole(self._steps):
             try:
-                self.load(address)
+                found = self.load(address)
             except Unreachable:
                 raise
             except StoreError:
@@ -84,8 +93,8 @@ class Checkpoints:
                 warnings.append(f"the checkpoint {name} was damaged and is removed: training went on from before it")
                 folders.remove(address)
             else:
-                return address, warnings
-        return None, warnings
+                return Newest(address, found, warnings)
+        return Newest(None, None, warnings)
 
     def load(self, address: str) -> Checkpoint:
         """Raises StoreError if a file is damaged."""

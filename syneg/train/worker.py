@@ -81,8 +81,9 @@ class _Training:
         device = ray.train.torch.get_device()
         data = data_folder(job, context.get_local_rank())
         checkpoints = Checkpoints(files.join(job.attempt, "checkpoints"))
-        address, warnings = _told_by_first(checkpoints.newest() if peers.rank == 0 else None)
-        found = checkpoints.load(address) if address else None
+        newest = checkpoints.newest() if peers.rank == 0 else None
+        address, warnings = _told_by_first(newest and (newest.address, newest.warnings))
+        found = newest.checkpoint if newest else checkpoints.load(address) if address else None
 
         encoder = _load(job, str(device))
         trainable.prepare(encoder, config)
@@ -109,9 +110,20 @@ class _Training:
         step = Step(encoder, engine, instances, config, peers, known)
         order = Order(len(instances), config.batch_size, config.seed)
         order.check_shares(peers.workers)
-        first = selection.progress.step
-        told = (first, [*warnings, *lost], Watch(job.pool))
-        return cls(job, peers, encoder, engine, step, order, record, selection, checkpoints, *told)
+        return cls(
+            job,
+            peers,
+            encoder,
+            engine,
+            step,
+            order,
+            record,
+            selection,
+            checkpoints,
+            first=selection.progress.step,
+            warnings=[*warnings, *lost],
+            watch=Watch(job.pool),
+        )
 
     def run(self) -> dict[str, Any]:
         job, config = self.job, self.job.train

@@ -13,6 +13,7 @@ from syneg.mix.recipe import (
     borrow,
     compose,
     drawn,
+    keys_of,
     take_turns,
     wanted,
 )
@@ -34,7 +35,7 @@ def ids(negatives: list[Negative]) -> list[str]:
 
 
 def composed(written: list[Negative], found: list[Negative], want: Wanted = HYBRID) -> Composed:
-    return compose([Text("Its title", "gold text")], written, found, want)
+    return compose(Text("Its title", "gold text").keys, written, found, want)
 
 
 def test_one_synthetic_and_the_first_retrieved() -> None:
@@ -123,7 +124,7 @@ def test_borrowed_ones_are_of_the_missing_kind_and_new() -> None:
     short = composed([synthetic("s")], [retrieved("a", 0)], Wanted(3, 1))
     pool = [synthetic("gold", "Gold Text"), synthetic("again", "text of S"), synthetic("t"), synthetic("u")]
     lent: dict[Kind, list[Negative]] = {"synthetic": pool}
-    never = [Text("", "gold text")]
+    never = {"gold text"}
     assert ids(borrow(short, never, lent).negatives) == ["s", "t", "u", "a"]
     assert borrow(short, never, {"synthetic": pool[:3]}).missing == {"synthetic": 1}
 
@@ -141,7 +142,7 @@ TEXT = st.sampled_from(["gold", "Gold ", "", "a", "b", "c", "d"])
 @given(st.lists(TEXT, max_size=3), st.lists(TEXT, max_size=8), st.lists(TEXT, min_size=1, max_size=3))
 def test_never_a_positive_an_empty_text_or_a_duplicate(written: list[str], found: list[str], gold: list[str]) -> None:
     negatives = compose(
-        [Text("", text) for text in gold],
+        keys_of(Text("", text) for text in gold),
         [Negative(f"s{row}", Text("", text), SYNTHETIC) for row, text in enumerate(written)],
         [Negative(f"r{row}", Text("", text), "bm25", 1.0, row) for row, text in enumerate(found)],
         HYBRID,
