@@ -22,14 +22,14 @@ import Stemmer
 from _claims import claim, together
 from threadpoolctl import threadpool_limits
 
-from syneg import ray_session
+from syneg.cluster import session
+from syneg.on_ray.workers import OnRay
 from syneg.schemas import PASSAGES
 from syneg.search.bm25 import Bm25Index
 from syneg.settings.mine import Bm25Config
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.settings.store import StorageConfig
 from syneg.texts import passage_text
-from syneg.workers import OnRay
 
 K, TARGET, TARGET_OF_TWO = 100, 1.1, 0.6
 SLICES, ROUNDS = 8, 40  # of the queries, which are asked so many times
@@ -66,7 +66,7 @@ def workers(passages: pa.Table, ids: list[str], queries: list[str], repeats: int
     """Seconds on the clock that one worker takes, and two: the medians."""
     pool = WorkerResources(cpus=1.0, max_workers=2)
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    with ray_session.session(ResourcesConfig(cpus=2, object_store_gib=0.5), StorageConfig()):
+    with session.joined(ResourcesConfig(cpus=2, object_store_gib=0.5), StorageConfig()):
         ours = OnRay(pool)
         index = ours.put(Bm25Index.build([passages], Bm25Config()))
         slices = [(ids[start::SLICES], queries[start::SLICES]) for start in range(SLICES)]

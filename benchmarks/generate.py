@@ -28,7 +28,7 @@ import pyarrow as pa
 import ray.data
 import torch
 
-from syneg import ray_session
+from syneg.cluster import session
 from syneg.generate import writing
 from syneg.generate.gate import reject_reason
 from syneg.generate.requests import REQUEST, Asking, in_pieces
@@ -156,7 +156,7 @@ def staged(rows: pa.Table, generate: GenerateConfig) -> tuple[float, pa.Table]:
     workers = WorkerResources(cpus=2.0, gpus=1.0 if CUDA else 0.0, batch_rows=16)
     resources = ResourcesConfig(generate=workers, object_store_gib=0.5)
     asking = Asking(generate, lists_of(generate), "", "")
-    with ray_session.session(resources, StorageConfig()), tempfile.TemporaryDirectory() as scratch:
+    with session.joined(resources, StorageConfig()), tempfile.TemporaryDirectory() as scratch:
         made = in_pieces(ray.data.from_arrow(rows), workers.batch_rows)
         found = writing.answers(
             lambda done: made,

@@ -19,7 +19,8 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from syneg import ray_session, schemas
+from syneg import schemas
+from syneg.cluster import session
 from syneg.generate import engine, stage
 from syneg.generate.engines.asked import ANSWERED
 from syneg.settings.generate import GenerateConfig
@@ -81,7 +82,7 @@ def main() -> None:
     generate = GenerateConfig()
     instant = EstimateConfig(output_tokens=100, output_tokens_per_second=1e6)
     resources = ResourcesConfig(generate=WorkerResources(batch_rows=1_024), estimate=instant, object_store_gib=0.5)
-    with tempfile.TemporaryDirectory() as folder, ray_session.session(resources, StorageConfig()):
+    with tempfile.TemporaryDirectory() as folder, session.joined(resources, StorageConfig()):
         inputs = ray.get(ray.remote(corpus).remote(pairs, folder))  # in a process of its own
         highest = Highest()
         threading.Thread(target=highest.watch, daemon=True).start()

@@ -29,13 +29,13 @@ from syneg import schemas
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Kind, Recipe
 from syneg.mine import stage
+from syneg.on_ray.workers import InProcess
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.mine import Bm25Config, MineConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
 from syneg.store import models
 from syneg.texts import passage_text
-from syneg.workers import InProcess
 from tests.memory import MemoryTable
 
 LENGTH, WINDOW, MARGIN, TAKEN, TARGET = 256, 50, 0.05, 3, 0.8

@@ -106,10 +106,10 @@ def ours(queries_QD: np.ndarray, passages_PD: np.ndarray) -> tuple[dict[str, flo
 
     from syneg import schemas
     from syneg.mine import stage
+    from syneg.on_ray.workers import InProcess
     from syneg.settings.mine import Bm25Config, MineConfig
     from syneg.settings.resources import ResourcesConfig
     from syneg.stage import Context, Inputs
-    from syneg.workers import InProcess
     from tests.memory import MemoryTable
 
     def vectors(prefix: str, values: np.ndarray) -> MemoryTable:

@@ -5,7 +5,7 @@ take days here and scale by adding workers: the LLM (an answer is made up at onc
 from the text's id). Queries are a tenth of the passages, one relevant passage each.
 
     python benchmarks/soak.py [PASSAGES ...]      # 10000 100000 if none is given; 1000000 takes long
-    python benchmarks/soak.py 10000 100000 1000000 --record benchmarks/soak.json  # what tests/unit/test_cost.py reads
+    python benchmarks/soak.py 10000 100000 1000000 --record benchmarks/soak.json  # read by test_cost.py
 
 Time should grow with the rows. Mining's exact search grows with queries times passages, so a tenfold collection costs
 it a hundredfold; its column says so. The target is the issue's: the driver stays under 1 GB.
@@ -68,10 +68,10 @@ def main(sizes: list[int], record: Path | None) -> int:
 
 def one(passages: int) -> None:
     """One size in a process of its own; its last line is JSON."""
-    from syneg import pipeline
-    from syneg.config import RunConfig
+    from syneg.config.run import RunConfig
     from syneg.encoder import stage as encoder_stage
     from syneg.generate import engine
+    from syneg.pipeline import pipeline
 
     encoder_stage.EncodeBatch = DrawVectors  # type: ignore[misc]
     engine.answer = made_up

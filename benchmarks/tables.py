@@ -14,9 +14,10 @@ import tempfile
 import time
 from collections import Counter
 
-from syneg import graph, runs
+from syneg import runs
 from syneg.errors import BadInput
-from syneg.pipeline import Finished
+from syneg.pipeline import graph
+from syneg.pipeline.pipeline import Finished
 from syneg.store import manifest, parts
 
 TARGET = 0.05

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from syneg.evaluate.significance import Difference, paired
-from syneg.graph import stages
-from syneg.pipeline import Finished
+from syneg.pipeline.graph import stages
+from syneg.pipeline.pipeline import Finished
 from syneg.store.manifest import Manifest
 
 Cause = Literal["same", "settings", "inputs", "version", "only_a", "only_b"]

@@ -10,11 +10,11 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from syneg import cost
-from syneg.config import RunConfig
+from syneg.config.run import RunConfig
 from syneg.errors import BadInput
-from syneg.graph import names
-from syneg.pipeline import Finished, look
+from syneg.pipeline import cost
+from syneg.pipeline.graph import names
+from syneg.pipeline.pipeline import Finished, look
 from syneg.report import cards, licences, page, publish
 from syneg.settings.generate import Layout
 from syneg.store import files, folders, manifest, models

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from syneg import redaction
-from syneg.config import RunConfig
+from syneg.config.run import RunConfig
 from syneg.errors import BadInput
 
 SCRIPT = Path("jobs/run.py")

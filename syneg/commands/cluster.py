@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from syneg import overrides, terminal
+from syneg.commands import terminal
 from syneg.commands.arguments import ConfigFile, Overrides
+from syneg.config import overrides
 
 Address = Annotated[
     str,
@@ -62,10 +63,10 @@ def status(
     settings: Overrides = None,
 ) -> None:
     """What of a run is done, what runs, its rate, time left and price: from its storage alone."""
+    from syneg.commands import status as shown
     from syneg.errors import BadInput
     from syneg.runs import folder
     from syneg.watch import progress
-    from syneg.watch import status as shown
 
     if run.endswith((".yaml", ".yml")):
         config = overrides.load(run, settings or ())

@@ -6,7 +6,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from syneg import terminal
+from syneg.commands import terminal
 from syneg.commands.arguments import Root
 from syneg.differences import probability, signed_interval, signed_points
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from syneg import overrides, terminal
+from syneg.commands import terminal
+from syneg.config import overrides
 from syneg.errors import BadInput
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.section import Section

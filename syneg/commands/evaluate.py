@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from syneg import overrides, pipeline, terminal
+from syneg.commands import terminal
 from syneg.commands.arguments import ConfigFile, Overrides
+from syneg.config import overrides
+from syneg.pipeline import pipeline
 
 
 def evaluate(
@@ -33,7 +35,7 @@ def evaluate(
     Vectors and scores that are stored under the config's root are used, and `syneg gc` keeps those of the default
     folder: a second call computes nothing.
     """
-    from syneg import evaluation, standings
+    from syneg.experiment import evaluation, standings
     from syneg.store import files
 
     resolved = overrides.load(config, settings or ())

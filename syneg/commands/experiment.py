@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from syneg import pipeline, redaction, terminal
+from syneg import redaction
+from syneg.commands import terminal
 from syneg.commands.arguments import Overrides
 from syneg.commands.run import Log
 from syneg.commands.run import watched as run_watched
 from syneg.errors import SynegError
+from syneg.pipeline import pipeline
 
 ExperimentFile = Annotated[
     str,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from syneg import terminal
+from syneg.commands import terminal
 from syneg.commands.arguments import Root, Run
 from syneg.differences import counted
 
 if TYPE_CHECKING:
-    from syneg.pipeline import Finished
+    from syneg.pipeline.pipeline import Finished
 
 
 class Format(StrEnum):
@@ -57,7 +57,7 @@ def _rankings(finished: "Finished", out: str, console: Console) -> None:
     """Whatever the run has ranked so far, and the judgements."""
     from syneg import runs
     from syneg.export import trec
-    from syneg.graph import candidates_of
+    from syneg.pipeline.graph import candidates_of
 
     last = candidates_of(finished.config)
     mined = runs.newest(finished, "candidates")

@@ -13,10 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from syneg import overrides, pipeline, ray_session, terminal
+from syneg.cluster import session
+from syneg.commands import terminal
 from syneg.commands.arguments import ConfigFile, Overrides
-from syneg.config import RunConfig
+from syneg.config import overrides
+from syneg.config.run import RunConfig
 from syneg.errors import BadInput
+from syneg.pipeline import pipeline
 from syneg.redaction import redacted
 from syneg.settings.store import StoreConfig
 from syneg.store import files
@@ -90,7 +93,7 @@ def attributes(
         with terminal.Progress(console) as progress:
             finished = pipeline.run(moved, progress, last="corpus")
         sample = proposal.sample(finished.table("corpus", "passages"), passages)
-    with ray_session.session(resolved.resources, resolved.storage):
+    with session.joined(resolved.resources, resolved.storage):
         text = proposal.as_yaml(proposal.propose(sample, resolved.generate, resolved.resources), len(sample))
     if out is None:
         print(text, end="")

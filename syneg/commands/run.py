@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from syneg import cost, graph, overrides, pipeline, redaction, terminal
+from syneg import redaction
+from syneg.commands import terminal
 from syneg.commands.arguments import ConfigFile, Overrides
-from syneg.config import RunConfig
+from syneg.config import overrides
+from syneg.config.run import RunConfig
+from syneg.pipeline import cost, graph, pipeline
 from syneg.store.manifest import Manifest
 
 

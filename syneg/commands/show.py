@@ -9,12 +9,12 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from syneg import terminal
+from syneg.commands import terminal
 from syneg.commands.arguments import Root, Run
 from syneg.texts import passage_text
 
 if TYPE_CHECKING:
-    from syneg.pipeline import Finished
+    from syneg.pipeline.pipeline import Finished
 
 # Without --full: characters of a text, candidates of a sampler.
 _CHARS = 160
@@ -76,7 +76,7 @@ def about(finished: "Finished", query_id: str, full: bool = False) -> Iterator[R
 def _lacking(finished: "Finished") -> Iterator[str]:
     """What a run that ends early cannot show, and what is shown of an earlier stage instead."""
     from syneg import runs
-    from syneg.graph import candidates_of
+    from syneg.pipeline.graph import candidates_of
 
     last = {"gate": "synthetic", candidates_of(finished.config): "candidates", "mix": "instances"}
     for stage, table in last.items():

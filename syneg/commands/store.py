@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from syneg import terminal
+from syneg.commands import terminal
 from syneg.commands.arguments import Root, Run
 from syneg.errors import BadInput, StoreError
 
@@ -24,7 +24,7 @@ def gc(
     What the records of runs and evaluations under ROOT name is kept, also those of earlier runs (run-DIGEST.json).
     To let go of a run, remove its record first. Files that syneg did not write are never listed.
     """
-    from syneg.stages import ONE_ROUND, SCORE, SCORE_BM25
+    from syneg.pipeline.stages import ONE_ROUND, SCORE, SCORE_BM25
     from syneg.store import garbage
 
     now = time.time()

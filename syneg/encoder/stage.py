@@ -14,7 +14,7 @@ from syneg.encoder.architecture import pooling_warnings
 from syneg.encoder.recipe import base_model, identity
 from syneg.encoder.texts import KINDS, Texts, contents
 from syneg.errors import StageFailed
-from syneg.placement import claimed_cpus, node_group, threads
+from syneg.on_ray.placement import claimed_cpus, node_group, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.stage import Context, Inputs, Output, Stake
 

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from syneg import graph, pipeline
-from syneg.config import RunConfig
+from syneg.config.run import RunConfig
 from syneg.encoder import recipe
 from syneg.errors import BadInput
 from syneg.experiment.grid import Grid
 from syneg.experiment.results import Arm, Results, training, values_of
 from syneg.experiment.runner import Watched, one_session
-from syneg.pipeline import Finished, Graph
+from syneg.pipeline import graph, pipeline
+from syneg.pipeline.pipeline import Finished, Graph
 from syneg.positives import of_split
 from syneg.store import folders, models
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from syneg import overrides
-from syneg.config import RunConfig
+from syneg.config import overrides
+from syneg.config.run import RunConfig
 from syneg.errors import BadInput
 from syneg.settings.experiment import TUNED, ExperimentConfig
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from syneg import overrides
+from syneg.config import overrides
 from syneg.settings.section import Section
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from syneg.evaluate import scores as scores_table
 from syneg.experiment.grid import Grid
-from syneg.pipeline import Finished
+from syneg.pipeline.pipeline import Finished
 
 Values = Mapping[str, np.ndarray]
 """Scores [S, Q] by measure; those of a system that was not trained have S = 1."""

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 
-from syneg import pipeline, ray_session, runs, schedule
-from syneg.config import RunConfig
+from syneg import runs
+from syneg.cluster import session
+from syneg.config.run import RunConfig
 from syneg.errors import BadInput, SynegError
 from syneg.experiment.grid import Cell, Grid
-from syneg.pipeline import Finished, Listener, Step
+from syneg.pipeline import pipeline, schedule
+from syneg.pipeline.pipeline import Finished, Listener, Step
 from syneg.store.manifest import Manifest
 
 Watched = Callable[[Cell, int, int], AbstractContextManager[Listener]]
@@ -116,7 +118,7 @@ def one_session(grid: Grid, last: str | None = None) -> Iterator[None]:
     many a stage."""
     steps = (step for cell in grid.cells for step in _up_to(last, pipeline.look(cell.config)))
     if any(step.stage.on_ray and not step.done for step in steps):
-        with ray_session.session(grid.cells[0].config.resources, grid.cells[0].config.storage):
+        with session.joined(grid.cells[0].config.resources, grid.cells[0].config.storage):
             yield
     else:
         yield

@@ -11,7 +11,7 @@ from syneg.generate import duplicates
 from syneg.generate.answers import Answer, parse
 from syneg.generate.gate import reject_reason
 from syneg.generate.keys import digest
-from syneg.placement import claimed_cpus, node_group, threads
+from syneg.on_ray.placement import claimed_cpus, node_group, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.generate import GateConfig, GenerateConfig
 from syneg.settings.resources import ResourcesConfig

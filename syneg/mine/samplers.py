@@ -13,10 +13,10 @@ import pyarrow as pa
 from syneg.ids import rows_of
 from syneg.mine import searches
 from syneg.mine.shard import Shard
+from syneg.on_ray.workers import Workers
 from syneg.search import dense, ivf
 from syneg.settings.mine import Bm25Config, MineConfig, SamplerConfig, SamplerName
 from syneg.stage import Inputs
-from syneg.workers import Workers
 
 RankingName = Literal["base", "trained", "query_side"]
 VECTORS: dict[RankingName, tuple[str, str]] = {

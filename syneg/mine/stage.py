@@ -14,9 +14,9 @@ from syneg.mine.facts import Tally
 from syneg.mine.passages import Passages
 from syneg.mine.samplers import SAMPLERS, Corpus, Search
 from syneg.mine.shard import shards, training_queries
+from syneg.on_ray.workers import OnRay, Workers
 from syneg.settings.mine import Bm25Config, MineConfig
 from syneg.stage import Context, Inputs, Output
-from syneg.workers import OnRay, Workers
 
 # Queries that one pass over the corpus serves: a pass reads all vectors, and a worker holds this many rows of results.
 _SHARD_QUERIES = 16_384

@@ -15,8 +15,8 @@ from syneg import schemas
 from syneg.ids import rows_of
 from syneg.mix.shard import Pools, Recipe, Shard
 from syneg.mix.tally import Tally
+from syneg.on_ray.workers import Workers
 from syneg.stage import Inputs, Source
-from syneg.workers import Workers
 
 # Parts of a big table that are read at the same time, at most; each is read by one worker, whole.
 _PARTS = 256

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from syneg.encoder.recipe import base_model
 from syneg.mix import shortcut
 from syneg.mix.recipe import SYNTHETIC, seeded
+from syneg.on_ray.workers import OnRay, Workers
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.probe import ProbeConfig
 from syneg.stage import Context, Inputs, Output, Source
-from syneg.workers import OnRay, Workers
 
 _FEWEST = 20  # of a kind: below, an AUC says nothing
 

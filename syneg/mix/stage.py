@@ -13,10 +13,10 @@ from syneg.mix.join import joined
 from syneg.mix.recipe import seeded
 from syneg.mix.shard import Recipe
 from syneg.mix.tally import Tally
+from syneg.on_ray.workers import OnRay, Workers
 from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.stage import Context, Inputs, Output
-from syneg.workers import OnRay, Workers
 
 # Joined this many queries at a time: a worker's memory is bounded by their candidates, whatever the corpus.
 _SHARD_QUERIES = 8_192

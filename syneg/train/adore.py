@@ -8,14 +8,14 @@ import pyarrow as pa
 import ray
 
 from syneg.encoder.recipe import base_model
-from syneg.placement import threads
+from syneg.on_ray.placement import threads
+from syneg.on_ray.workers import OnRay, Workers
 from syneg.settings.adore import AdoreConfig
 from syneg.settings.encoder import EncoderConfig
 from syneg.stage import Context, Inputs, Output, Source
 from syneg.store import folders
 from syneg.train.journal import Journal
 from syneg.train.stage import shown
-from syneg.workers import OnRay, Workers
 
 _PART_ROWS = 65_536  # vectors that are written at once
 

@@ -12,7 +12,7 @@ from ray.train.torch import TorchTrainer
 
 from syneg.encoder.recipe import base_model
 from syneg.errors import StageFailed, SynegError
-from syneg.placement import node_group, threads
+from syneg.on_ray.placement import node_group, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.resources import TrainResources
 from syneg.settings.train import TrainConfig

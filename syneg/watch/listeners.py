@@ -10,10 +10,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO
 
-from syneg import cost, redaction
-from syneg.config import RunConfig
+from syneg import redaction
+from syneg.config.run import RunConfig
 from syneg.errors import SynegError
-from syneg.pipeline import Listener
+from syneg.pipeline import cost
+from syneg.pipeline.pipeline import Listener
 from syneg.stage import Stage
 from syneg.store import files
 from syneg.store.manifest import Manifest

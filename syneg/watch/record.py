@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from syneg import pipeline
-from syneg.config import RunConfig
+from syneg.config.run import RunConfig
 from syneg.errors import StoreError, SynegError
+from syneg.pipeline import pipeline
 from syneg.stage import Stage
 from syneg.store import files
 from syneg.store.manifest import Manifest

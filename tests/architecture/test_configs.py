@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from syneg import graph, overrides, pipeline
+from syneg.config import overrides
 from syneg.generate import prompts
 from syneg.generate.attributes import Attributes
+from syneg.pipeline import graph, pipeline
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

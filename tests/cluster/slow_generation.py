@@ -12,7 +12,7 @@ from ray.data import ActorPoolStrategy, Dataset
 from syneg import cli
 from syneg.generate import engine
 from syneg.generate.engines.asked import Asked
-from syneg.placement import node_group
+from syneg.on_ray.placement import node_group
 from syneg.settings.generate import Engine
 from syneg.settings.resources import ResourcesConfig
 

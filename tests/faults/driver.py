@@ -14,8 +14,10 @@ from typing import Any, ClassVar
 
 import ray
 
-from syneg import execution, overrides, pipeline, runs
+from syneg import runs
+from syneg.config import overrides
 from syneg.encoder import stage as stage_of_encoder
+from syneg.pipeline import execution, pipeline
 from syneg.stage import Stage
 from syneg.store import disk, folders, manifest, parts
 from syneg.store.manifest import Manifest

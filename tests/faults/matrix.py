@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from syneg import graph, pipeline, schemas
-from syneg.config import RunConfig
+from syneg import schemas
+from syneg.config.run import RunConfig
+from syneg.pipeline import graph, pipeline
 from syneg.store import files, folders, manifest, tables
 from tests import faulty_proxy
 from tests.faults.counting import LOG

@@ -10,9 +10,9 @@ import yaml
 from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner, Result
 
-from syneg import execution
 from syneg.cli import app
 from syneg.errors import BadInput
+from syneg.pipeline import execution
 from tests.tiny_bert import tiny_bert
 from tests.unit.corpus.folders import write
 

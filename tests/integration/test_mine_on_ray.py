@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from syneg.mine import stage
+from syneg.on_ray.workers import InProcess
 from syneg.settings.mine import Bm25Config, MineConfig
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.stage import Context, Inputs
 from syneg.store import tables
-from syneg.workers import InProcess
 from tests.memory import rows_of
 from tests.unit.mine.test_stage import EVERY, many
 

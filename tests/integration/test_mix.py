@@ -7,11 +7,11 @@ import pytest
 
 from syneg import schemas
 from syneg.mix import stage
+from syneg.on_ray.workers import InProcess, OnRay, Workers
 from syneg.settings.mine import MineConfig, SamplerConfig
 from syneg.settings.mix import MixConfig
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.stage import Context, Inputs
-from syneg.workers import InProcess, OnRay, Workers
 from tests.memory import MemoryTable, rows_of
 
 QUERIES, PASSAGES = 60, 200

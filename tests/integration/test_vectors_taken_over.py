@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from syneg import pipeline
-from syneg.config import RunConfig
+from syneg.config.run import RunConfig
+from syneg.pipeline import pipeline
 from syneg.stage import Stage
 from syneg.store.manifest import Manifest
 from tests.tiny_bert import tiny_bert

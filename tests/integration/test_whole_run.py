@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.dataset
 import pytest
 
-from syneg import graph, pipeline, schemas
-from syneg.config import RunConfig
+from syneg import schemas
+from syneg.config.run import RunConfig
+from syneg.pipeline import graph, pipeline
 from syneg.settings.store import StoreConfig
 from syneg.store.manifest import output_folder
 from syneg.texts import normalized, passage_text

@@ -6,9 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from syneg import execution, fingerprint, runs
-from syneg.config import RunConfig
-from syneg.graph import stages
+from syneg import runs
+from syneg.config.run import RunConfig
+from syneg.pipeline import execution, fingerprint
+from syneg.pipeline.graph import stages
 from syneg.store import manifest, tables
 from syneg.watch import record
 

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from syneg import comparison, overrides, runs, schemas
+from syneg import comparison, runs, schemas
 from syneg.cli import app
+from syneg.config import overrides
 from tests.unit import stored_run
 
 BASE = overrides.load("configs/demo.yaml")

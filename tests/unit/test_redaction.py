@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from syneg import overrides
+from syneg.config import overrides
 from syneg.errors import BadInput
 from syneg.redaction import MASK, found_in, redacted
 from syneg.settings.generate import OpenaiEngine

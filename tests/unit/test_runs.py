@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from syneg import overrides, runs
+from syneg import runs
 from syneg.cli import app
+from syneg.config import overrides
 from syneg.errors import BadInput, StoreError
 from syneg.watch import record
 from tests.unit import stored_run

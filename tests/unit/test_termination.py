@@ -15,7 +15,8 @@ _DEFAULT = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
 _NOHUP = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
 _COMMAND = """
 import sys, time
-from syneg import cli, schedule, termination
+from syneg import cli, termination
+from syneg.pipeline import schedule
 
 def app():
     try:
@@ -71,7 +72,8 @@ cli.main()
 
 _IN_RAY = """
 import sys, time
-from syneg import cli, schedule, termination
+from syneg import cli, termination
+from syneg.pipeline import schedule
 
 def app():
     import ray

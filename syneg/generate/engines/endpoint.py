@@ -25,7 +25,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput, StageFailed
 from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked, Pieces, error_in, of_error, of_reply
-from syneg.placement import node_group
+from syneg.on_ray.placement import node_group
 from syneg.redaction import without
 from syneg.settings.generate import OpenaiEngine
 from syneg.settings.resources import ResourcesConfig

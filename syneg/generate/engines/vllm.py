@@ -10,7 +10,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput
 from syneg.generate.engines.asked import AFTER, LIGHT, Asked, Pieces, share
-from syneg.placement import claimed_cpus, node_group, threads
+from syneg.on_ray.placement import claimed_cpus, node_group, threads
 from syneg.settings.generate import VllmEngine
 from syneg.settings.resources import ResourcesConfig
 from syneg.store import models

@@ -14,7 +14,7 @@ import pytest
 import ray
 import yaml
 
-from syneg import overrides
+from syneg.config import overrides
 from tests.unit.cluster import kuberay
 
 ROOT = Path(__file__).parents[3]

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from syneg import overrides
 from syneg.cluster import address
 from syneg.cluster.client import _Log
 from syneg.cluster.job import attempt, exit_code, job, runtime_env
-from syneg.config import RunConfig
+from syneg.config import overrides
+from syneg.config.run import RunConfig
 from syneg.errors import BadInput
 
 ROOT = Path(__file__).parents[3]

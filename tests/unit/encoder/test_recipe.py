@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from syneg import execution, fingerprint, graph, pipeline
-from syneg.config import RunConfig
+from syneg.config.run import RunConfig
 from syneg.encoder import recipe
 from syneg.encoder.recipe import Recipe
 from syneg.errors import BadInput
-from syneg.pipeline import Finished
+from syneg.pipeline import execution, fingerprint, graph, pipeline
+from syneg.pipeline.pipeline import Finished
 from syneg.settings.encoder import EncoderConfig
 from syneg.store import files
 from tests.unit import stored_run

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from syneg import schemas
-from syneg.config import RunConfig
+from syneg.config.run import RunConfig
 from syneg.errors import BadInput
 from syneg.evaluate import metrics
 from syneg.experiment import analysis, exported, verdict

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from syneg.config import RunConfig
+from syneg.config.run import RunConfig
 from syneg.experiment import publish
 from syneg.experiment.analysis import analyse
 from syneg.experiment.grid import Cell, Grid

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from syneg import pipeline, schemas
+from syneg import schemas
 from syneg.commands.experiment import experiment
 from syneg.errors import BadInput, StageFailed
 from syneg.experiment import analysis, grid, results, runner, verdict
+from syneg.pipeline import pipeline
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.mix import MixConfig

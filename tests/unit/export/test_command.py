@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner, Result
 
-from syneg import overrides
 from syneg.cli import app
+from syneg.config import overrides
 from syneg.errors import BadInput
 from tests.unit import stored_run
 from tests.unit.export import test_trec

@@ -9,9 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from syneg import fingerprint, schemas
+from syneg import schemas
 from syneg.encoder import cross_encoder
 from syneg.mine import stage
+from syneg.pipeline import fingerprint
 from syneg.settings.mine import MineConfig
 from syneg.stage import Inputs
 from tests.memory import rows_of

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from syneg.on_ray.workers import InProcess
 from syneg.search import ivf
 from syneg.search.dense import matrix, top_k
 from syneg.settings.mine import IvfConfig
-from syneg.workers import InProcess
 from tests.memory import rows_of
 from tests.unit.mine.test_stage import Several, many, output_of, vectors
 

@@ -9,11 +9,11 @@ import pytest
 
 from syneg import schemas
 from syneg.mine import stage
+from syneg.on_ray.workers import InProcess
 from syneg.search.dense import matrix
 from syneg.settings.mine import Bm25Config, MineConfig, SamplerConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output
-from syneg.workers import InProcess
 from tests.memory import MemoryTable, rows_of
 from tests.unit.mine.answers import answers
 

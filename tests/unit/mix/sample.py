@@ -7,11 +7,11 @@ import pyarrow as pa
 
 from syneg import schemas
 from syneg.mix import stage
+from syneg.on_ray.workers import InProcess
 from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
-from syneg.workers import InProcess
 from tests.memory import MemoryTable, rows_of
 
 NO_ATTRIBUTES = {"domain": "", "difficulty": "", "length": "", "reasoning": "", "prompt_version": "", "model": ""}

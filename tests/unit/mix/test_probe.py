@@ -9,11 +9,11 @@ import pytest
 
 from syneg import schemas
 from syneg.mix import probing, shortcut
+from syneg.on_ray.workers import InProcess
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.probe import ProbeConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
-from syneg.workers import InProcess
 from tests.memory import MemoryTable
 
 WORDS = ["red", "blue", "fox", "whale", "tree", "stone", "night", "day", "river", "cloud", "song", "door"]

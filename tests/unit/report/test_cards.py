@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from syneg import overrides
+from syneg.config import overrides
 from syneg.report import cards, licences, publish
 from tests.unit.report import sample
 

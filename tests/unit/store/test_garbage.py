@@ -10,16 +10,18 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from syneg import cli, overrides, pipeline, runs, schemas
-from syneg.config import RunConfig
+from syneg import cli, runs, schemas
+from syneg.config import overrides
+from syneg.config.run import RunConfig
 from syneg.errors import BadInput, StoreError
+from syneg.pipeline import pipeline
+from syneg.pipeline.stages import ONE_ROUND
 from syneg.settings.mix import MixConfig
 from syneg.stage import Stage
-from syneg.stages import ONE_ROUND
 from syneg.store import disk, files, garbage, manifest, parts
 from syneg.watch import progress, record
 from tests.unit import stored_run
-from tests.unit.test_pipeline import STAGES, config, run  # noqa: F401
+from tests.unit.pipeline.test_pipeline import STAGES, config, run  # noqa: F401
 
 OLD = time.time() - 30 * 86_400
 WRITING = (*STAGES, Stage("generate", "none:none", 1, writes=("queries",)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from syneg import overrides
+from syneg.config import overrides
 from syneg.errors import BadInput
 
 DEMO = "configs/demo.yaml"

@@ -4,11 +4,11 @@ import pyarrow as pa
 import pytest
 
 from syneg import schemas
-from syneg.config import RunConfig
+from syneg.config.run import RunConfig
 from syneg.errors import StoreError
 from syneg.store import audit, files, manifest, parts
 from syneg.store.manifest import Part
-from tests.unit.test_pipeline import config, run  # noqa: F401
+from tests.unit.pipeline.test_pipeline import config, run  # noqa: F401
 
 
 def test_what_is_whole_is_found_true(config: RunConfig) -> None:  # noqa: F811

@@ -13,6 +13,7 @@ from syneg.encoder.recipe import Recipe
 from syneg.encoder.stage import as_binary
 from syneg.errors import StageFailed
 from syneg.mine import stage as mining
+from syneg.on_ray.workers import InProcess
 from syneg.search import dense
 from syneg.settings.adore import AdoreConfig
 from syneg.settings.encoder import EncoderConfig
@@ -24,7 +25,6 @@ from syneg.train import adore, frozen
 from syneg.train.frozen import FrozenPassages
 from syneg.train.loss import lambda_mrr
 from syneg.train.query_side import QuerySide, TrainingQueries
-from syneg.workers import InProcess
 from tests.memory import MemoryTable, rows_of
 from tests.tiny_bert import tiny_bert
 

@@ -7,19 +7,20 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from syneg import pipeline, runs
+from syneg import runs
 from syneg.cli import app
-from syneg.config import RunConfig
+from syneg.config.run import RunConfig
 from syneg.errors import StageFailed, StoreError
-from syneg.pipeline import Finished
+from syneg.pipeline import pipeline
+from syneg.pipeline.pipeline import Finished
 from syneg.settings.mix import MixConfig
 from syneg.store import files, folders, garbage
 from syneg.store.manifest import Manifest, place
 from syneg.watch import listeners, record
-from tests.unit import test_pipeline as small
 from tests.unit.corpus.folders import BEIR
 from tests.unit.corpus.folders import write as write_corpus
-from tests.unit.test_pipeline import config  # noqa: F401
+from tests.unit.pipeline import test_pipeline as small
+from tests.unit.pipeline.test_pipeline import config  # noqa: F401
 
 
 def folder(config: RunConfig) -> str:  # noqa: F811

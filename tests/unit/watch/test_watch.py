@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from syneg import overrides
-from syneg.config import RunConfig
-from syneg.graph import stages
+from syneg.commands import status
+from syneg.config import overrides
+from syneg.config.run import RunConfig
+from syneg.pipeline.graph import stages
 from syneg.stage import Stage
 from syneg.store.manifest import Manifest
-from syneg.watch import listeners, progress, status
+from syneg.watch import listeners, progress
 from syneg.watch.progress import StageProgress
 
 SECRET = "AKIA" + "ABCDEFGHIJKLMNOP"

@@ -1,0 +1,88 @@
+"""Joining a Ray cluster, or starting one on this machine for the length of a run."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from syneg import termination
+from syneg.settings.resources import ResourcesConfig
+from syneg.settings.store import StorageConfig
+from syneg.store import tally
+
+# Read when Ray is imported. A thread that outlives a stopped run would otherwise start a Ray that nobody ends.
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
+
+
+@contextmanager
+def joined(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None]:
+    """Ray is up inside, and its workers reach object storage as the driver does.
+
+    A Ray that was running before is used and left running; one started here ends with it.
+    """
+    import ray
+
+    _quiet()
+    if ray.is_initialized():
+        yield
+        return
+    # Workers started without a runtime environment are there at once; with one they are started when needed.
+    variables = storage.environment
+    environment: dict[str, Any] = {"runtime_env": {"env_vars": variables}} if variables else {}
+    address = resources.cluster
+    with termination.kept():
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **environment)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=resources.cpus,
+                object_store_memory=int(resources.object_store_gib * 2**30),
+                # Ray would run its workers, the engine among them, behind everything else on the machine.
+                _system_config={"worker_niceness": 0},
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **environment,
+            )
+    try:
+        with _counting_retries():
+            yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _counting_retries() -> Iterator[None]:
+    tally.start()
+    try:
+        yield
+    finally:
+        tally.stop()
+
+
+def width(resources: ResourcesConfig) -> int:
+    """How many stages may run at a time: generate and gate beside embed and mine, where there is a cluster for both."""
+    if resources.side_by_side is None:
+        return 2 if resources.cluster else 1
+    return 2 if resources.side_by_side else 1
+
+
+def _quiet() -> None:
+    """The pipeline shows the progress; Ray's own bars and hints would tear its lines apart. Its log files keep all."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # read when ray.data.llm imports vLLM, engines excepted
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.issue_detectors_config.detectors = []
+    llm = logging.getLogger("ray.llm")
+    if not llm.handlers:  # with a handler of its own here, none of its modules adds one that prints everything
+        llm.addHandler(logging.StreamHandler())
+    for name in ("ray", "ray.data", "ray.train", "ray.llm"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.ERROR)

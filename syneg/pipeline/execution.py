@@ -1,0 +1,170 @@
+"""One stage of a run: its function called with what it reads, what it gives back written, and the record of it."""
+
+import importlib
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from syneg.config.run import RunConfig
+from syneg.encoder.recipe import resolved
+from syneg.errors import StageFailed, Superseded
+from syneg.settings.section import Section
+from syneg.stage import Context, Inputs, Output, Stage, Stake
+from syneg.store import files, folders, manifest, tally
+from syneg.store.manifest import Manifest, Part
+
+if TYPE_CHECKING:  # pyarrow takes half a second to import, which `syneg plan` need not wait for
+    from syneg.keyset import KeySet
+
+_ATTEMPT = "attempt"  # beside a stage's tables: what its function keeps for an attempt that goes on after a death
+
+
+def sections(config: RunConfig, stage: Stage) -> dict[str, Section]:
+    """The parts of the config that the stage's fingerprint covers and its function gets.
+
+    Raises:
+        BadInput: the encoder is not there, or what states its prompts cannot be read.
+    """
+    found: dict[str, Section] = {name: getattr(config, name) for name in stage.sections}
+    return found | {"encoder": resolved(config.encoder)} if "encoder" in found else found
+
+
+def run(
+    config: RunConfig,
+    stage: Stage,
+    fingerprint: str,
+    manifests: Mapping[str, Manifest],
+    progress: Callable[[str], None],
+) -> Manifest:
+    """Runs the stage on the outputs that `manifests` (by stage) list, and publishes what it made.
+
+    Raises:
+        StageFailed: the stage ended without a result, or its ledger does not add up.
+        Superseded: another driver published the same output first.
+    """
+    root = files.absolute(config.store.root)
+    folder = manifest.output_folder(root, stage.name, fingerprint)
+    if manifest.load(root, stage.name, fingerprint):
+        raise _superseded(stage, folder)  # since we planned
+    from syneg.store import recovery
+
+    began, retries = time.monotonic(), tally.retries()
+    with tempfile.TemporaryDirectory(prefix=f"syneg-{stage.name}-") as scratch:
+        kept = {table: recovery.recover(folder, table) for table in stage.writes if stage.resumes_by_row}
+        context = _context(config, root, stage, fingerprint, kept, Path(scratch), progress)
+        output = _function(stage)(_inputs(root, stage, manifests), context, **sections(config, stage))
+        parts = {table: kept[table][0] if table in kept else [] for table in stage.writes}
+        for table, part in _written(output, folder, progress):
+            parts[table].append(part)
+        # In a folder of our own: another driver's files have the same names.
+        places = {name: f"{name}-{uuid.uuid4().hex[:8]}" for name in stage.folders}
+        copied = {name: folders.put(output.folders[name], files.join(folder, places[name])) for name in stage.folders}
+    rows_in, rows_out, rejected = _ledger(stage, output, [part for of_table in parts.values() for part in of_table])
+    made = Manifest(
+        stage=stage.name,
+        fingerprint=fingerprint,
+        tables=parts,
+        folders=copied,
+        places=places,
+        rows_in=rows_in,
+        rows_out=rows_out,
+        rejected=rejected,
+        seconds=round(time.monotonic() - began, 3),
+        retries=tally.retries() - retries,
+        facts=dict(output.facts()),
+        settings={name: section.model_dump(mode="json") for name, section in sections(config, stage).items()},
+        versions={library: version(library) for library in ("syneg", "ray", "torch", "transformers")},
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    if not manifest.publish(root, made):
+        raise _superseded(stage, folder)
+    folders.remove(files.join(folder, _ATTEMPT))
+    return made
+
+
+def _context(
+    config: RunConfig,
+    root: str,
+    stage: Stage,
+    fingerprint: str,
+    kept: "Mapping[str, tuple[list[Part], KeySet]]",
+    scratch: Path,
+    progress: Callable[[str], None],
+) -> Context:
+    """`kept`: by table the parts that a killed attempt left, and the keys of their rows."""
+    from syneg.store import recovery, tables
+
+    folder = manifest.output_folder(root, stage.name, fingerprint)
+    return Context(
+        resources=config.resources,
+        scratch=scratch,
+        title=f"{config.name}/{stage.name}-{fingerprint[:8]}",
+        attempt=files.join(folder, _ATTEMPT),
+        progress=progress,
+        done={table: keys for table, (_, keys) in kept.items()},
+        earlier=partial(recovery.Earlier, root, stage.name, fingerprint),
+        keep=tables.Keeper(folder),
+        stake=Stake(config.store.part_rows, config.store.part_seconds),
+        kept={table: tables.StoredTable(files.join(folder, table), tuple(found)) for table, (found, _) in kept.items()},
+    )
+
+
+def _written(output: Output, folder: str, progress: Callable[[str], None]) -> Iterator[tuple[str, Part]]:
+    """Writes what a stage gave back. Each part with its table."""
+    from syneg.store import tables
+
+    for table, rows in output.tables.items():
+        yield from ((table, part) for part in tables.write(rows, folder, table))
+    if output.kept is not None:
+        yield from tables.kept(output.kept, progress)
+
+
+def _superseded(stage: Stage, folder: str) -> Superseded:
+    return Superseded(
+        f"Another run works on the same root and finished {stage.name} first ({folder}). Its output stands, nothing of "
+        "ours is mixed into it, and this run ends here. Once the other one is through, run the same command again: it "
+        "uses all that is there."
+    )
+
+
+def _function(stage: Stage) -> Callable[..., Output]:
+    module, _, name = stage.function.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _inputs(root: str, stage: Stage, manifests: Mapping[str, Manifest]) -> Inputs:
+    from syneg.store import tables
+
+    sources, places = {}, {}
+    for name, address in stage.reads.items():
+        maker, _, output = address.partition(".")
+        made = manifests[maker]
+        path = manifest.place(root, made, output)
+        if output in made.tables:
+            sources[name] = tables.StoredTable(path, tuple(made.tables[output]))
+        else:
+            places[name] = path
+    return Inputs(sources, places)
+
+
+def _ledger(stage: Stage, output: Output, written: list[Part]) -> tuple[int, int, dict[str, int]]:
+    """Rows in, rows out, and rejected ones by reason. Raises StageFailed if they do not add up."""
+    rejected = Counter(output.rejected)
+    for part in written:
+        rejected.update(part.rejected)
+    accepted = sum(part.rows - sum(part.rejected.values()) for part in written)
+    rows_out = accepted if output.rows_out is None else output.rows_out
+    rows_in = output.rows_in() if callable(output.rows_in) else output.rows_in
+    if rows_in != rows_out + rejected.total():
+        raise StageFailed(
+            f"{stage.name}: {rows_in} rows came in, but {rows_out} went out and {rejected.total()} were "
+            f"rejected ({dict(rejected)}). Rows were lost or doubled, so nothing was published. Please report this."
+        )
+    return rows_in, rows_out, dict(sorted(rejected.items()))

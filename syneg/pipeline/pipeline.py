@@ -1,0 +1,221 @@
+"""The graph of stages, what of it is done (`plan`), and doing the rest (`run`)."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Protocol
+
+from syneg.cluster import session
+from syneg.config.run import RunConfig
+from syneg.encoder.recipe import resolved
+from syneg.errors import BadInput, Unreachable
+from syneg.pipeline import checks, execution, fingerprint, schedule
+from syneg.pipeline.graph import stages
+from syneg.settings.encoder import EncoderConfig
+from syneg.stage import NoRows, Source, Stage
+from syneg.store import files, manifest
+from syneg.store.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of one run: under which fingerprint, and whether its output is there already."""
+
+    stage: Stage
+    fingerprint: str | None  # None: an input cannot be read from here (only in a plan that allows it)
+    manifest: Manifest | None
+    unreachable: str = ""  # why storage did not let us look at what the stage reads or left
+
+    @property
+    def done(self) -> bool:
+        return self.manifest is not None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Stages to plan and run. What is `given` by a stage's name stands for its output: who reads it reads that."""
+
+    stages: Sequence[Stage]
+    given: Mapping[str, Manifest] = field(default_factory=dict)
+
+
+class Listener(Protocol):
+    """Who wants to know how a run goes on. `progressed` comes from the thread of its stage."""
+
+    def started(self, stage: Stage) -> None: ...
+
+    def progressed(self, stage: Stage, message: str) -> None: ...
+
+    def finished(self, stage: Stage, result: Manifest, reused: bool) -> None: ...
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What of a run is done: the manifest of each finished stage, and the names of those that were not run again."""
+
+    config: RunConfig
+    manifests: Mapping[str, Manifest]
+    reused: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """The config's, with the prompts that its stages took: the model's own folder may be gone by now.
+
+        Raises:
+            BadInput: no stage that took them is done, and the model's folder is not there.
+        """
+        for made in self.manifests.values():
+            if taken := made.settings.get("encoder"):
+                prompts = {name: taken[name] for name in ("query_prompt", "passage_prompt")}
+                return self.config.encoder.model_copy(update=prompts)
+        return resolved(self.config.encoder)
+
+    def folder(self, stage: str, name: str) -> str:
+        """The path of a folder that a stage wrote."""
+        made = self.manifests[stage]
+        return manifest.place(self.config.store.root, made, name)
+
+    def table(self, stage: str, name: str) -> Source:
+        """A table that a stage wrote; without a row where the run has no such stage."""
+        from syneg import schemas
+        from syneg.store import tables
+
+        if stage not in self.manifests:
+            return NoRows(getattr(schemas, name.upper()))
+        return tables.StoredTable(self.folder(stage, name), tuple(self.manifests[stage].tables[name]))
+
+
+def plan(config: RunConfig, allow_unreachable: bool = False, graph: Graph | None = None) -> list[Step]:
+    """As `look`, once it is checked that nothing that is known by now will stop a stage that is not done.
+
+    Raises:
+        BadInput: also for a setting, file or model by which a stage would fail (`checks`).
+        Unreachable: as `look`.
+    """
+    steps = look(config, allow_unreachable, graph)
+    _check(config, steps)
+    return steps
+
+
+def look(config: RunConfig, allow_unreachable: bool = False, graph: Graph | None = None) -> list[Step]:
+    """Every stage of the run (or of `graph`) with its fingerprint and what is done. Reads manifests, writes nothing.
+
+    Raises:
+        BadInput: a file or model that the config names is not there.
+        Unreachable: object storage does not let us look; with `allow_unreachable` what stands there is left open.
+    """
+    os.environ.update(config.storage.environment)
+    graph = graph or Graph(stages(config))
+    steps: dict[str, Step] = {}
+    for stage in graph.stages:
+        if given := graph.given.get(stage.name):
+            steps[stage.name] = Step(stage, given.fingerprint, given)
+            continue
+        mark = found = None
+        why = ""
+        try:
+            mark = _fingerprint(config, stage, steps)
+            found = manifest.load(config.store.root, stage.name, mark) if mark else None
+        except Unreachable as error:
+            if not allow_unreachable:
+                raise
+            why = str(error)
+        steps[stage.name] = Step(stage, mark, found, why)
+    return list(steps.values())
+
+
+def _fingerprint(config: RunConfig, stage: Stage, steps: Mapping[str, Step]) -> str | None:
+    reads = {}
+    for name, address in stage.reads.items():
+        source, _, table = address.partition(".")
+        if steps[source].fingerprint is None:
+            return None
+        reads[name] = f"{steps[source].fingerprint}.{table}"
+    return fingerprint.of_stage(stage.name, stage.version, execution.sections(config, stage), reads)
+
+
+def check(config: RunConfig) -> None:
+    """As `plan`, and that this machine has what the run takes (`checks.machine`). Raises as `plan`."""
+    checks.machine(config, _check(config, look(config)))
+
+
+def _check(config: RunConfig, steps: Iterable[Step]) -> list[Stage]:
+    """The stages of `steps` that are to run, if nothing in the config would stop them. Where storage cannot be reached,
+    and so the fingerprint is left open, the inputs are too."""
+    to_run = [step for step in steps if not step.done]
+    stages = [step.stage for step in to_run]
+    checks.settings(config, stages)
+    checks.inputs(config, [step.stage for step in to_run if step.fingerprint is not None])
+    return stages
+
+
+def run(
+    config: RunConfig,
+    listener: Listener,
+    first: str | None = None,
+    last: str | None = None,
+    graph: Graph | None = None,
+) -> Finished:
+    """Runs what is not done yet, from stage `first` to stage `last` (None: of all), and returns all manifests.
+
+    Raises:
+        BadInput: something the user brought is wrong, found before any stage starts, or while the corpus is read.
+        StageFailed: a stage ended without a result.
+    """
+    steps = look(config, graph=graph)
+    asked = _between([step.stage.name for step in steps], first, last)
+    _check_earlier(steps, asked)
+    chosen = {step.stage.name: step for step in steps if step.stage.name in asked}
+    checks.machine(config, _check(config, chosen.values()))
+    files.check_writable(config.store.root)
+    manifests = {step.stage.name: step.manifest for step in steps if step.manifest}
+    reused = frozenset(manifests)
+    reads = {name: step.stage.sources for name, step in chosen.items()}
+    with ExitStack() as sessions:
+
+        @cache
+        def join_ray() -> None:
+            sessions.enter_context(session.joined(config.resources, config.storage))
+
+        def begin(name: str) -> None:
+            listener.started(chosen[name].stage)
+            if chosen[name].stage.on_ray and not chosen[name].done:
+                join_ray()
+
+        def work(name: str) -> Manifest:
+            step = chosen[name]
+            assert step.fingerprint is not None  # a plan that allows nothing unreachable
+            return step.manifest or execution.run(
+                config, step.stage, step.fingerprint, manifests, partial(listener.progressed, step.stage)
+            )
+
+        def end(name: str, made: Manifest) -> None:
+            manifests[name] = made
+            listener.finished(chosen[name].stage, made, chosen[name].done)
+
+        schedule.run(list(chosen), reads, session.width(config.resources), begin, work, end)
+    in_order = {step.stage.name: manifests[step.stage.name] for step in steps if step.stage.name in manifests}
+    return Finished(config, in_order, reused)
+
+
+def _between(names: Sequence[str], first: str | None, last: str | None) -> Sequence[str]:
+    first, last = first or names[0], last or names[-1]
+    for name in (first, last):
+        if name not in names:
+            raise BadInput(f"There is no stage {name!r} in this run. Its stages are: {', '.join(names)}.")
+    start, end = names.index(first), names.index(last)
+    if end < start:
+        raise BadInput(f"--from {first} comes after --to {last}. The order is: {', '.join(names)}.")
+    return names[start : end + 1]
+
+
+def _check_earlier(steps: Sequence[Step], asked: Sequence[str]) -> None:
+    read = frozenset[str]().union(*(step.stage.sources for step in steps if step.stage.name in asked))
+    missing = [step.stage.name for step in steps if step.stage.name in read.difference(asked) and not step.done]
+    if missing:
+        raise BadInput(
+            f"--from {asked[0]} needs finished stages before it, but {', '.join(missing)} did not finish with these "
+            "settings. Run without --from, or from the first of these."
+        )

@@ -1,0 +1,115 @@
+"""What enters a fingerprint, and what must not."""
+
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import pytest
+
+from syneg.config import run as settings
+from syneg.config.run import RunConfig
+from syneg.errors import BadInput
+from syneg.pipeline import pipeline
+from syneg.pipeline.graph import names
+from syneg.settings.section import Content, Section
+
+
+def resolved(**changes: Any) -> RunConfig:
+    tree: dict[str, Any] = {"name": "x", "corpus": {"source": "stdlib"}}
+    for key, value in changes.items():
+        section, _, name = key.partition("__")
+        tree[section] = value if not name else {**tree.get(section, {}), name: value}
+    return RunConfig.model_validate(tree)
+
+
+def marks(config: RunConfig) -> dict[str, str | None]:
+    return {step.stage.name: step.fingerprint for step in pipeline.plan(config)}
+
+
+def changed(config: RunConfig) -> set[str]:
+    before, after = marks(resolved()), marks(config)
+    return {stage for stage in before if before[stage] != after[stage]}
+
+
+@pytest.fixture(autouse=True)
+def _empty_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[3])
+    monkeypatch.setenv("SYNEG_CACHE", str(tmp_path / "cache"))
+
+
+def test_where_and_how_wide_never_enter() -> None:
+    elsewhere = resolved(
+        name="other", store={"root": "/tmp/elsewhere"}, resources={"cpus": 1, "train": {"cpus": 2.0, "max_workers": 2}}
+    )
+    assert changed(elsewhere) == set()
+
+
+NAMES = set(names(resolved()))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "same"),
+    [
+        ("train__learning_rate", 1.0e-3, {"corpus", "generate", "judge", "gate", "embed", "mine", "mix", "probe"}),
+        ("generate__seed", 1, {"corpus", "embed", "mine"}),
+        ("gate__min_words", 1, {"corpus", "generate", "judge", "embed", "mine"}),
+        ("encoder__query_max_length", 7, {"corpus", "generate", "judge"}),
+        ("bm25__k1", 1.2, {"corpus", "generate", "judge", "gate", "embed"}),
+        ("evaluate__depth", 500, NAMES - {"evaluate", "report"}),
+        ("probe__sample", 50, NAMES - {"probe"}),
+        ("mix__retrieved_per_instance", 5, {"corpus", "generate", "judge", "gate", "embed", "mine"}),
+        ("corpus__max_queries", 5, set()),
+    ],
+)
+def test_a_setting_reruns_just_what_depends_on_it(setting: str, value: Any, same: set[str]) -> None:
+    tree = {"corpus__source": "stdlib", setting: value}
+    assert changed(resolved(**tree)) == set(marks(resolved())) - same
+
+
+def test_files_and_models_enter_by_their_content(tmp_path: Path) -> None:
+    def beir(folder: Path, text: str) -> str:
+        (folder / "qrels").mkdir(parents=True)
+        (folder / "corpus.jsonl").write_text('{"_id": "p", "title": "", "text": "%s"}\n' % text)  # noqa: UP031
+        (folder / "queries.jsonl").write_text('{"_id": "q", "text": "t"}\n')
+        for split in ("train", "test"):
+            (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\nq\tp\t1\n")
+        return str(folder)
+
+    paths = [beir(tmp_path / name, text) for name, text in (("a", "same"), ("b", "same"), ("c", "other"))]
+    first, copy, other = (marks(resolved(corpus={"source": "beir", "path": path}))["corpus"] for path in paths)
+    assert first == copy != other
+
+
+def test_a_missing_attributes_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"generate\.attributes: there is no file"):
+        marks(resolved(generate__attributes=str(tmp_path / "none.yaml")))
+
+
+def test_a_missing_model_is_named() -> None:
+    with pytest.raises(BadInput, match=r"encoder\.model: no model at"):
+        marks(resolved(encoder__model="/nowhere/model"))
+    with pytest.raises(BadInput, match="not installed"):
+        marks(resolved(encoder__model="package:no_such_package/model"))
+
+
+def test_every_content_mark_is_where_the_fingerprint_looks_for_it() -> None:
+    """`Annotated[str, Content(...)] | None` hides the mark inside the union, where pydantic does not collect it."""
+
+    def hidden(annotation: Any) -> bool:
+        inner = get_args(annotation)[1:] if hasattr(annotation, "__metadata__") else ()
+        arguments = get_args(annotation)[:1] if hasattr(annotation, "__metadata__") else get_args(annotation)
+        found = any(isinstance(mark, Content) for mark in inner)
+        return found or any(hidden(argument) for argument in arguments)
+
+    sections = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, Section)]
+    for section in sections:
+        for name, annotation in get_type_hints(section, include_extras=True).items():
+            if name in section.model_fields and hidden(annotation):
+                marked = any(isinstance(mark, Content) for mark in section.model_fields[name].metadata)
+                assert marked, f"{section.__name__}.{name}"
+
+
+def test_the_check_above_can_fail() -> None:
+    class Hidden(Section):
+        path: Annotated[str, Content("text")] | None = None
+
+    assert not Hidden.model_fields["path"].metadata
