@@ -131,8 +131,8 @@ def ours(encoder: Encoder, texts: dict[str, str], pairs: list[tuple[str, str]]) 
     }
     mine = MineConfig.model_validate({"samplers": {"dense": {"window_end": WINDOW, "relative_margin": MARGIN}}})
     with tempfile.TemporaryDirectory() as scratch:
-        context = Context(ResourcesConfig(), Path(scratch))
-        output = stage.mined(Inputs(tables), context, InProcess(), bm25=Bm25Config(), mine=mine)
+        context = Context(ResourcesConfig(), Path(scratch), workers=InProcess())
+        output = stage.run(Inputs(tables), context, bm25=Bm25Config(), mine=mine)
         negatives: Negatives = {}
         for block in cast(Any, output.tables["candidates"]):
             for row in block.filter(block["reject_reason"].is_null()).to_pylist():

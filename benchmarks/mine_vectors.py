@@ -133,8 +133,8 @@ def ours(queries_QD: np.ndarray, passages_PD: np.ndarray) -> tuple[dict[str, flo
     mine = MineConfig.model_validate({"samplers": samplers, "near_duplicate_bits": None})
     with tempfile.TemporaryDirectory() as scratch:
         began = _now()
-        context = Context(ResourcesConfig(), Path(scratch))
-        output = stage.mined(Inputs(tables), context, InProcess(), bm25=Bm25Config(), mine=mine)
+        context = Context(ResourcesConfig(), Path(scratch), workers=InProcess())
+        output = stage.run(Inputs(tables), context, bm25=Bm25Config(), mine=mine)
         kept = [block.filter(block["reject_reason"].is_null()) for block in cast(Any, output.tables["candidates"])]
         taken = _since(began)
     negatives: list[list[int]] = [[] for _ in query_ids]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from syneg.on_ray.workers import InProcess, Workers
+
 if TYPE_CHECKING:  # `syneg plan` imports this module and must not wait for Ray
     import pyarrow as pa
     from ray.data import Dataset
@@ -158,6 +160,7 @@ class Context:
     earlier: Callable[[str, Mapping[str, Any]], Earlier] | None = None  # of a table, from outputs that have these facts
     keep: Callable[[str, pa.Table], pa.Table] | None = None  # stores rows of a table from any worker; see Output.kept
     stake: Stake = Stake()
+    workers: Workers = field(default_factory=InProcess)  # Ray's, of the stage's pool, where it has one
 
 
 @dataclass(frozen=True)

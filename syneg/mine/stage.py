@@ -14,7 +14,7 @@ from syneg.mine.facts import Tally
 from syneg.mine.passages import Passages
 from syneg.mine.samplers import SAMPLERS, Corpus, Search
 from syneg.mine.shard import shards, training_queries
-from syneg.on_ray.workers import OnRay, Workers
+from syneg.on_ray.workers import Workers
 from syneg.settings.mine import Bm25Config, MineConfig
 from syneg.stage import Context, Inputs, Output
 
@@ -31,11 +31,7 @@ def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, mine: MineConfig)
     Passages are sharded over the workers, queries too; a worker holds one block of passages and one shard's results,
     the driver one slice of candidates, and all scored positives.
     """
-    return mined(inputs, context, OnRay(context.resources.mine), bm25=bm25, mine=mine)
-
-
-def mined(inputs: Inputs, context: Context, workers: Workers, *, bm25: Bm25Config, mine: MineConfig) -> Output:
-    mining = _Mining(inputs, context, workers, bm25, mine)
+    mining = _Mining(inputs, context, bm25, mine)
     return Output(
         lambda: mining.tally.rows + sum(table.num_rows for table in mining.positives),
         # Written in this order: all positives are there by then.
@@ -50,12 +46,15 @@ class _Mining:
 
     inputs: Inputs
     context: Context
-    workers: Workers
     bm25: Bm25Config
     mine: MineConfig
     tally: Tally = field(default_factory=Tally)
     positives: list[pa.Table] = field(default_factory=lambda: [schemas.POSITIVES.empty_table()])
     of_index: dict[str, Any] = field(default_factory=dict)  # facts of an approximate one
+
+    @property
+    def workers(self) -> Workers:
+        return self.context.workers
 
     def candidates(self) -> Iterator[pa.Table]:
         """Rows of `schemas.CANDIDATES`, slice by slice."""

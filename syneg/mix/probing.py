@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from syneg.encoder.recipe import base_model
 from syneg.mix import shortcut
 from syneg.mix.recipe import SYNTHETIC, seeded
-from syneg.on_ray.workers import OnRay, Workers
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.probe import ProbeConfig
 from syneg.stage import Context, Inputs, Output, Source
@@ -35,15 +34,11 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, probe: Prob
 
     rows are the negatives looked at. Where either kind has too few nothing is told, and the facts say so.
     """
-    workers = OnRay(context.resources.encode)
-    return probed(inputs, context, workers, encoder=encoder, probe=probe)
-
-
-def probed(inputs: Inputs, context: Context, workers: Workers, *, encoder: EncoderConfig, probe: ProbeConfig) -> Output:
     written, found = sample(inputs.tables["instances"].blocks(), probe.sample, probe.seed)
     facts: dict = {"synthetic": len(written), "retrieved": len(found), "auc": {}, "warnings": []}
     if all(_suffices(negatives, probe.folds) for negatives in (written, found)):
         context.progress(f"encoding {len(written):,} synthetic negatives")
+        workers = context.workers
         encoded = workers.start(_encode, base_model(encoder), encoder, [one.text for one in written])
         vectors = np.concatenate([workers.get(encoded), _stored(inputs.tables["passage_vectors"], found)])
         facts |= judged(written, found, vectors, probe)

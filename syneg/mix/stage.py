@@ -13,7 +13,6 @@ from syneg.mix.join import joined
 from syneg.mix.recipe import seeded
 from syneg.mix.shard import Recipe
 from syneg.mix.tally import Tally
-from syneg.on_ray.workers import OnRay, Workers
 from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.stage import Context, Inputs, Output
@@ -33,10 +32,6 @@ def run(inputs: Inputs, context: Context, *, mine: MineConfig, mix: MixConfig) -
     Raises:
         BadInput: a line of the review is no decision.
     """
-    return mixed(inputs, context, OnRay(context.resources.mix), mine=mine, mix=mix)
-
-
-def mixed(inputs: Inputs, context: Context, workers: Workers, *, mine: MineConfig, mix: MixConfig) -> Output:
     recipe = Recipe(mine, mix, review.load(mix.review))
     pairs = pairs_to_fill(inputs, mix.seed)
     shards = list(_shards(pairs))
@@ -46,7 +41,7 @@ def mixed(inputs: Inputs, context: Context, workers: Workers, *, mine: MineConfi
         yield schemas.INSTANCES.empty_table()
         done = 0
         lending = _LENDING_QUERIES if mix.on_short == "borrow" else 0
-        for instances, counts in joined(inputs, workers, shards, recipe, lending) if shards else ():
+        for instances, counts in joined(inputs, context.workers, shards, recipe, lending) if shards else ():
             tally.add(counts)
             done += instances.num_rows
             context.progress(f"{done:,}/{pairs.num_rows:,} pairs")

@@ -99,6 +99,7 @@ def _context(
     progress: Callable[[str], None],
 ) -> Context:
     """`kept`: by table the parts that a killed attempt left, and the keys of their rows."""
+    from syneg.on_ray.workers import InProcess, OnRay
     from syneg.store import recovery, tables
 
     folder = manifest.output_folder(root, stage.name, fingerprint)
@@ -113,6 +114,7 @@ def _context(
         keep=tables.Keeper(folder),
         stake=Stake(config.store.part_rows, config.store.part_seconds),
         kept={table: tables.StoredTable(files.join(folder, table), tuple(found)) for table, (found, _) in kept.items()},
+        workers=OnRay(getattr(config.resources, stage.pool)) if stage.pool else InProcess(),
     )
 
 

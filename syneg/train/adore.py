@@ -1,6 +1,6 @@
 """ADORE as a stage: a query encoder trained against the base model's passage vectors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ import ray
 
 from syneg.encoder.recipe import base_model
 from syneg.on_ray.placement import threads
-from syneg.on_ray.workers import OnRay, Workers
 from syneg.settings.adore import AdoreConfig
 from syneg.settings.encoder import EncoderConfig
 from syneg.stage import Context, Inputs, Output, Source
@@ -35,22 +34,10 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, adore: Ador
         StageFailed: there is nothing to train on, or the encoder's vectors are not finite numbers.
     """
     journal: Any = ray.remote(Journal).options(num_cpus=0).remote()
+    workers, attempt = context.workers, context.attempt or str(context.scratch / "attempt")
+    arguments = (inputs.tables, base_model(encoder), attempt, encoder, adore, _Teller(journal))
     with shown(journal, context.progress):
-        return trained(inputs, context, OnRay(context.resources.train), _Teller(journal), encoder=encoder, adore=adore)
-
-
-def trained(
-    inputs: Inputs,
-    context: Context,
-    workers: Workers,
-    tell: Callable[[str], None],
-    *,
-    encoder: EncoderConfig,
-    adore: AdoreConfig,
-) -> Output:
-    attempt = context.attempt or str(context.scratch / "attempt")
-    arguments = (inputs.tables, base_model(encoder), attempt, encoder, adore, tell)
-    vectors, address, facts = workers.get(workers.start(_work, threads(context.resources.train), *arguments))
+        vectors, address, facts = workers.get(workers.start(_work, threads(context.resources.train), *arguments))
     model = context.scratch / "query_encoder"
     folders.fetch(address, model)
     return Output(

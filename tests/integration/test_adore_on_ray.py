@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from syneg.on_ray.workers import OnRay
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
@@ -24,9 +25,10 @@ def test_a_worker_trains_what_this_process_trains(inputs: Inputs, model: Path, t
     encoder = EncoderConfig(model=str(model), query_max_length=32, passage_max_length=32)
     lines: list[str] = []
     (tmp_path / "scratch").mkdir()
-    context = Context(ResourcesConfig(), tmp_path / "scratch", progress=lines.append)
+    resources = ResourcesConfig()
+    context = Context(resources, tmp_path / "scratch", progress=lines.append, workers=OnRay(resources.train))
     output = adore.run(Inputs(found), context, encoder=encoder, adore=SETTINGS)
-    alone = trained(inputs, model, tmp_path / "alone")
-    assert rows_of(output, "query_vectors").equals(rows_of(alone, "query_vectors"))
+    alone, _, _ = trained(inputs, model, tmp_path / "alone")
+    assert rows_of(output, "query_vectors").equals(alone)
     assert (output.folders["query_encoder"] / "modules.json").exists()
     assert lines[-1].startswith("step 18/18")

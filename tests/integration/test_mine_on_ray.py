@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from syneg.mine import stage
-from syneg.on_ray.workers import InProcess
+from syneg.on_ray.workers import InProcess, OnRay
 from syneg.settings.mine import Bm25Config, MineConfig
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.stage import Context, Inputs
@@ -28,8 +28,9 @@ def stored(inputs: Inputs, root: Path) -> Inputs:
 def test_workers_find_what_one_process_finds(tmp_path: Path) -> None:
     mine = MineConfig.model_validate(EVERY)
     resources = ResourcesConfig(mine=WorkerResources(max_workers=2))
-    alone = stage.mined(many(450), Context(resources, tmp_path), InProcess(), bm25=Bm25Config(), mine=mine)
-    context = Context(resources, tmp_path)
+    context = Context(resources, tmp_path, workers=InProcess())
+    alone = stage.run(many(450), context, bm25=Bm25Config(), mine=mine)
+    context = Context(resources, tmp_path, workers=OnRay(resources.mine))
     together = stage.run(stored(many(450), tmp_path / "store"), context, bm25=Bm25Config(), mine=mine)
     rows = rows_of(together, "candidates")
     assert rows.sort_by(KEYS).equals(rows_of(alone, "candidates").sort_by(KEYS))

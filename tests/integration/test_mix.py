@@ -59,7 +59,7 @@ def inputs() -> Inputs:
 
 def mixed(workers: Workers, folder: Path, mix: MixConfig) -> tuple[pa.Table, dict]:
     mine = MineConfig(samplers={"bm25": SamplerConfig(pick="uniform")})
-    output = stage.mixed(inputs(), Context(ResourcesConfig(), folder), workers, mine=mine, mix=mix)
+    output = stage.run(inputs(), Context(ResourcesConfig(), folder, workers=workers), mine=mine, mix=mix)
     return rows_of(output, "instances"), dict(output.facts())
 
 

@@ -64,7 +64,8 @@ class Several(InProcess):
 
 def output_of(inputs: Inputs, tmp_path: Path, workers: InProcess | None = None, **settings: object) -> Output:
     config = MineConfig.model_validate(settings)
-    return stage.mined(inputs, Context(ResourcesConfig(), tmp_path), workers or InProcess(), bm25=BM25, mine=config)
+    context = Context(ResourcesConfig(), tmp_path, workers=workers or InProcess())
+    return stage.run(inputs, context, bm25=BM25, mine=config)
 
 
 def mined(inputs: Inputs, tmp_path: Path, rounds: int = 1, **samplers: SamplerConfig) -> list[dict]:

@@ -62,7 +62,7 @@ def inputs() -> Inputs:
 
 def mixed(inputs: Inputs, tmp_path: Path, **settings: object) -> tuple[dict[tuple[str, str], dict], dict]:
     mix = MixConfig.model_validate({"synthetic_per_instance": 1, "retrieved_per_instance": 1} | settings)
-    output = stage.mixed(inputs, Context(ResourcesConfig(), tmp_path), InProcess(), mine=MineConfig(), mix=mix)
+    output = stage.run(inputs, Context(ResourcesConfig(), tmp_path, workers=InProcess()), mine=MineConfig(), mix=mix)
     rows = schemas.conform(rows_of(output, "instances"), schemas.INSTANCES).to_pylist()
     assert output.rows_in == len(rows)
     assert {row["reject_reason"] for row in rows} <= {None, *schemas.INSTANCE_REASONS}

@@ -56,8 +56,8 @@ def vectors(pairs: int, shift: float) -> MemoryTable:
 def facts(table: pa.Table, tmp_path: Path, shift: float = 0.0, **settings: object) -> dict:
     inputs = Inputs({"instances": MemoryTable(table), "passage_vectors": vectors(table.num_rows, shift)})
     config = ProbeConfig.model_validate(settings)
-    context = Context(ResourcesConfig(), tmp_path)
-    output = probing.probed(inputs, context, InProcess(), encoder=EncoderConfig(), probe=config)
+    context = Context(ResourcesConfig(), tmp_path, workers=InProcess())
+    output = probing.run(inputs, context, encoder=EncoderConfig(), probe=config)
     found = dict(output.facts())
     assert output.rows_in == output.rows_out == found["synthetic"] + found["retrieved"]
     return found

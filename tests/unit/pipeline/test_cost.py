@@ -117,7 +117,7 @@ def mined(collection: dict[str, pa.Table], folder: Path, run: RunConfig) -> tupl
     from tests.memory import MemoryTable, rows_of
 
     inputs = Inputs({name: MemoryTable(table) for name, table in collection.items()})
-    output = stage.mined(inputs, Context(run.resources, folder), InProcess(), bm25=run.bm25, mine=run.mine)
+    output = stage.run(inputs, Context(run.resources, folder, workers=InProcess()), bm25=run.bm25, mine=run.mine)
     reasons = rows_of(output, "candidates")["reject_reason"].to_pylist()
     assert callable(output.rows_in)
     assert output.rows_in() == len(reasons)

@@ -1,6 +1,7 @@
 """ADORE: every step's search against one from scratch, and what may never become a negative."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +20,9 @@ from syneg.settings.adore import AdoreConfig
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.mine import Bm25Config, MineConfig
 from syneg.settings.resources import ResourcesConfig
-from syneg.stage import Context, Inputs, Output
+from syneg.stage import Context, Inputs
 from syneg.texts import passage_text
-from syneg.train import adore, frozen
+from syneg.train import frozen, query_side
 from syneg.train.frozen import FrozenPassages
 from syneg.train.loss import lambda_mrr
 from syneg.train.query_side import QuerySide, TrainingQueries
@@ -166,30 +167,26 @@ def test_the_passages_stay_and_the_queries_learn(inputs: Inputs, model: Path, tm
     assert np.mean(ranks[-3:]) > 1.2 * np.mean(ranks[:3])  # by a third in this toy
 
 
-def trained(inputs: Inputs, model: Path, folder: Path, lines: list[str] | None = None) -> Output:
-    folder.mkdir()
-    context, encoder = (
-        Context(ResourcesConfig(), folder),
-        EncoderConfig(model=str(model), query_max_length=32, passage_max_length=32),
-    )
+def trained(
+    inputs: Inputs, model: Path, folder: Path, lines: list[str] | None = None
+) -> tuple[pa.Table, str, dict[str, Any]]:
+    encoder = EncoderConfig(model=str(model), query_max_length=32, passage_max_length=32)
     tell = (lines if lines is not None else []).append
-    return adore.trained(inputs, context, InProcess(), tell, encoder=encoder, adore=SETTINGS)
+    return query_side.train(inputs.tables, str(model), str(folder), encoder, SETTINGS, tell)
 
 
 def test_the_same_seed_gives_the_same_vectors_and_they_are_mined_with(
     inputs: Inputs, model: Path, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    output = trained(inputs, model, tmp_path / "one", lines)
-    vectors = rows_of(output, "query_vectors")
-    assert vectors.equals(rows_of(trained(inputs, model, tmp_path / "two"), "query_vectors"))
+    vectors, address, facts = trained(inputs, model, tmp_path / "one", lines)
+    assert vectors.equals(trained(inputs, model, tmp_path / "two")[0])
     assert lines[-1].startswith("step 18/18  loss ")
-    facts = output.facts()
     assert len(facts["loss"]["steps"]) == 18
     assert facts["mrr_at_10"]["last"] > facts["mrr_at_10"]["first"]
     assert 0 <= facts["positive_in_top_k"]["first"] <= 1
 
-    saved = Encoder.load(output.folders["query_encoder"], RECIPE, "cpu")
+    saved = Encoder.load(address, RECIPE, "cpu")
     asked = inputs.tables["queries"].table()
     assert vectors["id"].to_pylist() == asked["query_id"].to_pylist()  # of every split
     expected_QD = saved.encode(asked["text"].to_pylist(), "query")
@@ -197,8 +194,8 @@ def test_the_same_seed_gives_the_same_vectors_and_they_are_mined_with(
 
     tables = Inputs({**inputs.tables, "adore_query_vectors": MemoryTable(vectors)})
     mine = MineConfig.model_validate({"samplers": {"adore": {"window_end": 20}, "dense": {"window_end": 20}}})
-    context = Context(ResourcesConfig(), tmp_path)
-    rows = rows_of(mining.mined(tables, context, InProcess(), bm25=Bm25Config(), mine=mine), "candidates").to_pylist()
+    context = Context(ResourcesConfig(), tmp_path, workers=InProcess())
+    rows = rows_of(mining.run(tables, context, bm25=Bm25Config(), mine=mine), "candidates").to_pylist()
     learnt = dict(zip(vectors["id"].to_pylist(), dense.matrix(vectors["vector"]).astype(np.float32), strict=True))
     passages, never = stored(inputs), answers(inputs)
     own = [row for row in rows if row["sampler"] == "adore"]
