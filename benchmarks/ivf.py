@@ -30,6 +30,7 @@ from threadpoolctl import threadpool_limits
 from syneg.schemas import vectors
 from syneg.search import dense, ivf
 from syneg.settings.mine import IvfConfig
+from syneg.vectors import pack
 from tests.memory import MemoryTable
 
 Result = TypeVar("Result")
@@ -99,8 +100,7 @@ def around_topics(random: np.random.Generator, rows: int) -> np.ndarray:
 
 
 def passage_table(drawn: np.ndarray) -> pa.Table:
-    packed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * D), len(drawn), [None, pa.py_buffer(drawn)])
-    return pa.table([pa.array([f"p{row:08d}" for row in range(len(drawn))]), packed], schema=vectors(D))
+    return pa.table([pa.array([f"p{row:08d}" for row in range(len(drawn))]), pack(drawn)], schema=vectors(D))
 
 
 def shared(found: dense.Best, exact: dense.Best) -> float:

@@ -110,11 +110,11 @@ def ours(queries_QD: np.ndarray, passages_PD: np.ndarray) -> tuple[dict[str, flo
     from syneg.settings.mine import Bm25Config, MineConfig
     from syneg.settings.resources import ResourcesConfig
     from syneg.stage import Context, Inputs
+    from syneg.vectors import pack
     from tests.memory import MemoryTable
 
     def vectors(prefix: str, values: np.ndarray) -> MemoryTable:
-        packed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * D), len(values), [None, pa.py_buffer(values)])
-        return MemoryTable(pa.table([names(prefix, len(values)), packed], schema=schemas.vectors(D)), BLOCK_ROWS)
+        return MemoryTable(pa.table([names(prefix, len(values)), pack(values)], schema=schemas.vectors(D)), BLOCK_ROWS)
 
     def names(prefix: str, count: int) -> list[str]:
         return [f"{prefix}{row:07d}" for row in range(count)]

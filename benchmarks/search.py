@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from syneg.schemas import vectors
 from syneg.search import dense
+from syneg.vectors import pack
 
 D, K, TARGET = 384, 100, 2.0
 SIZES = [(1_000, 100_000), (4_000, 100_000)]
@@ -88,9 +89,8 @@ def unit(random: np.random.Generator, rows: int) -> np.ndarray:
 
 
 def block(random: np.random.Generator, start: int, rows: int) -> pa.Table:
-    content = pa.py_buffer(unit(random, rows).astype(np.float16).tobytes())
-    packed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * D), rows, [None, content])
-    return pa.table([pa.array([f"p{row:08d}" for row in range(start, start + rows)]), packed], schema=vectors(D))
+    ids = pa.array([f"p{row:08d}" for row in range(start, start + rows)])
+    return pa.table([ids, pack(unit(random, rows))], schema=vectors(D))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from syneg.errors import StageFailed
 from syneg.on_ray.placement import claimed_cpus, node_group, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.stage import Context, Inputs, Output, Stake
+from syneg.vectors import pack
 
 if TYPE_CHECKING:
     from syneg.encoder.encoder import Tokens
@@ -121,7 +122,7 @@ class EncodeBatch:
             for places, vectors_ND in self._in_time(tokens):
                 _check_finite(vectors_ND, table, rows["id"], places)
                 chosen = rows.take(pa.array(places))
-                columns = [chosen["id"], as_binary(vectors_ND), contents(chosen["id"], chosen["text"])]
+                columns = [chosen["id"], pack(vectors_ND), contents(chosen["id"], chosen["text"])]
                 made = pa.table(columns, names=["id", "vector", "content"])
                 yield self._keep(table, made)
 
@@ -146,13 +147,6 @@ def _check_finite(vectors_ND: np.ndarray, table: str, ids: pa.ChunkedArray, plac
             f"{table}: the encoder's vector of {ids[int(places[broken[0]])].as_py()!r} is not of finite numbers, nor "
             f"are {len(broken) - 1} others of its batch. Look at the model's weights, or give encoder.dtype=float32."
         )
-
-
-def as_binary(vectors_ND: np.ndarray) -> pa.FixedSizeBinaryArray:
-    """float16 little-endian, as `schemas.vectors` has it."""
-    count, dimensions = vectors_ND.shape
-    content = pa.py_buffer(vectors_ND.astype("<f2").tobytes())
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * dimensions), count, [None, content])
 
 
 def _encoded(texts: Dataset, arguments: dict[str, Any], context: Context) -> Dataset:

@@ -14,9 +14,10 @@ from syneg.ids import rows_of
 from syneg.mine import searches
 from syneg.mine.shard import Shard
 from syneg.on_ray.workers import Workers
-from syneg.search import dense, ivf
+from syneg.search import ivf
 from syneg.settings.mine import Bm25Config, MineConfig, SamplerConfig, SamplerName
 from syneg.stage import Inputs
+from syneg.vectors import unpack
 
 RankingName = Literal["base", "trained", "query_side"]
 VECTORS: dict[RankingName, tuple[str, str]] = {
@@ -88,7 +89,7 @@ class Search:
         depth = max(corpus.mine.samplers[sampler].window_end for sampler in self.rankings[name])
         queries = tables[of_queries].where("id", self.shard.ids.to_pylist())
         queries = queries.take(pa.array(rows_of(self.shard.ids, queries["id"])))
-        embedded = workers.put(searches.Embedded(self.shard, dense.matrix(queries["vector"])))
+        embedded = workers.put(searches.Embedded(self.shard, unpack(queries["vector"])))
         if corpus.mine.index == "exact":
             parts = tables[of_passages].split(workers.count)
             found = [workers.start(searches.search_vectors, embedded, part, depth) for part in parts]

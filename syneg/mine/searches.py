@@ -18,6 +18,7 @@ from syneg.search import dense, ivf
 from syneg.search.bm25 import Bm25Index, Terms
 from syneg.settings.mine import Bm25Config, MineConfig
 from syneg.stage import Source
+from syneg.vectors import unpack
 
 _BLOCK_ROWS = 65_536
 
@@ -69,7 +70,7 @@ def search_vectors(embedded: Embedded, passages: Source, k: int) -> Found:
         for block in dense.in_blocks(passages.blocks(), _BLOCK_ROWS):
             row_of = rows_of(shard.positive_ids, block["id"])
             here = row_of >= 0
-            vectors_PD = dense.matrix(block["vector"])
+            vectors_PD = unpack(block["vector"])
             positive_scores[here] = dense.of_pairs(vectors_PD[row_of[here]], queries_QD[shard.positive_queries[here]])
             yield block
 

@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg.encoder.recipe import base_model
+from syneg.ids import rows_of
 from syneg.mix import shortcut
 from syneg.mix.recipe import SYNTHETIC, seeded
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.probe import ProbeConfig
 from syneg.stage import Context, Inputs, Output, Source
+from syneg.vectors import unpack
 
 _FEWEST = 20  # of a kind: below, an AUC says nothing
 
@@ -114,6 +116,7 @@ def _encode(folder: Path, encoder: EncoderConfig, texts: Sequence[str]) -> np.nd
 
 def _stored(vectors: Source, found: Sequence[Sampled]) -> np.ndarray:
     """float32 [N, D] in the order of `found`."""
-    rows = vectors.where("id", [one.id for one in found])
-    by_id = dict(zip(rows["id"].to_pylist(), rows["vector"].to_pylist(), strict=True))
-    return np.stack([np.frombuffer(by_id[one.id], "<f2") for one in found]).astype(np.float32)
+    ids = [one.id for one in found]
+    rows = vectors.where("id", ids)
+    rows = rows.take(pa.array(rows_of(pa.array(ids), rows["id"])))
+    return unpack(rows["vector"]).astype(np.float32)

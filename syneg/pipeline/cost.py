@@ -11,6 +11,7 @@ from syneg.config.run import RunConfig
 from syneg.pipeline import graph
 from syneg.pipeline.stages import ONE_ROUND
 from syneg.settings.resources import EstimateConfig, ResourcesConfig, WorkerResources
+from syneg.vectors import bytes_each
 
 _STAGES = {stage.name: stage for stage in ONE_ROUND}
 
@@ -170,14 +171,14 @@ class _Job:
     def embed(self) -> _Work:
         texts = self.passages + self.queries
         seconds = texts / (self.rates.texts_encoded_per_second * self.config.resources.encode.max_workers)
-        return _Work(texts, self.rates.start_seconds + seconds, texts * vector_bytes(self.rates.dimensions))
+        return _Work(texts, self.rates.start_seconds + seconds, texts * bytes_each(self.rates.dimensions))
 
     def adore(self) -> _Work:
         rates = self.rates
         each = 1 / rates.texts_trained_per_second + self.passages / rates.scores_per_second
         seconds = rates.start_seconds + (self.passages + self.queries) / rates.rows_per_second
         seconds += self.training_queries * self.config.adore.epochs * each
-        return _Work(self.queries, seconds, self.queries * vector_bytes(rates.dimensions))
+        return _Work(self.queries, seconds, self.queries * bytes_each(rates.dimensions))
 
     def mine(self) -> _Work:
         """One search for each set of vectors, one of the words, then every candidate looked at. A cross-encoder reads
@@ -239,8 +240,3 @@ _WORK = {
     "train": _Job.train,
     "evaluate": _Job.evaluate,
 }
-
-
-def vector_bytes(dimensions: int) -> int:
-    """What a stored vector takes: float16, as Parquet's fixed-size binary, which does not compress."""
-    return 2 * dimensions

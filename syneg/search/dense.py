@@ -19,16 +19,9 @@ from syneg.search.bounds import Pairs, Products
 from syneg.search.products import block_rows, products
 from syneg.search.ranking import ranking_table
 from syneg.search.threads import in_threads
+from syneg.vectors import unpack
 
 _PAIRS = 8_192  # that are scored at once
-
-
-def matrix(vectors: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """A column of embeddings as float16 [N, D], without a copy where it is one chunk."""
-    array = vectors.combine_chunks() if isinstance(vectors, pa.ChunkedArray) else vectors
-    width = array.type.byte_width // 2
-    flat = np.frombuffer(array.buffers()[1] or b"", dtype=np.float16)
-    return flat[array.offset * width : (array.offset + len(array)) * width].reshape(len(array), width)
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,7 @@ def top_k(queries: pa.Table, passages: Iterable[pa.Table], k: int) -> pa.Table:
         `schemas.RANKING` with min(k, P) rows a query, in the queries' order; equal scores stand in the order of ids,
         so that the blocks' layout does not matter.
     """
-    return search(matrix(queries["vector"]), passages, k).ranking(queries["id"], k)
+    return search(unpack(queries["vector"]), passages, k).ranking(queries["id"], k)
 
 
 def search(queries_QD: np.ndarray, passages: Iterable[pa.Table], k: int) -> Best:
@@ -155,7 +148,7 @@ def _by_id(block: pa.Table) -> tuple[pa.Array, np.ndarray]:
     """Ids in ascending order, and their vectors, float16 [P, D]."""
     column = block["id"].combine_chunks()
     ids = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-    vectors_PD, order = matrix(block["vector"]), pc.call_function("sort_indices", [ids], pc.SortOptions())
+    vectors_PD, order = unpack(block["vector"]), pc.call_function("sort_indices", [ids], pc.SortOptions())
     if not np.array_equal(order, np.arange(len(ids))):
         ids, vectors_PD = ids.take(order), vectors_PD[order]
     return ids, vectors_PD

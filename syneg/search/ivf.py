@@ -18,9 +18,10 @@ import pyarrow as pa
 from faiss.contrib.big_batch_search import big_batch_search
 
 from syneg.ids import order_of, rows_of
-from syneg.search.dense import Best, in_blocks, matrix, merged, of_pairs
+from syneg.search.dense import Best, in_blocks, merged, of_pairs
 from syneg.settings.mine import IvfConfig
 from syneg.stage import Source
+from syneg.vectors import unpack
 
 _BLOCK_ROWS = 65_536
 _LEARNT_FROM = 50  # vectors of the sample for each list; FAISS asks for 39 or more
@@ -45,7 +46,7 @@ class Centres:
             len(ids), min(len(ids), _LEARNT_FROM * lists), replace=False
         )
         sample = ids.take(pa.array(np.argsort(order_of(ids))[np.sort(drawn)])).to_pylist()
-        learnt_PD = matrix(vectors.where("id", sample).sort_by("id")["vector"]).astype(np.float32)
+        learnt_PD = unpack(vectors.where("id", sample).sort_by("id")["vector"]).astype(np.float32)
         width, kind = learnt_PD.shape[1], faiss.METRIC_INNER_PRODUCT
         # float16 and no residuals: the vectors as they are stored, without another loss.
         half = faiss.ScalarQuantizer.QT_fp16
@@ -69,7 +70,7 @@ class Lists:
         index: Any = faiss.deserialize_index(centres.index)
         ids: list[pa.ChunkedArray] = []
         for block in in_blocks(vectors.blocks(), _BLOCK_ROWS):
-            index.add(matrix(block["vector"]).astype(np.float32))
+            index.add(unpack(block["vector"]).astype(np.float32))
             ids.append(block["id"])
         index.make_direct_map()
         return cls(faiss.serialize_index(index), _ids(ids), centres.probes)

@@ -12,6 +12,7 @@ from syneg.search import dense
 from syneg.stage import Source
 from syneg.texts import body_of
 from syneg.train.batches import text_key
+from syneg.vectors import pack, unpack
 
 _BLOCK_ROWS = 65_536  # passages that a search holds as float32
 _FILE = "passages.f16"
@@ -65,12 +66,9 @@ class FrozenPassages:
 
     def _blocks(self) -> Iterator[pa.Table]:
         """Row numbers as ids, and vectors; nothing is copied."""
-        count, dimensions = self.vectors_PD.shape
-        kind = pa.binary(2 * dimensions)
-        for start in range(0, count, _BLOCK_ROWS):
+        for start in range(0, len(self.vectors_PD), _BLOCK_ROWS):
             block_PD = self.vectors_PD[start : start + _BLOCK_ROWS]
-            vectors = pa.FixedSizeBinaryArray.from_buffers(kind, len(block_PD), [None, pa.py_buffer(block_PD)])
-            yield pa.table({"id": pa.array(np.arange(start, start + len(block_PD))), "vector": vectors})
+            yield pa.table({"id": pa.array(np.arange(start, start + len(block_PD))), "vector": pack(block_PD)})
 
 
 def _placed(vectors: Source, path: Path) -> np.ndarray:
@@ -79,7 +77,7 @@ def _placed(vectors: Source, path: Path) -> np.ndarray:
     row_of = order_of(pa.concat_arrays([pa.array([], pa.string()), *(chunk for each in ids for chunk in each.chunks)]))
     placed_PD, start = np.empty((0, 1), np.float16), 0
     for block in vectors.blocks():
-        block_PD = dense.matrix(block["vector"])
+        block_PD = unpack(block["vector"])
         if not start:
             placed_PD = np.memmap(path, np.float16, "w+", shape=(len(row_of), block_PD.shape[1]))
         placed_PD[row_of[start : start + len(block_PD)]] = block_PD

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
-from syneg.encoder.stage import as_binary
 from syneg.errors import StageFailed
 from syneg.ids import rows_of
 from syneg.positives import RELEVANT, by_text, of_split
@@ -29,6 +28,7 @@ from syneg.train.frozen import FrozenPassages
 from syneg.train.loss import lambda_mrr
 from syneg.train.schedule import learning_rate
 from syneg.train.trainable import adamw
+from syneg.vectors import pack
 
 _CUT = 10  # of the reciprocal rank that a step tells
 _TOLD = 50  # points of a curve in the facts
@@ -224,5 +224,5 @@ def train(
 
 
 def _encoded(encoder: Encoder, queries: pa.Table) -> pa.Table:
-    vectors = as_binary(encoder.encode(queries["text"].to_pylist(), "query"))
+    vectors = pack(encoder.encode(queries["text"].to_pylist(), "query"))
     return pa.table({"id": queries["query_id"], "vector": vectors})

@@ -37,6 +37,7 @@ FLOOR = (
     "stage",
     "strict_yaml",
     "texts",
+    "vectors",
 )  # below every room
 
 # Where a heavy library may be named, also inside functions and for types.

@@ -9,8 +9,9 @@ import pytest
 
 from syneg.on_ray.workers import InProcess
 from syneg.search import ivf
-from syneg.search.dense import matrix, top_k
+from syneg.search.dense import top_k
 from syneg.settings.mine import IvfConfig
+from syneg.vectors import unpack
 from tests.memory import rows_of
 from tests.unit.mine.test_stage import Several, many, output_of, vectors
 
@@ -36,7 +37,7 @@ def test_what_is_missed_is_told_as_brute_force_tells_it(tmp_path: Path, probes: 
     rows, facts = mined(tmp_path, index="ivf", ivf={"lists": 9, "probes": probes})
     inputs = many(300)
     queries_QD, passages_PD = (
-        matrix(inputs.tables[name].table()["vector"]).astype(np.float64)
+        unpack(inputs.tables[name].table()["vector"]).astype(np.float64)
         for name in ("query_vectors", "passage_vectors")
     )
     ids = np.array(inputs.tables["passage_vectors"].table()["id"].to_pylist())
@@ -76,7 +77,7 @@ def test_scores_are_those_of_exact_search(tmp_path: Path) -> None:
     lists = ivf.Lists.of(ivf.Centres.learn(table, IvfConfig(lists=7, probes=3)), table)
     exact = top_k(asked, table.blocks(), 200)
     scores = {(row["query_id"], row["passage_id"]): row["score"] for row in exact.to_pylist()}
-    queries_QD = matrix(asked["vector"])
+    queries_QD = unpack(asked["vector"])
     found = lists.search(queries_QD, 5).ranking(asked["id"], 5).to_pylist()
     assert len(found) == 10
     assert all(row["score"] == scores[row["query_id"], row["passage_id"]] for row in found)
@@ -94,7 +95,7 @@ def test_a_list_at_a_time_finds_what_a_query_at_a_time_finds(
     monkeypatch.setattr(ivf, "big_batch_search", lambda *given, **more: calls.append(1) or by_list(*given, **more))
     for queries_of_a_list in (40, 2):
         monkeypatch.setattr(ivf, "_QUERIES_OF_A_LIST", queries_of_a_list)
-        found.append(lists.search(matrix(asked["vector"]), 5).ranking(asked["id"], 5))
+        found.append(lists.search(unpack(asked["vector"]), 5).ranking(asked["id"], 5))
         assert len(calls) == len(found) - 1
     assert found[0].equals(found[1])
     assert found[0].num_rows == 40 * 5

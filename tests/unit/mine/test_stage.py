@@ -10,10 +10,10 @@ import pytest
 from syneg import schemas
 from syneg.mine import stage
 from syneg.on_ray.workers import InProcess
-from syneg.search.dense import matrix
 from syneg.settings.mine import Bm25Config, MineConfig, SamplerConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output
+from syneg.vectors import unpack
 from tests.memory import MemoryTable, rows_of
 from tests.unit.mine.answers import answers
 
@@ -107,8 +107,8 @@ def test_a_query_that_is_a_passage_is_no_negative_of_itself(inputs: Inputs, tmp_
 
 
 def test_dense_scores_and_anchor_are_cosines(inputs: Inputs, tmp_path: Path) -> None:
-    query = matrix(inputs.tables["query_vectors"].table()["vector"])[0].astype(np.float64)
-    passages = matrix(inputs.tables["passage_vectors"].table()["vector"]).astype(np.float64)
+    query = unpack(inputs.tables["query_vectors"].table()["vector"])[0].astype(np.float64)
+    passages = unpack(inputs.tables["passage_vectors"].table()["vector"]).astype(np.float64)
     expected = dict(zip(TEXTS, passages @ query, strict=True))
     for row in mined(inputs, tmp_path, dense=SamplerConfig()):
         assert row["score"] == pytest.approx(expected[row["passage_id"]], abs=1e-5)
@@ -194,7 +194,7 @@ def test_all_six_samplers_stand_in_one_run_of_two_rounds(tmp_path: Path) -> None
     assert {row["sampler"] for row in rows} == set(samplers) == set(output.facts()["samplers"])
     sources = {"dense": ("", ""), "simans": ("", ""), "ance": ("tuned_", "tuned_"), "adore": ("adore_", "")}
     by_id = {
-        name: dict(zip(table.table()["id"].to_pylist(), matrix(table.table()["vector"]).astype(float), strict=True))
+        name: dict(zip(table.table()["id"].to_pylist(), unpack(table.table()["vector"]).astype(float), strict=True))
         for name, table in {**given.tables, **learnt}.items()
         if name.endswith("_vectors")
     }

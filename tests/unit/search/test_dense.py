@@ -8,7 +8,8 @@ import pytest
 
 from syneg.schemas import vectors
 from syneg.search import dense
-from syneg.search.dense import in_blocks, matrix, merged, search, top_k
+from syneg.search.dense import in_blocks, merged, search, top_k
+from syneg.vectors import unpack
 
 
 def embedded(prefix: str, values: np.ndarray) -> pa.Table:
@@ -29,14 +30,9 @@ def corpus() -> tuple[pa.Table, pa.Table]:
     return embedded("q", random.standard_normal((9, 16))), embedded("p", random.standard_normal((200, 16)))
 
 
-def test_matrix_reads_a_slice() -> None:
-    values = np.arange(12).reshape(4, 3)
-    assert (matrix(embedded("p", values).slice(1, 2)["vector"]) == values[1:3]).all()
-
-
 def test_equals_brute_force(corpus: tuple[pa.Table, pa.Table]) -> None:
     queries, passages = corpus
-    products = matrix(queries["vector"]).astype(np.float32) @ matrix(passages["vector"]).astype(np.float32).T
+    products = unpack(queries["vector"]).astype(np.float32) @ unpack(passages["vector"]).astype(np.float32).T
     expected = [
         [f"p{passage:04d}" for passage in sorted(range(200), key=lambda row: (-scores[row], row))[:10]]
         for scores in products
@@ -59,7 +55,7 @@ def test_blocks_that_are_searched_one_after_the_other(
 ) -> None:
     """The best come first, so that of the later blocks no passage is good enough."""
     queries, passages = corpus
-    best_first = np.argsort(-matrix(passages["vector"]).astype(np.float32) @ matrix(queries["vector"])[0])
+    best_first = np.argsort(-unpack(passages["vector"]).astype(np.float32) @ unpack(queries["vector"])[0])
     one_at_a_time, expected = passages.take(pa.array(best_first)), top_k(queries, [passages], 10)
     monkeypatch.setattr(dense, "block_rows", lambda width: rows)
     for some in (queries, queries.slice(0, 1)):
@@ -92,7 +88,7 @@ def test_more_ties_than_the_slack_are_broken_by_id() -> None:
 
 def test_shares_of_the_corpus_are_joined_to_the_same_answer(corpus: tuple[pa.Table, pa.Table]) -> None:
     queries, passages = corpus
-    shares = [search(matrix(queries["vector"]), blocks(share, 3), 10) for share in blocks(passages, 3)]
+    shares = [search(unpack(queries["vector"]), blocks(share, 3), 10) for share in blocks(passages, 3)]
     assert merged(shares, 10).ranking(queries["id"], 10).equals(top_k(queries, [passages], 10))
 
 

@@ -11,6 +11,7 @@ from syneg.search import dense, products, tiles
 from syneg.search.bounds import Pairs, Products
 from syneg.search.cpu import Float32, Int8
 from syneg.search.cuda import Bfloat16
+from syneg.vectors import unpack
 from tests.unit.search.test_dense import blocks, embedded
 
 K = 10
@@ -84,7 +85,7 @@ def test_the_search_is_the_same(
     random = np.random.default_rng(2)
     near = np.repeat(vectors(random, 40), 10, axis=0) + random.standard_normal((400, 16)) / 500
     queries, passages = embedded("q", scale * vectors(random, 9)), embedded("p", scale * near)
-    true = dense.matrix(queries["vector"]).astype(np.float64) @ dense.matrix(passages["vector"]).T.astype(float)
+    true = unpack(queries["vector"]).astype(np.float64) @ unpack(passages["vector"]).T.astype(float)
     monkeypatch.setattr(dense, "products", lambda block, queries: kind(block))
     found = dense.top_k(queries, blocks(passages, count), K)
     assert found["score"].to_numpy().reshape(9, K) == pytest.approx(-np.sort(-true, axis=1)[:, :K], rel=1e-5)

@@ -11,11 +11,9 @@ import torch
 from syneg import schemas
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
-from syneg.encoder.stage import as_binary
 from syneg.errors import StageFailed
 from syneg.mine import stage as mining
 from syneg.on_ray.workers import InProcess
-from syneg.search import dense
 from syneg.settings.adore import AdoreConfig
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.mine import Bm25Config, MineConfig
@@ -26,6 +24,7 @@ from syneg.train import frozen, query_side
 from syneg.train.frozen import FrozenPassages
 from syneg.train.loss import lambda_mrr
 from syneg.train.query_side import QuerySide, TrainingQueries
+from syneg.vectors import pack, unpack
 from tests.memory import MemoryTable, rows_of
 from tests.tiny_bert import tiny_bert
 
@@ -61,9 +60,9 @@ def inputs(model: Path) -> Inputs:
     qrels = pa.table(list(map(list, zip(*judged, strict=True))), schema=schemas.QRELS)
     encoder = Encoder.load(model, RECIPE, "cpu")
     bodies = [passage_text("", text) for text in passages["text"].to_pylist()]
-    vectors = pa.table([ids, as_binary(encoder.encode(bodies, "passage"))], schema=schemas.vectors(32))
+    vectors = pa.table([ids, pack(encoder.encode(bodies, "passage"))], schema=schemas.vectors(32))
     mirrored = vectors.take(pa.array(range(PASSAGES - 1, -1, -1)))  # in another order than the passages
-    base = pa.table([queries["query_id"], as_binary(encoder.encode(asked, "query"))], schema=schemas.vectors(32))
+    base = pa.table([queries["query_id"], pack(encoder.encode(asked, "query"))], schema=schemas.vectors(32))
     tables = {"passages": passages, "queries": queries, "qrels": qrels, "passage_vectors": mirrored}
     return Inputs({name: MemoryTable(table) for name, table in (tables | {"query_vectors": base}).items()})
 
@@ -77,7 +76,7 @@ def side(inputs: Inputs, model: Path, folder: Path, settings: AdoreConfig = SETT
 
 def stored(inputs: Inputs) -> dict[str, np.ndarray]:
     table = inputs.tables["passage_vectors"].table()
-    return dict(zip(table["id"].to_pylist(), dense.matrix(table["vector"]).astype(np.float32), strict=True))
+    return dict(zip(table["id"].to_pylist(), unpack(table["vector"]).astype(np.float32), strict=True))
 
 
 def answers(inputs: Inputs) -> dict[str, set[str]]:
@@ -190,13 +189,13 @@ def test_the_same_seed_gives_the_same_vectors_and_they_are_mined_with(
     asked = inputs.tables["queries"].table()
     assert vectors["id"].to_pylist() == asked["query_id"].to_pylist()  # of every split
     expected_QD = saved.encode(asked["text"].to_pylist(), "query")
-    assert np.abs(dense.matrix(vectors["vector"]).astype(np.float32) - expected_QD).max() < 1e-3
+    assert np.abs(unpack(vectors["vector"]).astype(np.float32) - expected_QD).max() < 1e-3
 
     tables = Inputs({**inputs.tables, "adore_query_vectors": MemoryTable(vectors)})
     mine = MineConfig.model_validate({"samplers": {"adore": {"window_end": 20}, "dense": {"window_end": 20}}})
     context = Context(ResourcesConfig(), tmp_path, workers=InProcess())
     rows = rows_of(mining.run(tables, context, bm25=Bm25Config(), mine=mine), "candidates").to_pylist()
-    learnt = dict(zip(vectors["id"].to_pylist(), dense.matrix(vectors["vector"]).astype(np.float32), strict=True))
+    learnt = dict(zip(vectors["id"].to_pylist(), unpack(vectors["vector"]).astype(np.float32), strict=True))
     passages, never = stored(inputs), answers(inputs)
     own = [row for row in rows if row["sampler"] == "adore"]
     assert len(own) == 20 * QUERIES

@@ -10,7 +10,6 @@ import torch
 from syneg import schemas
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
-from syneg.encoder.stage import as_binary
 from syneg.errors import BadInput
 from syneg.evaluate.metrics import per_query
 from syneg.settings.train import DevConfig
@@ -18,6 +17,7 @@ from syneg.stage import Inputs
 from syneg.train import data, dev
 from syneg.train.dev import DevSplit
 from syneg.train.peers import Peers
+from syneg.vectors import pack
 from tests.memory import MemoryTable
 from tests.tiny_bert import tiny_bert
 
@@ -108,4 +108,4 @@ def test_a_mined_part_holds_what_is_judged_and_what_the_base_model_ranks_first(t
 
 
 def _vectors(ids: list[str], values_ND: np.ndarray) -> pa.Table:
-    return pa.table({"id": ids, "vector": as_binary(values_ND)})
+    return pa.table({"id": ids, "vector": pack(values_ND)})
