@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # syneg, where it is not ins
 
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Kind, Recipe
-from syneg.texts import passage_text
+from syneg.passages import texts_of
 from syneg.train import trainable
 from syneg.train.batches import Order
 from syneg.train.gradient_cache import PlainTrainee
@@ -118,9 +118,7 @@ def train(encoder: Encoder, table: pa.Table, settings: Any) -> list[dict[str, fl
 def scored(folder: Path, plan: Mapping[str, Any], encoder: Encoder) -> pa.Table:
     """Columns measure, query_id, value: every test query against every passage, vectors rounded as in the store."""
     passages, queries = pq.read_table(folder / "passages.parquet"), pq.read_table(folder / "queries.parquet")
-    texts = [
-        passage_text(*pair) for pair in zip(passages["title"].to_pylist(), passages["text"].to_pylist(), strict=True)
-    ]
+    texts = texts_of(passages)
     passages_PD = _vectors(encoder, texts, "passage")
     queries_QD = _vectors(encoder, queries["text"].to_pylist(), "query")
     gains: dict[str, dict[str, int]] = {}

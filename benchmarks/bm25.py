@@ -24,12 +24,12 @@ from threadpoolctl import threadpool_limits
 
 from syneg.cluster import session
 from syneg.on_ray.workers import OnRay
+from syneg.passages import texts_of
 from syneg.schemas import PASSAGES
 from syneg.search.bm25 import Bm25Index
 from syneg.settings.mine import Bm25Config
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.settings.store import StorageConfig
-from syneg.texts import passage_text
 
 K, TARGET, TARGET_OF_TWO = 100, 1.1, 0.6
 SLICES, ROUNDS = 8, 40  # of the queries, which are asked so many times
@@ -107,8 +107,7 @@ def ours(passages: pa.Table, query_ids: list[str], queries: list[str], times: di
 def peer(passages: pa.Table, queries: list[str], times: dict[str, list[float]]) -> np.ndarray:
     stemmer = Stemmer.Stemmer("porter")
     began = time.process_time()
-    pairs = zip(passages["title"].to_pylist(), passages["text"].to_pylist(), strict=True)
-    tokens = bm25s.tokenize([passage_text(*pair) for pair in pairs], stemmer=stemmer, show_progress=False)
+    tokens = bm25s.tokenize(texts_of(passages), stemmer=stemmer, show_progress=False)
     index = bm25s.BM25(k1=0.9, b=0.4, method="lucene")
     index.index(tokens, show_progress=False)
     times["peer_index"].append(time.process_time() - began)

@@ -1,7 +1,7 @@
 """Which texts are encoded, and which need not be because their vectors stand in another output."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,12 +11,12 @@ from ray.data import Dataset
 
 from syneg.encoder.recipe import Kind
 from syneg.keyset import KeySet, digests
+from syneg.passages import COLUMNS, texts_of
 from syneg.stage import Context, Earlier, Inputs, Source
-from syneg.texts import passage_text
 
 KINDS: tuple[Kind, ...] = ("passage", "query")
 _TABLES = {"passage": "passages", "query": "queries"}
-_COLUMNS = {"passage": ["passage_id", "title", "text"], "query": ["query_id", "text"]}
+_COLUMNS = {"passage": COLUMNS, "query": ["query_id", "text"]}
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,7 @@ class Texts:
 def _named(batch: pa.Table, kind: Kind, done: KeySet) -> pa.Table:
     """Columns table, id and text, as they are encoded."""
     rows = batch.filter(pa.array(~done.mask(batch[f"{kind}_id"])))
-    texts: Sequence[str] = rows["text"].to_pylist()
-    if kind == "passage":
-        texts = [passage_text(title, text) for title, text in zip(rows["title"].to_pylist(), texts, strict=True)]
+    texts = texts_of(rows) if kind == "passage" else rows["text"].to_pylist()
     names = pa.repeat(pa.scalar(f"{kind}_vectors"), rows.num_rows)
     return pa.table({"table": names, "id": rows[f"{kind}_id"], "text": pa.array(texts, pa.string())})
 

@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 from syneg import schemas
 from syneg.evaluate import leaks, metrics, significance
 from syneg.evaluate.scores import values_of
+from syneg.passages import texts_by_id
 from syneg.positives import RELEVANT, of_split
 from syneg.search import dense
 from syneg.search.bm25 import Bm25Index
 from syneg.settings.evaluate import EvaluateConfig
 from syneg.settings.mine import Bm25Config
 from syneg.stage import Context, Inputs, Output, Source
-from syneg.texts import passage_text
 
 Search = Callable[[pa.Table, int], pa.Table]
 """From queries (`schemas.QUERIES`) and k to the first k passages of each (`schemas.RANKING`)."""
@@ -99,10 +99,7 @@ class _Test:
 def _test_texts(queries: pa.Table, qrels: pa.Table, passages: Source) -> list[leaks.Text]:
     relevant = qrels.filter(RELEVANT)["passage_id"].unique().to_pylist()
     asked = [leaks.Text("test_query", row["query_id"], row["text"]) for row in queries.to_pylist()]
-    answers = passages.where("passage_id", relevant).to_pylist()
-    return asked + [
-        leaks.Text("test_positive", row["passage_id"], passage_text(row["title"], row["text"])) for row in answers
-    ]
+    return asked + [leaks.Text("test_positive", *answer) for answer in texts_by_id(passages, relevant).items()]
 
 
 def without_own_passage(ranking: pa.Table, qrels: pa.Table, depth: int) -> pa.Table:

@@ -10,10 +10,10 @@ from syneg.generate.gate import asked_ratio
 from syneg.generate.requests import REQUEST, Asking, training_pairs
 from syneg.generate.stage import lists_of, prompt_of
 from syneg.generate.writing import render
+from syneg.passages import COLUMNS, texts_by_id
 from syneg.settings.generate import GenerateConfig, VllmEngine
 from syneg.stage import Source
 from syneg.store import models
-from syneg.texts import passage_text
 
 _SAMPLE = 64  # pairs
 _CHARS_PER_TOKEN = 4.0  # of English, where the model's tokenizer is not at hand
@@ -40,13 +40,11 @@ def estimate(passages: Source, queries: Source, qrels: Source, generate: Generat
     Raises:
         BadInput: the prompt, the attributes or the model is not there.
     """
-    columns = ["passage_id", "title", "text"]
-    pairs = training_pairs(queries.table(), qrels.table(), lambda: passages.blocks(columns), generate.max_pairs)
+    pairs = training_pairs(queries.table(), qrels.table(), lambda: passages.blocks(COLUMNS), generate.max_pairs)
     few = pairs.slice(0, _SAMPLE).to_pylist()
     if not few or generate.engine.kind == "recorded":
         return Estimate(pairs.num_rows * generate.samples_per_pair, 0, 0, 0, "nothing is asked")
-    found = passages.where("passage_id", [pair["positive_id"] for pair in few], columns).to_pylist()
-    positives = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found}
+    positives = texts_by_id(passages, [pair["positive_id"] for pair in few])
     asking = Asking(generate.model_copy(update={"samples_per_pair": 1}), lists_of(generate), "", "")
     rows = []
     for pair in few:

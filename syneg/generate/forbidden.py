@@ -9,9 +9,10 @@ import ray
 from ray.data import Dataset
 
 from syneg.generate import duplicates
+from syneg.passages import named_texts
 from syneg.positives import RELEVANT, by_text
 from syneg.stage import Source
-from syneg.texts import passage_text, words
+from syneg.texts import words
 
 FORBIDDEN = pa.schema(
     [
@@ -45,17 +46,17 @@ def relevant(queries: pa.Table, qrels: pa.Table) -> dict[str, tuple[list[str], b
 
 def _look(batch: pa.Table, by_passage: "ray.ObjectRef[dict[str, tuple[list[str], bool]]]", rows: int) -> pa.Table:
     known = ray.get(by_passage)
-    ids = pa.array(list(known), pa.string())
+    judged = batch.filter(pc.field("passage_id").isin(pa.array(list(known), pa.string())))
     found = [
         {
-            "passage_id": row["passage_id"],
+            "passage_id": name,
             "text": text,
-            "relevant_to": known[row["passage_id"]][0],
-            "held_out": known[row["passage_id"]][1],
+            "relevant_to": known[name][0],
+            "held_out": known[name][1],
             "signature": duplicates.signature(duplicates.grams(words(text)), rows).tobytes(),
         }
-        for row in batch.filter(pc.field("passage_id").isin(ids)).to_pylist()
-        if (text := passage_text(row["title"], row["text"]))
+        for name, text in named_texts(judged)
+        if text
     ]
     return pa.Table.from_pylist(found, FORBIDDEN)
 

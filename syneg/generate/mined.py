@@ -20,10 +20,10 @@ from syneg.generate.engines.asked import LIGHT
 from syneg.generate.keys import digest
 from syneg.ids import rows_of
 from syneg.keyset import KeySet
+from syneg.passages import texts_by_id
 from syneg.schemas import CANDIDATES
 from syneg.settings.generate import GateConfig, GenerateConfig, JudgeConfig, JudgeMinedConfig
 from syneg.stage import Context, Inputs, Output, Source
-from syneg.texts import passage_text
 
 _PAIRS_AT_ONCE = 16_384  # whose passages a task fetches, in one pass over the corpus
 _PAIR = ["query_id", "passage_id"]
@@ -77,9 +77,7 @@ def _texts(pairs: pa.Table, queries: Source, passages: Source) -> ray.data.Datas
 def _with_passages(pairs: pa.Table, passages: Source) -> pa.Table:
     if not pairs.num_rows:
         return judging.TEXTS.empty_table()
-    ids = pairs["passage_id"].unique().to_pylist()
-    found = passages.where("passage_id", ids, ["passage_id", "title", "text"])
-    texts = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found.to_pylist()}
+    texts = texts_by_id(passages, pairs["passage_id"].unique().to_pylist())
     read = pa.array([texts[name] for name in pairs["passage_id"].to_pylist()], pa.string())
     return pa.table([pairs["id"], pairs["query"], read], schema=judging.TEXTS)
 

@@ -15,11 +15,12 @@ from syneg.generate.attributes import AttributeLists
 from syneg.generate.engines.asked import Asked
 from syneg.generate.keys import digest
 from syneg.generate.writing import root_cause
+from syneg.passages import COLUMNS, named_texts
 from syneg.redaction import redacted
 from syneg.settings.generate import GenerateConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Source
-from syneg.texts import first_words, passage_text, storable
+from syneg.texts import first_words, storable
 
 _TEMPLATE = Path(__file__).with_name("proposal.txt")
 _WORDS = 60  # of a passage that are shown
@@ -40,10 +41,9 @@ _SCHEMA: dict[str, Any] = {
 def sample(passages: Source, count: int) -> list[str]:
     """The texts of `count` passages, those whose ids have the smallest hashes."""
     chosen: list[tuple[str, str]] = []
-    for block in passages.blocks(["passage_id", "title", "text"]):
-        rows = block.to_pylist()
-        own = [(digest("proposal", row["passage_id"]), passage_text(row["title"], row["text"])) for row in rows]
-        chosen = sorted([*chosen, *(pair for pair in own if pair[1])])[:count]
+    for block in passages.blocks(COLUMNS):
+        own = [(digest("proposal", name), text) for name, text in named_texts(block) if text]
+        chosen = sorted([*chosen, *own])[:count]
     return [text for _, text in chosen]
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syneg.passages import texts_by_id
 from syneg.stage import Source
-from syneg.texts import passage_text
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,7 @@ class Shown:
         """
         examples = _best(self.candidates, pairs["query_id"].unique().to_pylist()) if self.candidates else {}
         wanted = {*pairs["positive_id"].to_pylist(), *examples.values()}
-        found = self.passages.where("passage_id", sorted(wanted), ["passage_id", "title", "text"]).to_pylist()
-        texts = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found}
+        texts = texts_by_id(self.passages, sorted(wanted))
         return [
             pair
             | {

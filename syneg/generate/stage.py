@@ -26,6 +26,7 @@ from syneg.generate.shown import Shown
 from syneg.generate.spending import Spent
 from syneg.generate.survey import Survey, survey
 from syneg.keyset import KeySet
+from syneg.passages import COLUMNS
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.generate import Budget, GateConfig, GenerateConfig
 from syneg.stage import Context, Inputs, Output
@@ -50,11 +51,10 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     version = generate.engine.kind if generate.engine.kind == "recorded" else prompt.version
     asking = Asking(generate, lists, version, engine.identity(generate.engine))
     tables = inputs.tables
-    columns = ["passage_id", "title", "text"]
     pairs = training_pairs(
         tables["queries"].table(),
         tables["qrels"].table(),
-        partial(tables["passages"].blocks, columns),
+        partial(tables["passages"].blocks, COLUMNS),
         generate.max_pairs,
     )
     done = context.done.get("answers", KeySet())

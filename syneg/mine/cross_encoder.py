@@ -8,11 +8,11 @@ import pyarrow as pa
 from syneg.ids import rows_of
 from syneg.mine.filters import above_margin
 from syneg.mine.shard import Shard
+from syneg.passages import COLUMNS, texts_of
 from syneg.schemas import CANDIDATES, POSITIVES
 from syneg.settings.mine import CrossEncoderConfig, SamplerConfig
 from syneg.stage import Source
 from syneg.store import models
-from syneg.texts import passage_text
 
 _KEY = "mine.cross_encoder.model"
 
@@ -60,11 +60,11 @@ def score(found: pa.Table, shard: Shard, passages: Source, settings: CrossEncode
     rows = np.flatnonzero(found["reject_reason"].is_null().to_numpy())
     ids = pa.chunked_array([*found["passage_id"].take(pa.array(rows)).chunks, shard.positive_ids], pa.string())
     query = np.concatenate([rows_of(found["query_id"], shard.ids)[rows], shard.positive_queries])
-    texts = passages.where("passage_id", ids.unique().to_pylist(), ["passage_id", "title", "text"])
+    texts = passages.where("passage_id", ids.unique().to_pylist(), COLUMNS)
     pairs, place = np.unique(np.column_stack([query, rows_of(ids, texts["passage_id"])]), axis=0, return_inverse=True)
 
     asked = shard.queries["text"].to_pylist()
-    read = [passage_text(*pair) for pair in zip(texts["title"].to_pylist(), texts["text"].to_pylist(), strict=True)]
+    read = texts_of(texts)
     model = loaded(models.locate(settings.model, _KEY), settings.max_length)
     scores = model.scores([asked[row] for row in pairs[:, 0]], [read[row] for row in pairs[:, 1]])[place]
     return Scored(rows, scores[: len(rows)], scores[len(rows) :])

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from syneg.ids import order_of
+from syneg.passages import COLUMNS, bodies_of
 from syneg.stage import Source
 from syneg.texts import body_of, words_of_normalized
 
@@ -27,9 +28,9 @@ class Passages:
         ids: list[pa.Array] = []
         keys: list[bytes] = []
         simhashes: list[int] = []
-        for block in part.blocks(["passage_id", "title", "text"]):
+        for block in part.blocks(COLUMNS):
             ids += block["passage_id"].chunks
-            bodies = list(map(body_of, block["title"].to_pylist(), block["text"].to_pylist()))
+            bodies = bodies_of(block)
             keys += map(_digest, bodies)
             simhashes += map(simhash, bodies) if with_simhashes else [0] * len(bodies)
         return cls(_one(ids), _numbers(keys), np.array(simhashes, np.uint64))
@@ -42,7 +43,7 @@ class Passages:
         return cls(ids.take(pa.array(order)), keys[order], simhashes[order])
 
 
-def text_key(title: str, text: str) -> int:
+def passage_key(title: str, text: str) -> int:
     """Equal for passages with the same normalised text."""
     return int(_numbers([_digest(body_of(title, text))])[0])
 
@@ -81,4 +82,4 @@ def _one(arrays: Sequence[pa.Array]) -> pa.Array:
     return pa.concat_arrays([pa.array([], pa.string()), *arrays])
 
 
-EMPTY = text_key("", "")
+EMPTY = passage_key("", "")

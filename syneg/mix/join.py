@@ -16,6 +16,7 @@ from syneg.ids import rows_of
 from syneg.mix.shard import Pools, Recipe, Shard
 from syneg.mix.tally import Tally
 from syneg.on_ray.workers import Workers
+from syneg.passages import COLUMNS
 from syneg.stage import Inputs, Source
 
 # Parts of a big table that are read at the same time, at most; each is read by one worker, whole.
@@ -86,7 +87,7 @@ def cut_synthetic(part: Source, places: Places) -> list[pa.Table]:
 
 def cut_passages(part: Source, *needed: pa.Array) -> list[pa.Table]:
     """The passages that each shard needs: one may be needed by several."""
-    rows = part.table(["passage_id", "title", "text"])
+    rows = part.table(COLUMNS)
     return [rows.filter(pc.field("passage_id").isin(ids)) for ids in needed]
 
 

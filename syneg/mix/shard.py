@@ -27,6 +27,7 @@ from syneg.mix.recipe import (
 )
 from syneg.mix.review import Review
 from syneg.mix.tally import Tally
+from syneg.passages import COLUMNS
 from syneg.settings.mine import MineConfig
 from syneg.settings.mix import MixConfig
 from syneg.texts import normalized
@@ -226,5 +227,5 @@ def _queues(candidates: pa.Table) -> dict[Key, list[Found]]:
 
 
 def _texts(passages: pa.Table) -> dict[str, Text]:
-    columns = (passages[name].to_pylist() for name in ("passage_id", "title", "text"))
+    columns = (passages[name].to_pylist() for name in COLUMNS)
     return {passage_id: Text(title, text) for passage_id, title, text in zip(*columns, strict=True)}

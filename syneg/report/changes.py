@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syneg.passages import texts_by_id
 from syneg.positives import RELEVANT
 from syneg.stage import Source
-from syneg.texts import passage_text
 
 _EXTREMES = 5  # queries shown among the largest gains, and among the largest losses
 _MOST_RELEVANT = 10  # passages shown of a query; hundreds may be judged relevant
@@ -70,8 +70,8 @@ class _Texts:
         runs = tables["runs"].where("query_id", ids).filter(pc.field("system").isin(pa.array(_SYSTEMS)) & wanted)
         ranks = {(row["system"], row["query_id"], row["passage_id"]): row["rank"] for row in runs.to_pylist()}
         needed = {passage for _, _, passage in ranks} | set(judged.to_pylist())
-        found = tables["passages"].where("passage_id", sorted(needed)).to_pylist()
-        passages = {row["passage_id"]: shortened(passage_text(row["title"], row["text"]), chars) for row in found}
+        found = texts_by_id(tables["passages"], sorted(needed))
+        passages = {passage: shortened(text, chars) for passage, text in found.items()}
         return cls({row["query_id"]: shortened(row["text"], chars) for row in queries}, passages, relevant, ranks)
 
     def row(self, row: dict[str, Any]) -> dict[str, Any]:

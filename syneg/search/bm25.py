@@ -15,9 +15,10 @@ import pyarrow as pa
 import Stemmer
 from scipy.sparse import csr_array
 
+from syneg.passages import texts_of
 from syneg.search.ranking import ranking_table
 from syneg.settings.mine import Bm25Config
-from syneg.texts import TERM, in_terms, passage_text
+from syneg.texts import TERM, in_terms
 
 _BLOCK = 64  # passages whose best score is looked at first
 
@@ -35,8 +36,7 @@ class Terms:
     @classmethod
     def read(cls, passages: pa.Table, settings: Bm25Config) -> "Terms":
         """`passages`: columns passage_id, title, text."""
-        pairs = zip(passages["title"].to_pylist(), passages["text"].to_pylist(), strict=True)
-        tokens = _tokens([passage_text(title, text) for title, text in pairs], settings)
+        tokens = _tokens(texts_of(passages), settings)
         lengths = np.fromiter(map(len, tokens.ids), np.int64, len(tokens.ids))
         columns = np.fromiter((number for ids in tokens.ids for number in ids), np.int32, lengths.sum())
         words = sorted(tokens.vocab, key=tokens.vocab.__getitem__)

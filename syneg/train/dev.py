@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 
 from syneg.encoder.encoder import Encoder
-from syneg.texts import passage_text
+from syneg.passages import texts_of
 from syneg.train.peers import Peers
 
 _CUTOFF = 10
@@ -45,9 +45,7 @@ def write(queries: pa.Table, qrels: pa.Table, passages: Iterable[pa.Table], fold
     count = 0
     with pa.OSFile(str(folder / _PASSAGES), "wb") as sink, pa.ipc.new_file(sink, _PASSAGE_SCHEMA) as writer:
         for block in passages:
-            pairs = zip(block["title"].to_pylist(), block["text"].to_pylist(), strict=True)
-            texts = pa.array([passage_text(title, text) for title, text in pairs], pa.string())
-            rows = pa.table([block["passage_id"], texts], schema=_PASSAGE_SCHEMA)
+            rows = pa.table([block["passage_id"], texts_of(block)], schema=_PASSAGE_SCHEMA)
             writer.write_table(rows.combine_chunks(), _BATCH_ROWS)
             count += block.num_rows
     return table.num_rows, count

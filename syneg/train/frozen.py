@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from syneg.ids import order_of, rows_of
+from syneg.passages import COLUMNS, bodies_of
 from syneg.search import dense
 from syneg.stage import Source
-from syneg.texts import body_of
 from syneg.train.batches import text_key
 from syneg.vectors import pack, unpack
 
@@ -31,10 +31,9 @@ class FrozenPassages:
         """Writes the vectors to `folder`. Memory is bounded by one block, ids and keys; the pages of the file are the
         system's to keep or to drop."""
         found, keys = [pa.array([], pa.string())], list[int]()
-        for block in passages.blocks(["passage_id", "title", "text"]):
+        for block in passages.blocks(COLUMNS):
             found += block["passage_id"].chunks
-            pairs = zip(block["title"].to_pylist(), block["text"].to_pylist(), strict=True)
-            keys += [text_key(body_of(title, text)) for title, text in pairs]
+            keys += map(text_key, bodies_of(block))
         ids = pa.concat_arrays(found)
         order = np.argsort(order_of(ids))
         return cls(ids.take(pa.array(order)), _placed(vectors, folder / _FILE), np.array(keys, np.int64)[order])

@@ -30,6 +30,7 @@ FLOOR = (
     "markdown",
     "model_card",
     "on_ray",
+    "passages",
     "positives",
     "redaction",
     "schemas",

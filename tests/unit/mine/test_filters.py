@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syneg.mine.filters import Judged, Ranked, above_margin, reject_reasons
-from syneg.mine.passages import EMPTY, simhash, text_key
+from syneg.mine.passages import EMPTY, passage_key, simhash
 from syneg.settings.mine import SamplerConfig
 
 NO_MARGIN = SamplerConfig(window_end=1000)
@@ -30,13 +30,13 @@ def judged(
     texts: list[str], pairs: list[tuple[int, int]], asked: Sequence[str] = ("?",) * 3, own: Sequence[int] = (-1,) * 3
 ) -> Judged:
     """`asked`: the queries' texts; `own`: the passages with their ids."""
-    keys, hashes = ([make(text) for text in texts] for make in (lambda text: text_key("", text), simhash))
+    keys, hashes = ([make(text) for text in texts] for make in (lambda text: passage_key("", text), simhash))
     return Judged(
         np.array(keys, np.uint64),
         np.array(hashes, np.uint64),
         np.array(pairs, np.int64).reshape(-1, 2),
         np.array(own, np.int64),
-        np.array([text_key("", text) for text in asked], np.uint64),
+        np.array([passage_key("", text) for text in asked], np.uint64),
     )
 
 
@@ -118,10 +118,10 @@ def test_what_scores_too_little_is_too_easy() -> None:
     assert reject_reasons(ranked(rows), known, sampler).tolist() == [None, "below_min_score", None]
 
 
-def test_text_key_looks_at_the_text_before_the_title() -> None:
-    assert text_key("A", "Same  TEXT") == text_key("B", "same text")
-    assert text_key("only a title", "") == text_key("", "Only a title")
-    assert text_key("", " \n") == EMPTY != text_key("", "x")
+def test_a_key_looks_at_the_text_before_the_title() -> None:
+    assert passage_key("A", "Same  TEXT") == passage_key("B", "same text")
+    assert passage_key("only a title", "") == passage_key("", "Only a title")
+    assert passage_key("", " \n") == EMPTY != passage_key("", "x")
 
 
 TEXTS = st.lists(st.sampled_from(["", "a", "A", "b", "c", "d "]), min_size=1, max_size=8)
