@@ -1,8 +1,18 @@
 """Row numbers for string ids, so that the hot paths work on integers."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+
+def in_one(columns: Iterable[pa.ChunkedArray | pa.Array]) -> pa.Array:
+    """The values of all `columns`, which are of one type, one after the other; of strings where there is none."""
+    chunks = [
+        chunk for column in columns for chunk in (column.chunks if isinstance(column, pa.ChunkedArray) else [column])
+    ]
+    return pa.concat_arrays(chunks) if chunks else pa.array([], pa.string())
 
 
 def rows_of(ids: pa.ChunkedArray | pa.Array, among: pa.ChunkedArray | pa.Array) -> np.ndarray:
@@ -27,3 +37,13 @@ def order_of(ids: pa.ChunkedArray | pa.Array) -> np.ndarray:
     place = np.empty(len(ids), dtype=np.int64)
     place[pc.call_function("sort_indices", [ids], pc.SortOptions()).to_numpy()] = np.arange(len(ids))
     return place
+
+
+def nth_of_group(*codes: np.ndarray) -> np.ndarray:
+    """For each of N rows how many of its group stand before it: int64 [N].
+
+    `codes` [N]: rows that are equal in all of them are a group, and stand together.
+    """
+    count = len(codes[0])
+    starts = np.flatnonzero(np.r_[True, np.any([code[1:] != code[:-1] for code in codes], axis=0)][:count])
+    return np.arange(count) - np.repeat(starts, np.diff(starts, append=count))

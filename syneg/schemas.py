@@ -1,6 +1,8 @@
 """The schema of every table, and the closed lists of reasons for which a row is rejected."""
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from syneg.errors import StoreError
 from syneg.vectors import bytes_each
@@ -265,6 +267,16 @@ CANDIDATE_REASONS = (
     "not_judged",  # the judge was asked of so many that stand before it
 )
 INSTANCE_REASONS = ("empty_positive", "rejected_in_review", "too_few_synthetic", "too_few_retrieved")
+ACCEPTED = pc.field("reject_reason").is_null()  # to filter by
+
+
+def with_columns(table: pa.Table, **columns: np.ndarray | list) -> pa.Table:
+    """`table` with these values in its columns of these names; NaN and None are null."""
+    for name, values in columns.items():
+        place = table.schema.get_field_index(name)
+        field = table.schema.field(place)
+        table = table.set_column(place, field, pa.array(values, field.type, from_pandas=True))
+    return table
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

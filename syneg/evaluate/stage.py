@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg import schemas
 from syneg.evaluate import leaks, metrics, significance
 from syneg.evaluate.scores import values_of
+from syneg.ids import nth_of_group
 from syneg.passages import texts_by_id
 from syneg.positives import RELEVANT, of_split
 from syneg.search import dense
@@ -109,10 +109,8 @@ def without_own_passage(ranking: pa.Table, qrels: pa.Table, depth: int) -> pa.Ta
     kept = ranking.filter(~is_own | pc.field("query_id").isin(answering))
     kept = kept.sort_by([("query_id", "ascending"), ("rank", "ascending")])
     query_of = kept["query_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    ranks = np.arange(len(query_of)) - np.searchsorted(query_of, query_of)  # sorted, so codes stand in order
-    place = kept.schema.get_field_index("rank")
-    kept = kept.set_column(place, kept.schema.field(place), pa.array(ranks, pa.int32()))
-    return kept.filter(pa.array(ranks < depth))
+    ranks = nth_of_group(query_of)
+    return schemas.with_columns(kept, rank=ranks).filter(pa.array(ranks < depth))
 
 
 def summary(scores: pa.Table, measures: tuple[str, ...], seed: int) -> dict[str, Any]:

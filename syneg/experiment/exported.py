@@ -18,6 +18,7 @@ from syneg.experiment.runner import Watched, one_session
 from syneg.pipeline import graph, pipeline
 from syneg.pipeline.pipeline import Finished, Graph
 from syneg.positives import of_split
+from syneg.schemas import ACCEPTED
 from syneg.store import folders, models
 
 _LAST = "mix"
@@ -44,7 +45,7 @@ def export(grid: Grid, bases: Mapping[str, str], watched: Watched, folder: Path)
                     _put_collection(finished, folder)
                     _put_bm25(cell.config, listener, folder)
             instances = finished.table(_LAST, "instances").table()
-            accepted = instances.filter(pc.field("reject_reason").is_null())
+            accepted = instances.filter(ACCEPTED)
             pq.write_table(accepted, folder / "instances" / f"{cell.arm}-{cell.seed}.parquet")
     (folder / _PLAN).write_text(json.dumps(plan(grid, bases, folder), indent=1), encoding="utf-8")
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from syneg.errors import BadInput
 from syneg.export.formats import FORMATS, Layout
+from syneg.schemas import ACCEPTED
 from syneg.stage import Source
 from syneg.store import files
 
@@ -71,7 +72,7 @@ def _check_lists(counts: Counter[int], format_name: str) -> None:
 
 def _accepted(instances: Source, columns: list[str] | None = None) -> Iterator[pa.Table]:
     for block in instances.blocks(columns):
-        accepted = block.filter(pc.field("reject_reason").is_null())
+        accepted = block.filter(ACCEPTED)
         if accepted.num_rows:
             yield accepted
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg.errors import BadInput
+from syneg.schemas import ACCEPTED
 from syneg.stage import Source
 from syneg.store import files
 
@@ -83,7 +84,7 @@ def _check_ids(block: pa.Table, place: str) -> None:
 
 def _kept(block: pa.Table) -> pa.Table:
     """The rows that no filter rejected, of a table in which one can."""
-    return block.filter(pc.field("reject_reason").is_null()) if "reject_reason" in block.column_names else block
+    return block.filter(ACCEPTED) if "reject_reason" in block.column_names else block
 
 
 def _ranked(source: Source, column: str, key: str, tag: str) -> Iterator[pa.Table]:

@@ -7,7 +7,6 @@ writes the candidates anew. The mix, the report and the exports then read the ca
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,7 @@ from syneg.generate.keys import digest
 from syneg.ids import rows_of
 from syneg.keyset import KeySet
 from syneg.passages import texts_by_id
-from syneg.schemas import CANDIDATES
+from syneg.schemas import CANDIDATES, with_columns
 from syneg.settings.generate import GateConfig, GenerateConfig, JudgeConfig, JudgeMinedConfig
 from syneg.stage import Context, Inputs, Output, Source
 
@@ -129,8 +128,4 @@ def _gated(block: pa.Table, said: _Said, limit: float, per_sampler: int) -> pa.T
     reasons = block["reject_reason"].to_numpy().astype(object)
     reasons[place >= per_sampler] = "not_judged"
     reasons[probabilities > limit] = "answers_query"
-    made: dict[str, Any] = {
-        "answer_probability": pa.array(probabilities, pa.float32(), from_pandas=True),
-        "reject_reason": pa.array(reasons, pa.string()),
-    }
-    return pa.table([made.get(name, block[name]) for name in CANDIDATES.names], schema=CANDIDATES)
+    return with_columns(block, answer_probability=probabilities, reject_reason=reasons)

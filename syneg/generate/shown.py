@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from syneg.passages import texts_by_id
+from syneg.schemas import ACCEPTED
 from syneg.stage import Source
 
 
@@ -37,7 +37,7 @@ class Shown:
 def _best(candidates: Source, query_ids: list[str]) -> dict[str, str]:
     """By query the passage_id of the candidate with the highest rank, of whichever sampler, that was not rejected."""
     columns = ["query_id", "passage_id", "sampler", "rank", "reject_reason"]
-    kept = candidates.where("query_id", query_ids, columns).filter(pc.field("reject_reason").is_null())
+    kept = candidates.where("query_id", query_ids, columns).filter(ACCEPTED)
     order = [(name, "descending") for name in ("rank", "sampler", "passage_id")]  # 0 is the highest, and comes last
     kept = kept.sort_by(order)
     return dict(zip(kept["query_id"].to_pylist(), kept["passage_id"].to_pylist(), strict=True))

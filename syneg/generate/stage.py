@@ -152,6 +152,5 @@ def _survey(
 
 def _with_reasons(block: pa.Table, found: dict[str, str]) -> pa.Table:
     pairs = zip(block["negative_id"].to_pylist(), block["reject_reason"].to_pylist(), strict=True)
-    reasons = pa.array([reason or found.get(name) for name, reason in pairs], pa.string())
-    place = block.column_names.index("reject_reason")
-    return block.set_column(place, "reject_reason", reasons).select(schemas.SYNTHETIC.names)
+    reasons = [reason or found.get(name) for name, reason in pairs]
+    return schemas.with_columns(block, reject_reason=reasons).select(schemas.SYNTHETIC.names)

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow.compute as pc
-
 from syneg.redaction import redacted
+from syneg.schemas import ACCEPTED
 from syneg.stage import Source
 
 _NOT_ANSWERED = ("engine_error", "no_answer", "over_budget")
@@ -43,7 +42,7 @@ def verdicts(synthetic: Source, answers: Source, examples: int) -> Verdicts:
     found = Verdicts()
     for block in synthetic.blocks(_COLUMNS):
         found.counts.update(block["reject_reason"].to_pylist())
-        for row in block.filter(pc.field("reject_reason").is_valid()).to_pylist():
+        for row in block.filter(~ACCEPTED).to_pylist():
             kept = [*found.examples.get(row["reject_reason"], ()), row]
             found.examples[row["reject_reason"]] = heapq.nsmallest(examples, kept, key=lambda row: row["negative_id"])
     shown = [row for rows in found.examples.values() for row in rows]

@@ -4,10 +4,9 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from syneg import schemas
-from syneg.ids import rows_of
+from syneg.ids import nth_of_group, rows_of
 from syneg.mine import cross_encoder, draws
 from syneg.mine.facts import Tally
 from syneg.mine.filters import Judged, Ranked, reject_reasons
@@ -128,12 +127,11 @@ def _fill(
     passage, unscored = np.array(place, np.int64), np.full(len(shard.positive_ids), np.nan, np.float32)
     ranking = Ranking(ranked_rows(shard, np.array(query, np.int64), passages.ids, passage), unscored)
     table = _of_sampler("random", ranking, passage, shard, judged, _unfiltered(mine))
-    usable = table.filter(pc.field("reject_reason").is_null())
+    usable = table.filter(schemas.ACCEPTED)
     row = rows_of(usable["query_id"], shard.ids)
-    nth = np.arange(len(row)) - np.searchsorted(row, row)
     wanted = np.zeros(shard.queries.num_rows, np.int64)
     wanted[short] = lacking
-    return usable.filter(pa.array(nth < wanted[row]))
+    return usable.filter(pa.array(nth_of_group(row) < wanted[row]))
 
 
 def _unfiltered(mine: MineConfig) -> MineConfig:
@@ -158,17 +156,13 @@ def _with_places(found: pa.Table, mine: MineConfig) -> pa.Table:
     lots[drawn] = [draws.lot(mine.seed, "place", *key) for key in keys]
     query, sampler = (accepted[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in _KEY[:2])
     order = np.lexsort((np.arange(len(rows)), lots, query, sampler))  # rows of a group stand best first
-    is_other = (np.diff(query[order]) != 0) | (np.diff(sampler[order]) != 0)
-    starts = np.flatnonzero(np.r_[True, is_other][: len(rows)])
     place = np.full(found.num_rows, np.nan)
-    place[rows[order]] = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
-    at = found.schema.get_field_index("place")
-    return found.set_column(at, schemas.CANDIDATES.field("place"), pa.array(place, from_pandas=True).cast(pa.int32()))
+    place[rows[order]] = nth_of_group(query[order], sampler[order])
+    return schemas.with_columns(found, place=place)
 
 
 def _without(found: pa.Table, query_ids: pa.ChunkedArray) -> pa.Table:
     """`found` with all candidates of these queries rejected."""
     reasons = found["reject_reason"].to_numpy().astype(object)
     reasons[(rows_of(found["query_id"], query_ids) >= 0) & found["reject_reason"].is_null().to_numpy()] = "short_query"
-    place = found.schema.get_field_index("reject_reason")
-    return found.set_column(place, schemas.CANDIDATES.field("reject_reason"), pa.array(reasons, pa.string()))
+    return schemas.with_columns(found, reject_reason=reasons)

@@ -9,7 +9,7 @@ from syneg.ids import rows_of
 from syneg.mine.filters import above_margin
 from syneg.mine.shard import Shard
 from syneg.passages import COLUMNS, texts_of
-from syneg.schemas import CANDIDATES, POSITIVES
+from syneg.schemas import POSITIVES, with_columns
 from syneg.settings.mine import CrossEncoderConfig, SamplerConfig
 from syneg.stage import Source
 from syneg.store import models
@@ -43,14 +43,14 @@ def filtered(
     reasons = found["reject_reason"].to_numpy().astype(object)
     reasons[scored.rows[too_close]] = "cross_encoder"
 
-    made = {
-        "cross_score": _column(found.num_rows, scored.rows, scored.scores),
-        "cross_positive_score": _column(found.num_rows, scored.rows, anchor),
-        "reject_reason": pa.array(reasons, pa.string()),
-    }
-    columns = [made.get(name, found[name]) for name in CANDIDATES.names]
+    judged = with_columns(
+        found,
+        cross_score=_column(found.num_rows, scored.rows, scored.scores),
+        cross_positive_score=_column(found.num_rows, scored.rows, anchor),
+        reject_reason=reasons,
+    )
     positives = [shard.ids.take(pa.array(shard.positive_queries)), shard.positive_ids, scored.positive_scores]
-    return pa.table(columns, schema=CANDIDATES), pa.table(positives, schema=POSITIVES)
+    return judged, pa.table(positives, schema=POSITIVES)
 
 
 def score(found: pa.Table, shard: Shard, passages: Source, settings: CrossEncoderConfig) -> Scored:
@@ -70,8 +70,8 @@ def score(found: pa.Table, shard: Shard, passages: Source, settings: CrossEncode
     return Scored(rows, scores[: len(rows)], scores[len(rows) :])
 
 
-def _column(rows: int, known: np.ndarray, values: np.ndarray) -> pa.Array:
-    """Null but in the rows `known`."""
+def _column(rows: int, known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """NaN but in the rows `known`."""
     whole = np.full(rows, np.nan, np.float32)
     whole[known] = values
-    return pa.array(whole, pa.float32(), from_pandas=True)
+    return whole

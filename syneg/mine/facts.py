@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from syneg.ids import rows_of
 from syneg.mine import draws
 from syneg.mine.shard import Shard
+from syneg.schemas import ACCEPTED
 from syneg.settings.mine import MineConfig
 
 MARGIN_EDGES = np.round(np.arange(-0.5, 1.51, 0.05), 2)
@@ -134,7 +135,7 @@ def _of_sampler(name: str, rows: pa.Table, shard: Shard, anchors: np.ndarray | N
     made = OfSampler(Counter({reason["values"]: reason["counts"] for reason in counted.to_pylist()}))
     if anchors is not None and not np.isnan(anchors).all():
         made.positives = [_sample(anchors[~np.isnan(anchors)])]
-    scored = rows.filter(pc.field("reject_reason").is_null() & pc.field("margin").is_valid())
+    scored = rows.filter(ACCEPTED & pc.field("margin").is_valid())
     scores, anchor = scored["score"].to_numpy(), scored["positive_score"].to_numpy()
     if len(scores):
         made.negatives = [_sample(scores)]
@@ -163,7 +164,7 @@ def _short(shard: Shard, short: np.ndarray, by_sampler: Mapping[str, np.ndarray]
 
 def _overlap(found: pa.Table, samplers: list[str]) -> dict[tuple[str, str], int]:
     """Pairs of query and passage that two samplers both accept."""
-    accepted = found.filter(pc.field("reject_reason").is_null())
+    accepted = found.filter(ACCEPTED)
     query, passage = (accepted[name].combine_chunks().dictionary_encode() for name in ("query_id", "passage_id"))
     pair = query.indices.to_numpy().astype(np.int64) * len(passage.dictionary) + passage.indices.to_numpy()
     sampler = rows_of(accepted["sampler"], pa.array(samplers))

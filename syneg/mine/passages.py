@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from syneg.ids import order_of
+from syneg.ids import in_one, order_of
 from syneg.passages import COLUMNS, bodies_of
 from syneg.stage import Source
 from syneg.texts import body_of, words_of_normalized
@@ -25,19 +25,19 @@ class Passages:
     @classmethod
     def read(cls, part: Source, with_simhashes: bool = True) -> "Passages":
         """Of one part, in the order of its rows. SimHashes, which take most of the time, are 0 where nobody asks."""
-        ids: list[pa.Array] = []
+        ids: list[pa.ChunkedArray] = []
         keys: list[bytes] = []
         simhashes: list[int] = []
         for block in part.blocks(COLUMNS):
-            ids += block["passage_id"].chunks
+            ids.append(block["passage_id"])
             bodies = bodies_of(block)
             keys += map(_digest, bodies)
             simhashes += map(simhash, bodies) if with_simhashes else [0] * len(bodies)
-        return cls(_one(ids), _numbers(keys), np.array(simhashes, np.uint64))
+        return cls(in_one(ids), _numbers(keys), np.array(simhashes, np.uint64))
 
     @classmethod
     def joined(cls, *parts: "Passages") -> "Passages":
-        ids = _one([part.ids for part in parts])
+        ids = in_one(part.ids for part in parts)
         order = np.argsort(order_of(ids))
         keys, simhashes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "simhashes"))
         return cls(ids.take(pa.array(order)), keys[order], simhashes[order])
@@ -76,10 +76,6 @@ def _digest(text: str) -> bytes:
 
 def _numbers(digests: Sequence[bytes]) -> np.ndarray:
     return np.frombuffer(b"".join(digests), "<u8")
-
-
-def _one(arrays: Sequence[pa.Array]) -> pa.Array:
-    return pa.concat_arrays([pa.array([], pa.string()), *arrays])
 
 
 EMPTY = passage_key("", "")

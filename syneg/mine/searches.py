@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg.ids import rows_of
+from syneg.ids import nth_of_group, rows_of
 from syneg.mine import draws
 from syneg.mine.passages import Passages
 from syneg.mine.shard import Shard
-from syneg.schemas import RANKING
+from syneg.schemas import RANKING, with_columns
 from syneg.search import dense, ivf
 from syneg.search.bm25 import Bm25Index, Terms
 from syneg.settings.mine import Bm25Config, MineConfig
@@ -130,18 +130,16 @@ def draw_simans(shard: Shard, ranking: Ranking, window_start: int, mine: MineCon
         generator = draws.generator(mine.seed, "simans", name)
         places[start:end] = start + draws.weighted_order(generator, log_weights[start:end])
     drawn = ranked_rows(shard, query[places], rows["passage_id"].combine_chunks(), places)
-    return Ranking(drawn.set_column(3, "score", rows["score"].take(pa.array(places))), ranking.positive_scores)
+    return Ranking(with_columns(drawn, score=rows["score"].to_numpy()[places]), ranking.positive_scores)
 
 
 def ranked_rows(shard: Shard, query: np.ndarray, ids: pa.Array | pa.ChunkedArray, places: np.ndarray) -> pa.Table:
     """Rows in the order given, ranked within their query; no scores. Rows of one query stand together."""
-    starts = np.flatnonzero(np.diff(query, prepend=-1))
-    rank = np.arange(len(query)) - np.repeat(starts, np.diff(starts, append=len(query)))
     return pa.table(
         [
             shard.ids.take(pa.array(query)),
             ids.take(pa.array(places)),
-            pa.array(rank, pa.int32()),
+            pa.array(nth_of_group(query), pa.int32()),
             pa.array(np.full(len(query), np.nan), pa.float32()),
         ],
         schema=RANKING,

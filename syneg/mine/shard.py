@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from syneg import positives
-from syneg.ids import rows_of
+from syneg.ids import in_one, rows_of
 from syneg.stage import Inputs
 
 
@@ -45,6 +45,5 @@ def shards(queries: pa.Table, qrels: pa.Table, size: int) -> Iterator[Shard]:
     row_of = rows_of(qrels["query_id"], queries["query_id"])
     for start in range(0, queries.num_rows, size):
         own = (row_of >= start) & (row_of < start + size)  # -1 is a query that is not among `queries`
-        passages = qrels["passage_id"].filter(pa.array(own)).combine_chunks()
-        ids = pa.concat_arrays(passages.chunks) if isinstance(passages, pa.ChunkedArray) else passages
+        ids = in_one([qrels["passage_id"].filter(pa.array(own))])
         yield Shard(queries.slice(start, size), row_of[own] - start, ids)

@@ -75,8 +75,7 @@ Places = tuple[pa.Array, np.ndarray]  # ids of queries, and the shard of each
 
 def cut_candidates(part: Source, places: Places, unfit: Sequence[str]) -> list[pa.Table]:
     """The accepted candidates of each shard, and those that were rejected for a reason in `unfit`."""
-    reason = pc.field("reject_reason")
-    chosen = reason.is_null() | reason.isin(pa.array(unfit, pa.string()))
+    chosen = schemas.ACCEPTED | pc.field("reject_reason").isin(pa.array(unfit, pa.string()))
     return _by_shard(part.table(_CANDIDATE).filter(chosen), places)
 
 

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from syneg.encoder.recipe import base_model
 from syneg.ids import rows_of
 from syneg.mix import shortcut
 from syneg.mix.recipe import SYNTHETIC, seeded
+from syneg.schemas import ACCEPTED
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.probe import ProbeConfig
 from syneg.stage import Context, Inputs, Output, Source
@@ -88,7 +88,7 @@ def sample(blocks: Iterable[pa.Table], number: int, seed: int) -> tuple[list[Sam
     """
     drawn: dict[tuple[bool, bool], dict[str, Sampled]] = {}
     for block in blocks:
-        rows = block.filter(pc.field("reject_reason").is_null()).select(["query_id", "negatives"]).to_pylist()
+        rows = block.filter(ACCEPTED).select(["query_id", "negatives"]).to_pylist()
         for row in rows:
             sources = {negative["source"] for negative in row["negatives"]}
             for negative in row["negatives"]:

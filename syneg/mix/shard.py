@@ -7,7 +7,6 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from syneg import schemas
 from syneg.mix.recipe import (
@@ -95,10 +94,10 @@ class Shard:
             if row["reject_reason"] is None:
                 self._written[key].append(Negative(row["negative_id"], Text("", row["text"]), SYNTHETIC))
         self._unfit: dict[str, set[str]] = defaultdict(set)  # passages that mining rejected, by query
-        rejected = candidates.filter(pc.field("reject_reason").is_valid())
+        rejected = candidates.filter(~schemas.ACCEPTED)
         for query_id, passage in zip(*(rejected[name].to_pylist() for name in ("query_id", "passage_id")), strict=True):
             self._unfit[query_id].add(passage)
-        queues = _queues(candidates.filter(pc.field("reject_reason").is_null()))
+        queues = _queues(candidates.filter(schemas.ACCEPTED))
         self._found = {key: self._shortlist(key, queues) for key in self._keys}
         self.needed = set[str]().union(*self._answers.values())
         self.needed |= {found.passage_id for shortlist in self._found.values() for found in shortlist}

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from syneg.schemas import ACCEPTED
 
 EDGES = np.linspace(-1.0, 1.0, 201)
 """Bins of similarity. Cosines a rounding error outside [-1, 1] fall into the outermost bins."""
@@ -125,7 +126,7 @@ def instance_tally(blocks: Iterable[pa.Table], asked: frozenset[Pair], to_read: 
     lots: dict[bool, list[tuple[str, Pair]]] = {True: [], False: []}
     for block in blocks:
         tally.rejected.update(block["reject_reason"].drop_null().to_pylist())
-        usable = block.filter(pc.field("reject_reason").is_null())
+        usable = block.filter(ACCEPTED)
         pairs = zip(usable["query_id"].to_pylist(), usable["positive_id"].to_pylist(), strict=True)
         for pair, sources in zip(pairs, _sources(usable["negatives"]), strict=True):
             synthetic = "synthetic" in sources

@@ -15,6 +15,7 @@ import pyarrow as pa
 import Stemmer
 from scipy.sparse import csr_array
 
+from syneg.ids import in_one
 from syneg.passages import texts_of
 from syneg.search.ranking import ranking_table
 from syneg.settings.mine import Bm25Config
@@ -43,8 +44,7 @@ class Terms:
         shape = (len(lengths), len(words))
         counts: Sparse = csr_array((np.ones(len(columns), np.int32), columns, np.cumsum([0, *lengths])), shape=shape)
         counts.sum_duplicates()
-        ids = passages["passage_id"]
-        return cls(pa.concat_arrays([pa.array([], pa.string()), *ids.chunks]), words, counts)
+        return cls(in_one([passages["passage_id"]]), words, counts)
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,7 @@ class Bm25Index:
         }
         index.vocab_dict = vocabulary
         index.nonoccurrence_array = None
-        ids = pa.concat_arrays([pa.array([], pa.string()), *(part.passage_ids for part in parts)])
-        return cls(index, ids, settings)
+        return cls(index, in_one(part.passage_ids for part in parts), settings)
 
     def top_k(self, query_ids: Sequence[str], texts: Sequence[str], k: int) -> pa.Table:
         """The k best passages for each query: `schemas.RANKING`. Passages that share no term with it are left out."""

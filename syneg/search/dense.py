@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg.ids import order_of, renumbered
+from syneg.ids import in_one, order_of, renumbered
 from syneg.search.bounds import Pairs, Products
 from syneg.search.products import block_rows, products
 from syneg.search.ranking import ranking_table
@@ -71,7 +71,7 @@ def search(queries_QD: np.ndarray, passages: Iterable[pa.Table], k: int) -> Best
 def merged(found: Sequence[Best], k: int) -> Best:
     """The k best of all that was found for the same queries, ties broken by id."""
     starts = np.cumsum([0, *(len(best.ids) for best in found)])
-    ids = pa.concat_arrays([best.ids for best in found])
+    ids = in_one(best.ids for best in found)
     scores = np.hstack([best.scores for best in found])
     rows = np.hstack(
         [np.where(best.rows < 0, -1, best.rows + start) for best, start in zip(found, starts, strict=False)]
@@ -146,9 +146,8 @@ def _best(
 
 def _by_id(block: pa.Table) -> tuple[pa.Array, np.ndarray]:
     """Ids in ascending order, and their vectors, float16 [P, D]."""
-    column = block["id"].combine_chunks()
-    ids = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-    vectors_PD, order = unpack(block["vector"]), pc.call_function("sort_indices", [ids], pc.SortOptions())
+    ids, vectors_PD = in_one([block["id"]]), unpack(block["vector"])
+    order = pc.call_function("sort_indices", [ids], pc.SortOptions())
     if not np.array_equal(order, np.arange(len(ids))):
         ids, vectors_PD = ids.take(order), vectors_PD[order]
     return ids, vectors_PD

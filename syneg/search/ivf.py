@@ -6,7 +6,6 @@ passages into lists around the same centres, so that what all of them find toget
 corpus would find, however the passages are shared out.
 """
 
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -17,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from faiss.contrib.big_batch_search import big_batch_search
 
-from syneg.ids import order_of, rows_of
+from syneg.ids import in_one, order_of, rows_of
 from syneg.search.dense import Best, in_blocks, merged, of_pairs
 from syneg.settings.mine import IvfConfig
 from syneg.stage import Source
@@ -40,7 +39,7 @@ class Centres:
     @classmethod
     def learn(cls, vectors: Source, settings: IvfConfig) -> "Centres":
         """k-means over a sample of `vectors` (id, vector); memory is bounded by the sample and the ids."""
-        ids = _ids(block["id"] for block in vectors.blocks(["id"]))
+        ids = in_one(block["id"] for block in vectors.blocks(["id"]))
         lists, probes = settings.resolved(len(ids))
         drawn = np.random.default_rng(settings.seed).choice(
             len(ids), min(len(ids), _LEARNT_FROM * lists), replace=False
@@ -73,7 +72,7 @@ class Lists:
             index.add(unpack(block["vector"]).astype(np.float32))
             ids.append(block["id"])
         index.make_direct_map()
-        return cls(faiss.serialize_index(index), _ids(ids), centres.probes)
+        return cls(faiss.serialize_index(index), in_one(ids), centres.probes)
 
     def search(self, queries_QD: np.ndarray, k: int) -> Best:
         """The k best among the lists that are looked at, by the scores that `dense.search` gives the same pairs."""
@@ -117,7 +116,3 @@ def _nearest(index: faiss.IndexIVF, queries_QD: np.ndarray, k: int) -> np.ndarra
 def _vectors(index: faiss.IndexIVF, rows: np.ndarray) -> np.ndarray:
     """float32 [..., D] of row numbers of any shape; for -1 that of some passage."""
     return index.reconstruct_batch(np.maximum(rows, 0).ravel()).reshape(*rows.shape, -1)
-
-
-def _ids(columns: Iterator[pa.ChunkedArray] | list[pa.ChunkedArray]) -> pa.Array:
-    return pa.concat_arrays([pa.array([], pa.string()), *(chunk for column in columns for chunk in column.chunks)])

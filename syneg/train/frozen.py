@@ -1,13 +1,13 @@
 """Passages whose vectors stay as they are: mapped into memory from one file, searched whole at every step."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from syneg.ids import order_of, rows_of
+from syneg.ids import in_one, order_of, rows_of
 from syneg.passages import COLUMNS, bodies_of
 from syneg.search import dense
 from syneg.stage import Source
@@ -30,11 +30,11 @@ class FrozenPassages:
     def read(cls, passages: Source, vectors: Source, folder: Path) -> "FrozenPassages":
         """Writes the vectors to `folder`. Memory is bounded by one block, ids and keys; the pages of the file are the
         system's to keep or to drop."""
-        found, keys = [pa.array([], pa.string())], list[int]()
+        found, keys = list[pa.ChunkedArray](), list[int]()
         for block in passages.blocks(COLUMNS):
-            found += block["passage_id"].chunks
+            found.append(block["passage_id"])
             keys += map(text_key, bodies_of(block))
-        ids = pa.concat_arrays(found)
+        ids = in_one(found)
         order = np.argsort(order_of(ids))
         return cls(ids.take(pa.array(order)), _placed(vectors, folder / _FILE), np.array(keys, np.int64)[order])
 
@@ -72,8 +72,7 @@ class FrozenPassages:
 
 def _placed(vectors: Source, path: Path) -> np.ndarray:
     """The vectors float16 [P, D] in the order of their ids, in a file that is open for reading."""
-    ids: Iterable[pa.ChunkedArray] = (block["id"] for block in vectors.blocks(["id"]))
-    row_of = order_of(pa.concat_arrays([pa.array([], pa.string()), *(chunk for each in ids for chunk in each.chunks)]))
+    row_of = order_of(in_one(block["id"] for block in vectors.blocks(["id"])))
     placed_PD, start = np.empty((0, 1), np.float16), 0
     for block in vectors.blocks():
         block_PD = unpack(block["vector"])

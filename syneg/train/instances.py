@@ -37,7 +37,7 @@ def write(blocks: Iterable[pa.Table], folder: Path) -> Written:
     sink: pa.OSFile | None = None
     writer: pa.RecordBatchFileWriter | None = None
     for block in blocks:
-        accepted = with_keys(block.filter(pc.field("reject_reason").is_null())).combine_chunks()
+        accepted = with_keys(block.filter(schemas.ACCEPTED)).combine_chunks()
         if writer is None:
             sink = pa.OSFile(str(folder / FILE), "wb")
             writer = pa.ipc.new_file(sink, accepted.schema)
@@ -65,7 +65,7 @@ def with_keys(table: pa.Table) -> pa.Table:
 
 def _answers_of_rejected(table: pa.Table) -> np.ndarray:
     """The keys of query and positive of the rejected rows whose positive has a text: int64 [N, 2]."""
-    rejected = table.filter(pc.field("reject_reason").is_valid())
+    rejected = table.filter(~schemas.ACCEPTED)
     keys = np.column_stack([_keys(rejected[name]).to_numpy() for name in ("query", "positive")])
     return keys[keys[:, 1] != text_key("")]
 
@@ -97,7 +97,7 @@ class Instances:
     @classmethod
     def of(cls, table: pa.Table) -> "Instances":
         """Of the accepted rows of a table of `schemas.INSTANCES` in memory."""
-        accepted = table.filter(pc.field("reject_reason").is_null())
+        accepted = table.filter(schemas.ACCEPTED)
         return cls(with_keys(accepted).to_batches(), _answers_of_rejected(table))
 
     def __len__(self) -> int:
