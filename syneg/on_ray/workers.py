@@ -7,8 +7,6 @@ into the driver.
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from threadpoolctl import threadpool_limits
-
 from syneg.settings.resources import WorkerResources
 
 
@@ -92,6 +90,8 @@ class OnRay:
 
 def _limited(function: Callable[..., Any], threads: int, *arguments: Any) -> Any:
     """BLAS and OpenMP would start a thread for every core that the machine has."""
+    from threadpoolctl import threadpool_limits  # on the worker: `syneg plan` imports this module
+
     with threadpool_limits(threads):
         return function(*arguments)
 
