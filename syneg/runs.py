@@ -18,13 +18,14 @@ from syneg.pipeline.pipeline import Finished, look
 from syneg.report import cards, licences, page, publish
 from syneg.settings.generate import Layout
 from syneg.store import files, folders, manifest, models
+from syneg.store.layout import RUNS
 from syneg.watch import record
 
 REPORT = "report.html"
 
 
 def folder(root: str, name: str) -> str:
-    return files.join(root, "runs", name)
+    return files.join(root, RUNS, name)
 
 
 def load(run: str, root: str = "out") -> Finished:

@@ -48,10 +48,10 @@ def gc(
 def _alive(root: str, now: float) -> list[str]:
     """Runs under `root` that gave a sign of life just now."""
     from syneg import runs
-    from syneg.store import files
+    from syneg.store import files, layout
     from syneg.watch import progress
 
-    names = {name.split("/")[0] for name, _ in files.files_below(files.join(root, "runs"))}
+    names = {name.split("/")[0] for name, _ in files.files_below(files.join(root, layout.RUNS))}
     known = ((name, progress.load(runs.folder(root, name))) for name in sorted(names))
     return [name for name, run in known if run and run.state == "running" and run.silent_for(now) is None]
 

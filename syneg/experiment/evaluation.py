@@ -12,7 +12,7 @@ from syneg.encoder import recipe
 from syneg.errors import BadInput
 from syneg.pipeline import graph, pipeline
 from syneg.pipeline.pipeline import Finished, Graph, Listener
-from syneg.store import digests, files, manifest, models
+from syneg.store import digests, files, layout, manifest, models
 from syneg.store.manifest import Manifest
 
 BASE, BM25 = "base", "bm25"
@@ -124,5 +124,5 @@ def _vectors_of_run(own: RunConfig, other: RunConfig) -> Mapping[str, Manifest]:
 def _trainings(root: str) -> Iterator[Manifest]:
     for name, _ in files.files_below(files.join(root, "train")):
         fingerprint, _, inside = name.partition("/")
-        if inside == manifest.NAME and (trained := manifest.load(root, "train", fingerprint)):
+        if inside == layout.MANIFEST and (trained := manifest.load(root, "train", fingerprint)):
             yield trained

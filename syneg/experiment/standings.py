@@ -20,7 +20,7 @@ from syneg.experiment.evaluation import BM25, Asked
 from syneg.export import trec
 from syneg.pipeline.pipeline import Finished
 from syneg.report import environment
-from syneg.store import files
+from syneg.store import files, layout
 
 _KNOWN_AS = {"score": "model", "score_bm25": "bm25"}  # in the tables of these stages
 _SCORES = pa.schema([pa.field("collection", pa.string(), nullable=False), *schemas.SCORES])
@@ -112,7 +112,7 @@ def publish(asked: Sequence[Asked], finished: Sequence[Finished], standings: Sta
     sink = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(tables), sink, compression="zstd")
     files.put(files.join(out, "scores.parquet"), sink.getvalue().to_pybytes())
-    record = files.join(out, "evaluation.json")
+    record = files.join(out, layout.EVALUATION)
     files.put(record, json.dumps(_summary(asked, finished, standings), indent=1, ensure_ascii=False).encode())
     for each, run in zip(asked, finished, strict=True):
         _write_runs(each, run, files.join(out, "runs", each.collection))

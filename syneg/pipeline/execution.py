@@ -3,7 +3,6 @@
 import importlib
 import tempfile
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -17,13 +16,11 @@ from syneg.encoder.recipe import resolved
 from syneg.errors import StageFailed, Superseded
 from syneg.settings.section import Section
 from syneg.stage import Context, Inputs, Output, Stage, Stake
-from syneg.store import files, folders, manifest, tally
+from syneg.store import files, folders, layout, manifest, tally
 from syneg.store.manifest import Manifest, Part
 
 if TYPE_CHECKING:  # pyarrow takes half a second to import, which `syneg plan` need not wait for
     from syneg.keyset import KeySet
-
-_ATTEMPT = "attempt"  # beside a stage's tables: what its function keeps for an attempt that goes on after a death
 
 
 def sections(config: RunConfig, stage: Stage) -> dict[str, Section]:
@@ -63,8 +60,7 @@ def run(
         parts = {table: kept[table][0] if table in kept else [] for table in stage.writes}
         for table, part in _written(output, folder, progress):
             parts[table].append(part)
-        # In a folder of our own: another driver's files have the same names.
-        places = {name: f"{name}-{uuid.uuid4().hex[:8]}" for name in stage.folders}
+        places = {name: layout.new_place(name) for name in stage.folders}
         copied = {name: folders.put(output.folders[name], files.join(folder, places[name])) for name in stage.folders}
     rows_in, rows_out, rejected = _ledger(stage, output, [part for of_table in parts.values() for part in of_table])
     made = Manifest(
@@ -85,7 +81,7 @@ def run(
     )
     if not manifest.publish(root, made):
         raise _superseded(stage, folder)
-    folders.remove(files.join(folder, _ATTEMPT))
+    folders.remove(files.join(folder, layout.ATTEMPT))
     return made
 
 
@@ -106,7 +102,7 @@ def _context(
         resources=config.resources,
         scratch=scratch,
         title=f"{config.name}/{stage.name}-{fingerprint[:8]}",
-        attempt=files.join(folder, _ATTEMPT),
+        attempt=files.join(folder, layout.ATTEMPT),
         progress=progress,
         done={table: keys for table, (_, keys) in kept.items()},
         earlier=partial(recovery.Earlier, root, stage.name, fingerprint),

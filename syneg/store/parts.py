@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 
 from syneg import schemas
 from syneg.errors import StoreError
-from syneg.store import files
+from syneg.store import files, layout
 from syneg.store.manifest import Part
 
 BLOCK_ROWS = 65_536
-_NAME_DIGITS = 32
 READERS = 8  # parts that are read at the same time
 _BYTES_AHEAD, _ROWS_AHEAD = 64 * 2**20, 2 * BLOCK_ROWS  # the bytes are compressed
 
@@ -44,8 +43,9 @@ def put(rows: pa.Table, folder: str, table: str) -> Part:
 def _part(rows: pa.Table, content: bytes) -> Part:
     sha256 = hashlib.sha256(content).hexdigest()
     rejected = Counter(rows["reject_reason"].drop_null().to_pylist()) if "reject_reason" in rows.column_names else {}
-    name = f"part-{sha256[:_NAME_DIGITS]}.parquet"
-    return Part(name=name, rows=rows.num_rows, bytes=len(content), sha256=sha256, rejected=dict(rejected))
+    return Part(
+        name=layout.part(sha256), rows=rows.num_rows, bytes=len(content), sha256=sha256, rejected=dict(rejected)
+    )
 
 
 def read(folder: str, part: Part, columns: list[str] | None = None) -> pa.Table:
@@ -72,7 +72,7 @@ def read_unlisted(folder: str, table: str, name: str) -> tuple[Part, pa.Table]:
     """
     path = files.join(folder, table, name)
     content = _content(path)
-    if not name.startswith(f"part-{hashlib.sha256(content).hexdigest()[:_NAME_DIGITS]}"):
+    if name != layout.part(hashlib.sha256(content).hexdigest()):
         raise StoreError(
             f"{path} is damaged: its {len(content):,} bytes are not those that it is named after.{_REMOVE}"
         )
