@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syneg import schemas
-from syneg.differences import counted
+from syneg.differences import counted, counted_comparisons, power_of
 from syneg.evaluate.scores import values_of
-from syneg.experiment import verdict
 from syneg.experiment.analysis import Comparison, Named, compared
 from syneg.experiment.evaluation import BM25, Asked
 from syneg.export import trec
@@ -62,7 +61,8 @@ class Standings:
             if gains:
                 queries = len(standing.queries)
                 seen = (min(gains), max(gains))
-                yield f"{name}: {verdict.power(counted(queries, 'query'), queries, count, seen, self.measure)}"
+                tested = f"{counted(queries, 'query')} and {counted_comparisons(count)}"
+                yield f"{name}: {power_of(tested, queries, count, seen, self.measure)}"
 
 
 def gather(asked: Sequence[Asked], finished: Sequence[Finished]) -> Standings:
