@@ -9,18 +9,14 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from syneg.config.run import RunConfig
 from syneg.encoder.recipe import resolved
 from syneg.errors import StageFailed, Superseded
 from syneg.settings.section import Section
-from syneg.stage import Context, Inputs, Output, Stage, Stake
+from syneg.stage import Context, Inputs, Output, Recovered, Stage, Stake
 from syneg.store import files, folders, layout, manifest, tally
 from syneg.store.manifest import Manifest, Part
-
-if TYPE_CHECKING:  # pyarrow takes half a second to import, which `syneg plan` need not wait for
-    from syneg.keyset import KeySet
 
 
 def sections(config: RunConfig, stage: Stage) -> dict[str, Section]:
@@ -54,10 +50,10 @@ def run(
 
     began, retries = time.monotonic(), tally.retries()
     with tempfile.TemporaryDirectory(prefix=f"syneg-{stage.name}-") as scratch:
-        kept = {table: recovery.recover(folder, table) for table in stage.writes if stage.resumes_by_row}
-        context = _context(config, root, stage, fingerprint, kept, Path(scratch), progress)
+        left = {table: recovery.recover(folder, table) for table in stage.writes if stage.resumes_by_row}
+        context = _context(config, root, stage, fingerprint, left, Path(scratch), progress)
         output = _function(stage)(_inputs(root, stage, manifests), context, **sections(config, stage))
-        parts = {table: kept[table][0] if table in kept else [] for table in stage.writes}
+        parts = {table: [*left[table].parts] if table in left else [] for table in stage.writes}
         for table, part in _written(output, folder, progress):
             parts[table].append(part)
         places = {name: layout.new_place(name) for name in stage.folders}
@@ -90,11 +86,11 @@ def _context(
     root: str,
     stage: Stage,
     fingerprint: str,
-    kept: "Mapping[str, tuple[list[Part], KeySet]]",
+    left: Mapping[str, Recovered],
     scratch: Path,
     progress: Callable[[str], None],
 ) -> Context:
-    """`kept`: by table the parts that a killed attempt left, and the keys of their rows."""
+    """`left`: by table what a killed attempt stored."""
     from syneg.store import recovery, tables
 
     folder = manifest.output_folder(root, stage.name, fingerprint)
@@ -104,11 +100,10 @@ def _context(
         title=f"{config.name}/{stage.name}-{fingerprint[:8]}",
         attempt=files.join(folder, layout.ATTEMPT),
         progress=progress,
-        done={table: keys for table, (_, keys) in kept.items()},
+        recovered=left,
         earlier=partial(recovery.Earlier, root, stage.name, fingerprint),
-        keep=tables.Keeper(folder),
+        store_rows=tables.RowWriter(folder),
         stake=Stake(config.store.part_rows, config.store.part_seconds),
-        kept={table: tables.StoredTable(files.join(folder, table), tuple(found)) for table, (found, _) in kept.items()},
     )
 
 
@@ -118,8 +113,8 @@ def _written(output: Output, folder: str, progress: Callable[[str], None]) -> It
 
     for table, rows in output.tables.items():
         yield from ((table, part) for part in tables.write(rows, folder, table))
-    if output.kept is not None:
-        yield from tables.kept(output.kept, progress)
+    if output.stored is not None:
+        yield from tables.stored(output.stored, progress)
 
 
 def _superseded(stage: Stage, folder: str) -> Superseded:

@@ -65,17 +65,19 @@ def test_rows_that_do_not_fit_the_schema_are_refused(tmp_path: Path) -> None:
 def test_recover_settles_keys_that_are_in_two_parts(tmp_path: Path) -> None:
     for ids in (["a", "b"], ["b", "c"], ["a"], ["d"]):
         tables.write(synthetic(ids), str(tmp_path), "synthetic")
-    parts, keys = recovery.recover(str(tmp_path), "synthetic")
-    assert len(keys) == 4
-    assert all(key in keys for key in "abcd")
-    assert "e" not in keys
-    assert sorted(stored(tmp_path, parts).table()["negative_id"].to_pylist()) == ["a", "b", "c", "d"]
+    found = recovery.recover(str(tmp_path), "synthetic")
+    assert len(found.keys) == 4
+    assert all(key in found.keys for key in "abcd")
+    assert "e" not in found.keys
+    for rows in (found.rows, stored(tmp_path, list(found.parts))):
+        assert sorted(rows.table()["negative_id"].to_pylist()) == ["a", "b", "c", "d"]
 
 
 def test_recover_of_nothing(tmp_path: Path) -> None:
-    parts, keys = recovery.recover(str(tmp_path), "synthetic")
-    assert parts == []
-    assert "a" not in keys
+    found = recovery.recover(str(tmp_path), "synthetic")
+    assert found.parts == ()
+    assert list(found.rows.blocks()) == []
+    assert "a" not in found.keys
 
 
 def test_a_damaged_part_is_named_and_never_read(tmp_path: Path) -> None:
