@@ -23,7 +23,7 @@ _PARTS = 256
 # Reasons by which a passage may be no answer to the query. With any other it is not borrowed for it either: what ranks
 # before a window is left out of it because it may be one.
 _SILENT = {"below_min_score", "short_query", "not_judged"}
-_UNFIT = [reason for reason in schemas.CANDIDATE_REASONS if reason not in _SILENT]
+_UNFIT = [reason for reason in schemas.REASONS["candidates"] if reason not in _SILENT]
 _CANDIDATE = ["query_id", "passage_id", "sampler", "rank", "score", "cross_score", "reject_reason"]
 _SYNTHETIC = ["negative_id", "query_id", "positive_id", "text", "reject_reason"]
 

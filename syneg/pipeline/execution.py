@@ -146,7 +146,16 @@ def _inputs(root: str, stage: Stage, manifests: Mapping[str, Manifest]) -> Input
 
 
 def _ledger(stage: Stage, output: Output, written: list[Part]) -> tuple[int, int, dict[str, int]]:
-    """Rows in, rows out, and rejected ones by reason. Raises StageFailed if they do not add up."""
+    """Rows in, rows out, and rejected ones by reason.
+
+    Raises:
+        StageFailed: they do not add up.
+        StoreError: the stage states a reason that is not on the list. Those in tables were looked at as they were put.
+    """
+    from syneg import schemas
+    from syneg.store import parts
+
+    parts.check_reasons(stage.name, output.rejected, schemas.CORPUS_REASONS)  # no other stage states any
     rejected = Counter(output.rejected)
     for part in written:
         rejected.update(part.rejected)

@@ -5,7 +5,7 @@ So the same rows put twice are one object, and a part that lies in no manifest c
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
@@ -30,14 +30,25 @@ def schema_of(table: str, seen: pa.Schema) -> pa.Schema:
 
 
 def put(rows: pa.Table, folder: str, table: str) -> Part:
-    """Writes `rows` by one atomic put. Raises StoreError if they do not fit the table's schema."""
+    """Writes `rows` by one atomic put.
+
+    Raises:
+        StoreError: they do not fit the table's schema, or are rejected for a reason that is not on its list.
+    """
     fitted = schemas.conform(rows, schema_of(table, rows.schema))
     sink = pa.BufferOutputStream()
     pq.write_table(fitted, sink, compression="zstd", row_group_size=BLOCK_ROWS)
     content = sink.getvalue().to_pybytes()
     part = _part(fitted, content)
+    check_reasons(table, part.rejected, schemas.REASONS.get(table, ()))
     files.put(files.join(folder, table, part.name), content)
     return part
+
+
+def check_reasons(of: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Raises StoreError if one of the reasons `given` is not `known`."""
+    if strangers := sorted(set(given).difference(known)):
+        raise StoreError(f"{of}: rejected for {', '.join(strangers)}, which no list in syneg/schemas.py has.")
 
 
 def _part(rows: pa.Table, content: bytes) -> Part:

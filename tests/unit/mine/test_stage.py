@@ -72,7 +72,7 @@ def mined(inputs: Inputs, tmp_path: Path, rounds: int = 1, **samplers: SamplerCo
     table = rows_of(output, "candidates")
     assert callable(output.rows_in)
     assert output.rows_in() == table.num_rows
-    assert set(table["reject_reason"].drop_null().to_pylist()) <= set(schemas.CANDIDATE_REASONS)
+    assert set(table["reject_reason"].drop_null().to_pylist()) <= set(schemas.REASONS["candidates"])
     return schemas.conform(table, schemas.CANDIDATES).to_pylist()
 
 

@@ -71,7 +71,7 @@ def inputs() -> Inputs:
                 else {"id": f"b{number}", "text": "Found instead.", "source": "bm25", "score": 9.1, "rank": 2},
                 {"id": f"d{number}", "text": "Found.", "source": "dense", "score": 0.61, "rank": 5},
             ],
-            "reject_reason": "too_few_negatives" if number == PAIRS - 1 else None,
+            "reject_reason": "too_few_retrieved" if number == PAIRS - 1 else None,
         }
         for number in range(PAIRS)
     ]
@@ -200,7 +200,7 @@ def summary(evaluated: dict[str, Any] = EVALUATED) -> RunSummary:
         ("gate", 0.6, 20, 10, {"malformed": 5, "too_short": 5}, generated),
         ("embed", 41.2, 2456, 2456, {}, {"vectors_taken_over": {"passage_vectors": 1200, "query_vectors": 34}}),
         ("mine", 2.2, 960, 720, {"above_margin": 120, "positive": 120}, {}),
-        ("mix", 0.4, 60, 59, {"too_few_negatives": 1}, {}),
+        ("mix", 0.4, 60, 59, {"too_few_retrieved": 1}, {}),
         ("train", 140.9, 59, 59, {}, {"dev": DEV}),
         ("embed_tuned", 40.1, 2456, 2456, {}, {}),
         ("evaluate", 1.9, 200, 200, {}, evaluated),

@@ -62,6 +62,17 @@ def test_rows_that_do_not_fit_the_schema_are_refused(tmp_path: Path) -> None:
         tables.write(nothing, str(tmp_path), "synthetic")
 
 
+def test_a_reason_that_is_on_no_list_is_refused(tmp_path: Path) -> None:
+    tables.write(synthetic(["a", "b"], [None, "too_short"]), str(tmp_path), "synthetic")
+    with pytest.raises(StoreError, match="synthetic: rejected for too_shrot"):
+        tables.write(synthetic(["c", "d"], [None, "too_shrot"]), str(tmp_path), "synthetic")
+
+
+def test_every_table_with_a_reason_has_a_list() -> None:
+    declared = {table: getattr(schemas, table.upper()) for table in schemas.KEYS if not table.endswith("_vectors")}
+    assert {table for table, schema in declared.items() if "reject_reason" in schema.names} == set(schemas.REASONS)
+
+
 def test_recover_settles_keys_that_are_in_two_parts(tmp_path: Path) -> None:
     for ids in (["a", "b"], ["b", "c"], ["a"], ["d"]):
         tables.write(synthetic(ids), str(tmp_path), "synthetic")
