@@ -17,7 +17,7 @@ from collections import Counter
 from syneg import runs
 from syneg.errors import BadInput
 from syneg.pipeline import graph
-from syneg.pipeline.pipeline import Finished
+from syneg.pipeline.run import Run
 from syneg.store import manifest, parts
 
 TARGET = 0.05
@@ -27,12 +27,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", nargs="?", default="out/runs/demo")
     try:
-        finished = runs.load(parser.parse_args().run)
+        run = runs.load(parser.parse_args().run)
     except BadInput as error:
         sys.exit(str(error))
     with tempfile.TemporaryDirectory() as folder:
-        reading, writing = cost(finished, folder)
-    total = sum(made.seconds for made in finished.manifests.values())
+        reading, writing = cost(run, folder)
+    total = sum(made.seconds for made in run.manifests.values())
     ratio = (reading + writing) / total
     result = {
         "name": "tables",
@@ -42,19 +42,19 @@ def main() -> None:
         "target": f"<= {TARGET}",
         "holds": ratio <= TARGET,
         "seconds": {"reading": round(reading, 3), "writing": round(writing, 3)},
-        "parts": sum(len(listed) for made in finished.manifests.values() for listed in made.tables.values()),
+        "parts": sum(len(listed) for made in run.manifests.values() for listed in made.tables.values()),
     }
     print(json.dumps(result))
     sys.exit(0 if result["holds"] else 1)
 
 
-def cost(finished: Finished, folder: str) -> tuple[float, float]:
+def cost(run: Run, folder: str) -> tuple[float, float]:
     """Seconds of reading and of writing."""
-    readers = Counter(address for stage in graph.stages(finished.config) for address in stage.reads.values())
+    readers = Counter(address for stage in graph.stages(run.config) for address in stage.reads.values())
     reading = writing = 0.0
-    for stage, made in finished.manifests.items():
+    for stage, made in run.manifests.items():
         for table, listed in made.tables.items():
-            place = manifest.place(finished.config.store.root, made, table)
+            place = manifest.place(run.config.store.root, made, table)
             for part in listed:
                 began = time.perf_counter()
                 rows = parts.read(place, part)

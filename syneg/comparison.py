@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from syneg.evaluate.significance import Difference, paired
 from syneg.pipeline.graph import stages
-from syneg.pipeline.pipeline import Finished
+from syneg.pipeline.run import Run
 from syneg.store.manifest import Manifest
 
 Cause = Literal["same", "settings", "inputs", "version", "only_a", "only_b"]
@@ -65,7 +65,7 @@ class Comparison:
         return any(change.stage == "corpus" and change.cause == "same" for change in self.stages)
 
 
-def compare(a: Finished, b: Finished) -> Comparison:
+def compare(a: Run, b: Run) -> Comparison:
     alike = _alike(a.manifests, b.manifests)
     settings = [change for change in changes(_settings(a), _settings(b)) if change.key.split(".")[0] not in alike]
     scores = [run.table("evaluate", "scores").table() for run in (a, b)]
@@ -88,7 +88,7 @@ def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
             yield f"{above}{key}", value
 
 
-def _settings(run: Finished) -> dict[str, Any]:
+def _settings(run: Run) -> dict[str, Any]:
     return {key: value for key, value in run.config.model_dump(mode="json").items() if key not in _NOT_ROWS}
 
 

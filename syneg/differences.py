@@ -1,4 +1,8 @@
-"""When a difference between two systems counts as shown, and how its numbers are written, wherever they stand."""
+"""Differences between two systems: when one counts as shown, how large it has to be for that, and how its numbers and
+what takes from them are written, wherever they stand."""
+
+import math
+from collections.abc import Mapping
 
 LEVEL = 0.05
 """Of the test; the interval holds 1 - LEVEL."""
@@ -7,6 +11,12 @@ LEVEL = 0.05
 def is_shown(p: float, low: float, high: float) -> bool:
     """The test rejects at 5 %, and the interval agrees."""
     return p < LEVEL and (low > 0 or high < 0)
+
+
+def fewest_queries(comparisons: int) -> int:
+    """Of Q queries there are 2^Q ways to give their differences signs, and the test's p is at least two of them: with
+    fewer nothing can be shown. Holm's correction asks for more."""
+    return math.floor(math.log2(2 * max(1, comparisons) / LEVEL)) + 1
 
 
 def probability(p: float) -> str:
@@ -44,3 +54,39 @@ def counted(count: int, noun: str) -> str:
     """ "1 query", "1,200 queries", "3 seeds"."""
     plural = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
+
+
+def counted_comparisons(count: int) -> str:
+    return "one comparison" if count == 1 else f"{count} comparisons"
+
+
+def power_of(tested: str, queries: int, comparisons: int, detectable: tuple[float, float], measure: str) -> str:
+    """The smallest gain that can be seen, to be read before any difference.
+
+    `tested` has what was compared in words; `detectable`: the gains that its easiest and its hardest comparison show.
+    """
+    fewest = fewest_queries(comparisons)
+    if queries < fewest:
+        return f"With {tested} no difference can be shown, however large: the test needs {fewest} queries or more."
+    low, high = detectable
+    if high == 0:
+        return f"With {tested} it is not known how small a gain would be seen: the systems differ alike on all of them."
+    low = low or high  # of two equal systems nothing is known
+    span = points(low) if points(low) == points(high) else interval(low, high)
+    return (
+        f"With {tested} a gain has to be about {span} {measure} points to be found four times out of five. "
+        "A smaller one may be there and not be seen."
+    )
+
+
+def leaked_queries(leaks: Mapping[str, Mapping[str, int]]) -> int:
+    """How many test queries were trained on as queries. `leaks` as the stage evaluate counts them."""
+    return leaks.get("test_query", {}).get("query", 0)
+
+
+def leak(queries: int, trained: str) -> str:
+    """The caveat that `trained` saw that many test queries in training."""
+    return (
+        f"{trained} trained on {counted(queries, 'test query')} or nearly the same: scores may be too high. The "
+        "table leaks of the stage evaluate lists them."
+    )

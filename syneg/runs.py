@@ -13,21 +13,22 @@ from pydantic import ValidationError
 from syneg.config.run import RunConfig
 from syneg.errors import BadInput
 from syneg.pipeline import cost
-from syneg.pipeline.graph import names
-from syneg.pipeline.pipeline import Finished, look
+from syneg.pipeline.pipeline import look
+from syneg.pipeline.run import Run
 from syneg.report import cards, licences, page, publish
 from syneg.settings.generate import Layout
 from syneg.store import files, folders, manifest, models
+from syneg.store.layout import RUNS
 from syneg.watch import record
 
 REPORT = "report.html"
 
 
 def folder(root: str, name: str) -> str:
-    return files.join(root, "runs", name)
+    return files.join(root, RUNS, name)
 
 
-def load(run: str, root: str = "out") -> Finished:
+def load(run: str, root: str = "out") -> Run:
     """The run that `run` names: a run's folder, its name under `root`, or the record of an earlier run of that name.
 
     Of a run that has not come to its end it holds the stages that are done. The store is looked for where the folder
@@ -50,7 +51,7 @@ def load(run: str, root: str = "out") -> Finished:
     missing = [stage for stage, made in found.items() if made is None]
     if missing:
         raise BadInput(f"{address}: the output of {', '.join(missing)} is no longer under {root}. Run it again.")
-    return Finished(config, {stage: made for stage, made in found.items() if made}, frozenset(found))
+    return Run(config, {stage: made for stage, made in found.items() if made}, frozenset(found))
 
 
 def _record_of(run: str, root: str) -> str:
@@ -70,50 +71,18 @@ def _record_of(run: str, root: str) -> str:
     )
 
 
-def undone(finished: Finished) -> list[str]:
-    """The stages that the run still lacks: it was asked to end before them, it failed, or it was stopped."""
-    return [stage for stage in names(finished.config) if stage not in finished.manifests]
-
-
-def standing(finished: Finished, called: str = "This run") -> str:
-    """One sentence on what the run lacks; empty where it lacks nothing."""
-    lacking = undone(finished)
-    return f"{called} ends at {_end(finished)}; not done: {', '.join(lacking)}." if lacking else ""
-
-
-def _end(finished: Finished) -> str:
-    return list(finished.manifests)[-1]
-
-
-def need(finished: Finished, stage: str, asked_by: str) -> None:
-    """Raises BadInput if the run has the stage in its graph and has not done it."""
-    if stage in undone(finished):
-        raise BadInput(
-            f"The run {finished.config.name} ends at {_end(finished)}; {asked_by} needs {stage}: run "
-            f"`syneg run CONFIG --to {stage}`."
-        )
-
-
-def newest(finished: Finished, table: str) -> str | None:
-    """The last finished stage that wrote a table of this name: of rounds that of the latest one that came so far."""
-    found = [name for name, made in finished.manifests.items() if table in made.tables]
-    return found[-1] if found else None
-
-
-def publish_run(finished: Finished, with_model: bool = True) -> str:
+def publish_run(run: Run, with_model: bool = True) -> str:
     """Writes config.yaml, report.json, report.html, model/, the cards and, last, the record that all is there. Returns
     the path of report.html.
 
     Without the model it stays where the stage `train` put it: the runs of an experiment would copy it many times.
     """
-    config = finished.config
+    config = run.config
     target = folder(config.store.root, config.name)
-    summary = _summary(finished)
+    summary = _summary(run)
     with tempfile.TemporaryDirectory(prefix="syneg-report-") as scratch:
         content = Path(scratch)
-        folders.fetch_parts(
-            finished.folder("report", "content"), finished.manifests["report"].folders["content"], content
-        )
+        folders.fetch_parts(run.folder("report", "content"), run.manifests["report"].folders["content"], content)
         report = publish.publish(summary, content)
         page_html = page.render(report, content)
     files.put(
@@ -121,34 +90,32 @@ def publish_run(finished: Finished, with_model: bool = True) -> str:
     )
     files.put(files.join(target, "report.json"), json.dumps(report, indent=1, ensure_ascii=False).encode())
     files.put(files.join(target, REPORT), page_html.encode("utf-8", "replace"))
-    origins = _origins(finished)
+    origins = _origins(run)
     card = cards.model(summary, report, origins).encode("utf-8", "replace")
     if with_model:
-        _put_model(finished, target)
+        _put_model(run, target)
         files.put(files.join(target, "model", models.CARD), card)
     files.put(files.join(target, "model-card.md"), card)
     files.put(files.join(target, "dataset-card.md"), cards.dataset(summary, report, origins).encode("utf-8", "replace"))
-    publish_record(finished, finished.manifests["train"].fingerprint if with_model else None)
+    publish_record(run, run.manifests["train"].fingerprint if with_model else None)
     return files.join(target, REPORT)
 
 
-def publish_record(finished: Finished, model: str | None = None) -> str:
+def publish_record(run: Run, model: str | None = None) -> str:
     """Puts the record of what is done, also of a run that ends before its last stage. Returns its address.
 
     `model` as `record.put` takes it.
     """
-    stages = {name: made.fingerprint for name, made in finished.manifests.items()}
-    return record.put(folder(finished.config.store.root, finished.config.name), finished.config, stages, model)
+    stages = {name: made.fingerprint for name, made in run.manifests.items()}
+    return record.put(folder(run.config.store.root, run.config.name), run.config, stages, model)
 
 
-def _summary(finished: Finished) -> publish.RunSummary:
+def _summary(run: Run) -> publish.RunSummary:
     return {
-        "name": finished.config.name,
-        "config": finished.config.model_copy(update={"encoder": finished.encoder}).model_dump(mode="json"),
-        "layouts": by_layout(finished),
-        "storage_retries": sum(
-            made.retries for name, made in finished.manifests.items() if name not in finished.reused
-        ),
+        "name": run.config.name,
+        "config": run.config.model_copy(update={"encoder": run.encoder}).model_dump(mode="json"),
+        "layouts": by_layout(run),
+        "storage_retries": sum(made.retries for name, made in run.manifests.items() if name not in run.reused),
         "stages": [
             {
                 "stage": name,
@@ -157,24 +124,24 @@ def _summary(finished: Finished) -> publish.RunSummary:
                 "rows_in": made.rows_in,
                 "rows_out": made.rows_out,
                 "rejected": made.rejected,
-                "reused": name in finished.reused,
+                "reused": name in run.reused,
                 "finished": made.finished,
                 "facts": made.facts,
             }
-            for name, made in finished.manifests.items()
+            for name, made in run.manifests.items()
         ],
     }
 
 
-def by_layout(finished: Finished) -> dict[str, Mapping[str, Any]]:
+def by_layout(run: Run) -> dict[str, Mapping[str, Any]]:
     """Facts of what was generated by layout of the prompt: this run's, and the other one's where the store has it.
 
     The other one is of a run that differs in nothing but `generate.layout`.
     """
-    config = finished.config
-    if "gate" not in finished.manifests:
+    config = run.config
+    if "gate" not in run.manifests:
         return {}
-    found: dict[str, Mapping[str, Any]] = {config.generate.layout: finished.manifests["gate"].facts}
+    found: dict[str, Mapping[str, Any]] = {config.generate.layout: run.manifests["gate"].facts}
     for layout in get_args(Layout):
         if layout not in found and config.generate.engine.kind != "recorded":
             generate = config.generate.model_copy(update={"layout": layout})
@@ -184,10 +151,10 @@ def by_layout(finished: Finished) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _origins(finished: Finished) -> cards.Origins:
-    config = finished.config
+def _origins(run: Run) -> cards.Origins:
+    config = run.config
     engine = config.generate.engine.model_dump()
-    seconds = {name: made.seconds for name, made in finished.manifests.items() if name == "generate"}
+    seconds = {name: made.seconds for name, made in run.manifests.items() if name == "generate"}
     return cards.Origins(
         generator_licence=licences.of_model(engine["model"]) if "model" in engine else None,
         base_licence=licences.of_model(config.encoder.model),
@@ -195,16 +162,16 @@ def _origins(finished: Finished) -> cards.Origins:
     )
 
 
-def _put_model(finished: Finished, target: str) -> None:
+def _put_model(run: Run, target: str) -> None:
     """Copies the tuned model without its card, unless the run's folder holds this very one."""
-    trained = finished.manifests["train"]
+    trained = run.manifests["train"]
     model = [part for part in trained.folders["model"] if part.name != models.CARD]
     there = dict(files.files_below(files.join(target, "model")))
     there.pop(models.CARD, None)
     known = record.load(record.path(target))
     if known and known.model == trained.fingerprint and there == {part.name: part.bytes for part in model}:
         return
-    publish_record(finished, model="")  # a death while it is copied leaves files of two models
-    source = finished.folder("train", "model")
+    publish_record(run, model="")  # a death while it is copied leaves files of two models
+    source = run.folder("train", "model")
     for part in model:
         folders.copy(files.join(source, part.name), files.join(target, "model", part.name))

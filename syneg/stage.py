@@ -115,6 +115,14 @@ class NoRows:
 
 
 @dataclass(frozen=True)
+class Recovered:
+    """The rows of one table that a killed attempt of this very output stored: they are not made again."""
+
+    keys: KeySet
+    rows: Source
+
+
+@dataclass(frozen=True)
 class Inputs:
     """The tables and folders that a stage reads, by the names that `Stage.reads` gives them."""
 
@@ -155,12 +163,20 @@ class Context:
     title: str = ""  # what a tracker calls the work: RUN/STAGE-FINGERPRINT
     attempt: str = ""  # a folder in the store for `store.folders`, shared by all attempts, removed after the stage
     progress: Callable[[str], None] = _silent  # shows one short line, e.g. "128/256 rows"
-    done: Mapping[str, KeySet] = field(default_factory=dict)  # by table, the keys that a killed attempt stored
-    kept: Mapping[str, Source] = field(default_factory=dict)  # the rows of those keys
+    recovered: Mapping[str, Recovered] = field(default_factory=dict)  # by table, what a killed attempt stored
     earlier: Callable[[str, Mapping[str, Any]], Earlier] | None = None  # of a table, from outputs that have these facts
-    keep: Callable[[str, pa.Table], pa.Table] | None = None  # stores rows of a table from any worker; see Output.kept
+    # Stores rows of a table from any worker, and gives what belongs into `Output.stored`.
+    store_rows: Callable[[str, pa.Table], pa.Table] | None = None
     stake: Stake = Stake()
     workers: Workers = field(default_factory=InProcess)  # Ray's, of the stage's pool, where it has one
+
+    def recovered_of(self, table: str) -> Recovered:
+        """What a killed attempt stored of `table`; without a key where there was none."""
+        from syneg import schemas
+        from syneg.keyset import KeySet
+
+        schema = getattr(schemas, table.upper(), None) or schemas.embeddings(0)  # nobody knows how many dimensions
+        return self.recovered.get(table) or Recovered(KeySet(), NoRows(schema))
 
 
 @dataclass(frozen=True)
@@ -168,7 +184,8 @@ class Output:
     """What a stage gives back.
 
     A table is an Arrow table where it is small, else an iterable of blocks (computed while they are written).
-    `kept` has what `Context.keep` gave for each piece of a table that workers stored; others may be in `tables`.
+    `stored` has what `Context.store_rows` gave for each piece of a table that workers stored; others may be in
+    `tables`.
     `rows_out` and `rejected` are counted from the tables as they are written (a non-null `reject_reason` is a
     rejected row); a stage whose ledger is not the rows of its tables states them here.
     `rows_in` may be a function where it is known only after everything was written.
@@ -178,7 +195,7 @@ class Output:
     rows_in: int | Callable[[], int]
     tables: Mapping[str, pa.Table | Iterable[pa.Table]] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
-    kept: Dataset | None = None
+    stored: Dataset | None = None
     rows_out: int | None = None
     rejected: Mapping[str, int] = field(default_factory=dict)
     facts: Callable[[], Mapping[str, Any]] = _no_facts

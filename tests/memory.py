@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from syneg.stage import Output
+from syneg import schemas
+from syneg.keyset import KeySet
+from syneg.stage import Output, Recovered
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -39,6 +41,12 @@ class MemoryTable:
         import ray.data
 
         return ray.data.from_arrow(self.rows)
+
+
+def recovered(table: str, rows: pa.Table) -> dict[str, Recovered]:
+    """`Context.recovered` where a killed attempt stored these rows of one table."""
+    (key,) = schemas.KEYS[table]
+    return {table: Recovered(KeySet.of(rows[key].to_pylist()), MemoryTable(rows))}
 
 
 def rows_of(output: Output, table: str) -> pa.Table:

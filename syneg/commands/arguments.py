@@ -8,7 +8,7 @@ ConfigFile = Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[section.key=value]...", help="Settings that go over the file's.")
 ]
-Run = Annotated[
+RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN", help="A run's folder, e.g. out/runs/demo, or its name, or an earlier one's run-DIGEST.json."

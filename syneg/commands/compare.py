@@ -41,7 +41,7 @@ def compare(
     console = terminal.console()
     terminal.say(console, f"A: {run_a}\nB: {run_b}")
     for called, one in (("A", a), ("B", b)):
-        if lacking := runs.standing(one, called):
+        if lacking := one.standing(called):
             console.print(lacking, style="yellow", highlight=False, markup=False)
     console.print(_settings(found) if found.settings else "\nNo setting differs.")
     console.print(_stages(found))

@@ -36,11 +36,11 @@ def evaluate(
     folder: a second call computes nothing.
     """
     from syneg.experiment import evaluation, standings
-    from syneg.store import files
+    from syneg.store import files, layout
 
     resolved = overrides.load(config, settings or ())
     asked = evaluation.plan(resolved, model or (), corpus or ())
-    target = out or files.join(resolved.store.root, "evaluations", resolved.name)
+    target = out or files.join(resolved.store.root, layout.EVALUATIONS, resolved.name)
     console = terminal.console()
 
     @contextmanager

@@ -7,11 +7,11 @@ import typer
 from rich.console import Console
 
 from syneg.commands import terminal
-from syneg.commands.arguments import Root, Run
+from syneg.commands.arguments import Root, RunArgument
 from syneg.differences import counted
 
 if TYPE_CHECKING:
-    from syneg.pipeline.pipeline import Finished
+    from syneg.pipeline.run import Run
 
 
 class Format(StrEnum):
@@ -22,7 +22,7 @@ class Format(StrEnum):
 
 
 def export(
-    run: Run,
+    run: RunArgument,
     out: Annotated[str, typer.Argument(metavar="OUT", help="The folder to write; it must be new or empty.")],
     form: Annotated[Format, typer.Option("--format", help="Who is to read it.")],
     root: Root = "out",
@@ -41,7 +41,7 @@ def export(
     if form is Format.TREC:
         _rankings(finished, out, console)
         return
-    runs.need(finished, "mix", "syneg export")
+    finished.need("mix", "syneg export")
     table = finished.table("mix", "instances")
     written = instances.write(table, form.value, finished.encoder.query_prompt or "", out)
     negatives = " to ".join(map(str, sorted({written.fewest, written.most})))
@@ -53,22 +53,21 @@ def export(
         console.print(f"[yellow]{left_out} with fewer negatives left out[/]: see mix.on_short.")
 
 
-def _rankings(finished: "Finished", out: str, console: Console) -> None:
+def _rankings(run: "Run", out: str, console: Console) -> None:
     """Whatever the run has ranked so far, and the judgements."""
-    from syneg import runs
     from syneg.export import trec
     from syneg.pipeline.graph import candidates_of
 
-    last = candidates_of(finished.config)
-    mined = runs.newest(finished, "candidates")
-    if mined is None and "evaluate" not in finished.manifests:
-        runs.need(finished, last, "syneg export --format trec")
-        runs.need(finished, "evaluate", "syneg export --format trec")  # a run that mines nothing
+    last = candidates_of(run.config)
+    mined = run.newest("candidates")
+    if mined is None and "evaluate" not in run.manifests:
+        run.need(last, "syneg export --format trec")
+        run.need("evaluate", "syneg export --format trec")  # a run that mines nothing
     tables = {"runs": "evaluate", "candidates": mined or last, "qrels": "corpus", "queries": "corpus"}
-    sources = {name: finished.table(stage, name) for name, stage in tables.items()}
-    for path, lines in trec.write(sources, finished.config.name, out).items():
+    sources = {name: run.table(stage, name) for name, stage in tables.items()}
+    for path, lines in trec.write(sources, run.config.name, out).items():
         terminal.say(console, f"{out}/{path}: {counted(lines, 'line')}")
     for stage, kind in ((last, "candidates"), ("evaluate", "runs")):
-        if stage in runs.undone(finished):
+        if stage in run.undone:
             instead = f"{kind} are those of {mined}" if kind == "candidates" and mined else f"there are no {kind}"
             console.print(f"[yellow]{stage} is not done, so {instead}.[/] To go on: syneg run CONFIG --to {stage}")

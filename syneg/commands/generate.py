@@ -20,6 +20,7 @@ from syneg.config import overrides
 from syneg.config.run import RunConfig
 from syneg.errors import BadInput
 from syneg.pipeline import pipeline
+from syneg.pipeline.run import Run
 from syneg.redaction import redacted
 from syneg.settings.store import StoreConfig
 from syneg.store import files
@@ -70,7 +71,7 @@ def _print_verdicts(config: RunConfig, examples: int) -> None:
     made = {step.stage.name: step.manifest for step in pipeline.look(config) if step.manifest}
     if "gate" not in made:
         raise BadInput("--rejected reads what the gate said, which is not done. `syneg run CONFIG --to gate` does it.")
-    finished = pipeline.Finished(config, made)
+    finished = Run(config, made)
     found = verdicts.verdicts(finished.table("gate", "synthetic"), finished.table("generate", "answers"), examples)
     for line in verdicts.as_markdown(config.name, found):
         typer.echo(line)
@@ -122,7 +123,7 @@ def sampled_cost(config: RunConfig) -> str:
     corpus = next(step for step in pipeline.look(config) if step.stage.name == "corpus")
     if corpus.manifest is None:
         raise BadInput("--sample reads the corpus, which is not done. `syneg run CONFIG --to corpus` makes it first.")
-    finished = pipeline.Finished(config, {"corpus": corpus.manifest})
+    finished = Run(config, {"corpus": corpus.manifest})
     passages, queries, qrels = (finished.table("corpus", name) for name in ("passages", "queries", "qrels"))
     found = estimate(passages, queries, qrels, config.generate)
     price, rates = found.price(config.generate), config.resources.estimate

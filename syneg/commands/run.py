@@ -14,6 +14,7 @@ from syneg.commands.arguments import ConfigFile, Overrides
 from syneg.config import overrides
 from syneg.config.run import RunConfig
 from syneg.pipeline import cost, graph, pipeline
+from syneg.pipeline.run import Run
 from syneg.store.manifest import Manifest
 
 
@@ -49,7 +50,7 @@ def run(
     _publish(finished, console, whole=last in (None, graph.names(resolved)[-1]))
 
 
-def _publish(finished: pipeline.Finished, console: Console, whole: bool) -> None:
+def _publish(finished: Run, console: Console, whole: bool) -> None:
     from syneg import runs
     from syneg.watch import record
 
@@ -57,7 +58,7 @@ def _publish(finished: pipeline.Finished, console: Console, whole: bool) -> None
         terminal.print_scores(console, finished)
         terminal.say(console, f"Report: {runs.publish_run(finished)}")
     else:
-        terminal.say(console, f"Record: {runs.publish_record(finished)}. {runs.standing(finished)}".rstrip())
+        terminal.say(console, f"Record: {runs.publish_record(finished)}. {finished.standing()}".rstrip())
     if others := record.earlier(runs.folder(finished.config.store.root, finished.config.name)):
         terminal.say(
             console,

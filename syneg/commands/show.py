@@ -10,11 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from syneg.commands import terminal
-from syneg.commands.arguments import Root, Run
+from syneg.commands.arguments import Root, RunArgument
 from syneg.texts import passage_text
 
 if TYPE_CHECKING:
-    from syneg.pipeline.pipeline import Finished
+    from syneg.pipeline.run import Run
 
 # Without --full: characters of a text, candidates of a sampler.
 _CHARS = 160
@@ -22,7 +22,7 @@ _ROWS = 20
 
 
 def show(
-    run: Run,
+    run: RunArgument,
     query_id: Annotated[str, typer.Option("--query-id", metavar="ID", help="A query of the collection.")],
     full: Annotated[bool, typer.Option("--full", help="Whole texts, and every candidate.")] = False,
     root: Root = "out",
@@ -38,27 +38,26 @@ def show(
         console.print(part)
 
 
-def about(finished: "Finished", query_id: str, full: bool = False) -> Iterator[RenderableType]:
+def about(run: "Run", query_id: str, full: bool = False) -> Iterator[RenderableType]:
     """What is to be printed. Tables are read for this query alone.
 
     Raises:
         BadInput: the collection has no such query, or the run has no collection yet.
     """
-    from syneg import runs
     from syneg.errors import BadInput
 
-    runs.need(finished, "corpus", "syneg show")
+    run.need("corpus", "syneg show")
 
     def rows(stage: str | None, table: str) -> list[dict[str, Any]]:
-        return finished.table(stage, table).where("query_id", [query_id]).to_pylist() if stage else []
+        return run.table(stage, table).where("query_id", [query_id]).to_pylist() if stage else []
 
     queries = rows("corpus", "queries")
     if not queries:
-        raise BadInput(f"The collection of {finished.config.name} has no query {query_id!r}.")
+        raise BadInput(f"The collection of {run.config.name} has no query {query_id!r}.")
     qrels, synthetic = rows("corpus", "qrels"), rows("gate", "synthetic")
-    candidates = rows(runs.newest(finished, "candidates"), "candidates")
+    candidates = rows(run.newest("candidates"), "candidates")
     wanted = {row["passage_id"] for row in qrels + candidates}
-    passages = finished.table("corpus", "passages").where("passage_id", sorted(wanted)).to_pylist()
+    passages = run.table("corpus", "passages").where("passage_id", sorted(wanted)).to_pylist()
     texts = {row["passage_id"]: _text(row["title"], row["text"], full) for row in passages}
 
     yield f"[bold]{escape(query_id)}[/] ({queries[0]['split']})  {escape(queries[0]['text'])}"
@@ -68,20 +67,19 @@ def about(finished: "Finished", query_id: str, full: bool = False) -> Iterator[R
         yield _of_sampler([row for row in candidates if row["sampler"] == sampler], texts, full)
     if synthetic:
         yield _of_negatives("Synthetic", ["negative_id", "positive_id", "difficulty", "reject_reason"], synthetic, full)
-    for row in rows(runs.newest(finished, "instances"), "instances"):
+    for row in rows(run.newest("instances"), "instances"):
         yield _of_negatives(_of_instance(row), ["id", "source", "rank", "score"], row["negatives"], full)
-    yield from _lacking(finished)
+    yield from _lacking(run)
 
 
-def _lacking(finished: "Finished") -> Iterator[str]:
+def _lacking(run: "Run") -> Iterator[str]:
     """What a run that ends early cannot show, and what is shown of an earlier stage instead."""
-    from syneg import runs
     from syneg.pipeline.graph import candidates_of
 
-    last = {"gate": "synthetic", candidates_of(finished.config): "candidates", "mix": "instances"}
+    last = {"gate": "synthetic", candidates_of(run.config): "candidates", "mix": "instances"}
     for stage, table in last.items():
-        if stage in runs.undone(finished):
-            earlier = runs.newest(finished, table)
+        if stage in run.undone:
+            earlier = run.newest(table)
             instead = f"The {table} shown are those of {earlier}" if earlier else f"There are no {table}"
             yield f"[yellow]{instead}: {stage} is not done.[/] To go on, run `syneg run CONFIG --to {stage}`."
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from syneg.commands import terminal
-from syneg.commands.arguments import Root, Run
+from syneg.commands.arguments import Root, RunArgument
 from syneg.errors import BadInput, StoreError
 
 _DAY_SECONDS = 86_400
@@ -48,15 +48,15 @@ def gc(
 def _alive(root: str, now: float) -> list[str]:
     """Runs under `root` that gave a sign of life just now."""
     from syneg import runs
-    from syneg.store import files
+    from syneg.store import files, layout
     from syneg.watch import progress
 
-    names = {name.split("/")[0] for name, _ in files.files_below(files.join(root, "runs"))}
+    names = {name.split("/")[0] for name, _ in files.files_below(files.join(root, layout.RUNS))}
     known = ((name, progress.load(runs.folder(root, name))) for name in sorted(names))
     return [name for name, run in known if run and run.state == "running" and run.silent_for(now) is None]
 
 
-def verify(run: Run, root: Root = "out") -> None:
+def verify(run: RunArgument, root: Root = "out") -> None:
     """Read all that a run stands on: checksums, schemas, keys, counts, and rows in = out + rejected at every stage.
 
     Every stage is read, also after an untrue one. Of a run that has not come to its end, what is done is read.
@@ -81,5 +81,5 @@ def verify(run: Run, root: Root = "out") -> None:
     console.print(table)
     if untrue:
         raise StoreError("\n".join(map(str, untrue)))
-    if lacking := runs.standing(finished):
+    if lacking := finished.standing():
         console.print(lacking, style="yellow", highlight=False, markup=False)

@@ -15,7 +15,8 @@ from rich.table import Column, Table
 from syneg import redaction
 from syneg.differences import counted, probability, signed_interval, signed_points
 from syneg.pipeline.cost import Estimate
-from syneg.pipeline.pipeline import Finished, Step
+from syneg.pipeline.pipeline import Step
+from syneg.pipeline.run import Run
 from syneg.report.verdict import of_run
 from syneg.stage import Stage
 from syneg.store.manifest import Manifest
@@ -116,21 +117,21 @@ class Progress:
         self._console.print(redaction.redacted(line), style=style, markup=False, highlight=False)
 
 
-def stage_table(finished: Finished) -> Table:
+def stage_table(run: Run) -> Table:
     """Rows in, out and rejected by reason, and seconds, of every stage."""
-    shown = table(f"Run {finished.config.name}", ["stage"], ["rows in", "rows out"])
+    shown = table(f"Run {run.config.name}", ["stage"], ["rows in", "rows out"])
     shown.add_column("rejected", overflow="fold")
     shown.add_column("seconds", justify="right")
-    for name, made in finished.manifests.items():
+    for name, made in run.manifests.items():
         reasons = "\n".join(f"{reason} {count:,}" for reason, count in made.rejected.items())
-        seconds = "reused" if name in finished.reused else f"{made.seconds:.1f}"
+        seconds = "reused" if name in run.reused else f"{made.seconds:.1f}"
         shown.add_row(name, f"{made.rows_in:,}", f"{made.rows_out:,}", reasons, seconds)
     return shown
 
 
-def score_table(finished: Finished) -> Table:
+def score_table(run: Run) -> Table:
     """The means of every system on the test queries: base, tuned and, where they are asked for, ADORE and BM25."""
-    facts = finished.manifests["evaluate"].facts
+    facts = run.manifests["evaluate"].facts
     systems: dict[str, dict[str, float]] = facts["scores"]
     measures = list(next(iter(systems.values())))
     shown = table(f"Scores on {counted(facts['queries'], 'test query')}", ["system"], measures)
@@ -139,10 +140,10 @@ def score_table(finished: Finished) -> Table:
     return shown
 
 
-def print_scores(console: Console, finished: Finished) -> None:
+def print_scores(console: Console, run: Run) -> None:
     """What came of a run: the scores, whether training helped, and what to bear in mind."""
-    facts: Mapping[str, Mapping[str, Any]] = {name: made.facts for name, made in finished.manifests.items()}
-    console.print(score_table(finished))
+    facts: Mapping[str, Mapping[str, Any]] = {name: made.facts for name, made in run.manifests.items()}
+    console.print(score_table(run))
     reached = of_run(facts["evaluate"], facts.get("probe", {}).get("warnings", ()))
     _print_verdict(console, reached.sentence, reached.caveats)
 

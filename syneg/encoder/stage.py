@@ -46,7 +46,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
     return Output(
         rows_in=total,
         tables={of.table: _told(of.rows_taken(), context.progress) for of in texts if len(of.taken)},
-        kept=encoded,
+        stored=encoded,
         facts=lambda: {**facts, **ray.get(ledger.facts.remote())},
     )
 
@@ -59,8 +59,8 @@ def _told(rows: Iterator[pa.Table], progress: Callable[[str], None]) -> Iterator
         progress(f"{count:,} rows from earlier outputs")
 
 
-Keep = Callable[[str, pa.Table], pa.Table]
-"""Stores the rows of a table; what it gives goes into `Output.kept`."""
+StoreRows = Callable[[str, pa.Table], pa.Table]
+"""Stores the rows of a table; what it gives goes into `Output.stored`."""
 
 
 class Ledger:
@@ -97,7 +97,7 @@ class EncodeBatch:
         threads: int,
         ledger: Any,
         stake: Stake,
-        keep: Keep,
+        store_rows: StoreRows,
     ) -> None:
         # sentence-transformers takes many seconds to import, which the driver need not wait for.
         import torch
@@ -109,7 +109,7 @@ class EncodeBatch:
         self._encoder.at_once = threads if self._encoder.device.type == "cpu" else 1
         self._ledger = ledger
         self._stake = stake
-        self._keep = keep
+        self._store_rows = store_rows
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         for kind in KINDS:
@@ -124,7 +124,7 @@ class EncodeBatch:
                 chosen = rows.take(pa.array(places))
                 columns = [chosen["id"], pack(vectors_ND), contents(chosen["id"], chosen["text"])]
                 made = pa.table(columns, names=["id", "vector", "content"])
-                yield self._keep(table, made)
+                yield self._store_rows(table, made)
 
     def _in_time(self, tokens: "Tokens") -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Places and vectors of all texts, in pieces that take no longer than may be at stake (and one batch)."""
@@ -158,7 +158,8 @@ def _encoded(texts: Dataset, arguments: dict[str, Any], context: Context) -> Dat
         batch_format="pyarrow",
         batch_size=rows,
         zero_copy_batch=True,
-        fn_constructor_kwargs=arguments | {"threads": threads(pool), "stake": context.stake, "keep": context.keep},
+        fn_constructor_kwargs=arguments
+        | {"threads": threads(pool), "stake": context.stake, "store_rows": context.store_rows},
         compute=ActorPoolStrategy(min_size=pool.min_workers, max_size=pool.max_workers),
         num_cpus=claimed_cpus(pool, resources),
         num_gpus=pool.gpus or None,

@@ -11,8 +11,9 @@ from syneg.corpus import sources
 from syneg.encoder import recipe
 from syneg.errors import BadInput
 from syneg.pipeline import graph, pipeline
-from syneg.pipeline.pipeline import Finished, Graph, Listener
-from syneg.store import digests, files, manifest, models
+from syneg.pipeline.pipeline import Graph, Listener
+from syneg.pipeline.run import Run
+from syneg.store import digests, files, layout, manifest, models
 from syneg.store.manifest import Manifest
 
 BASE, BM25 = "base", "bm25"
@@ -60,7 +61,7 @@ def plan(config: RunConfig, folders: Sequence[str], collections: Sequence[str]) 
     return asked
 
 
-def run(asked: Sequence[Asked], watched: Watched) -> list[Finished]:
+def run(asked: Sequence[Asked], watched: Watched) -> list[Run]:
     """What was found for each of `asked`. What is stored already is not made again.
 
     Every collection is read and checked before a model is loaded.
@@ -124,5 +125,5 @@ def _vectors_of_run(own: RunConfig, other: RunConfig) -> Mapping[str, Manifest]:
 def _trainings(root: str) -> Iterator[Manifest]:
     for name, _ in files.files_below(files.join(root, "train")):
         fingerprint, _, inside = name.partition("/")
-        if inside == manifest.NAME and (trained := manifest.load(root, "train", fingerprint)):
+        if inside == layout.MANIFEST and (trained := manifest.load(root, "train", fingerprint)):
             yield trained

@@ -16,7 +16,8 @@ from syneg.experiment.grid import Grid
 from syneg.experiment.results import Arm, Results, training, values_of
 from syneg.experiment.runner import Watched, one_session
 from syneg.pipeline import graph, pipeline
-from syneg.pipeline.pipeline import Finished, Graph
+from syneg.pipeline.pipeline import Graph
+from syneg.pipeline.run import Run
 from syneg.positives import of_split
 from syneg.schemas import ACCEPTED
 from syneg.store import folders, models
@@ -50,10 +51,10 @@ def export(grid: Grid, bases: Mapping[str, str], watched: Watched, folder: Path)
     (folder / _PLAN).write_text(json.dumps(plan(grid, bases, folder), indent=1), encoding="utf-8")
 
 
-def _put_collection(finished: Finished, folder: Path) -> None:
-    tables = {name: finished.table("corpus", name) for name in ("queries", "qrels")}
+def _put_collection(run: Run, folder: Path) -> None:
+    tables = {name: run.table("corpus", name) for name in ("queries", "qrels")}
     queries, qrels = of_split(tables, "test")
-    pq.write_table(finished.table("corpus", "passages").table(), folder / "passages.parquet")
+    pq.write_table(run.table("corpus", "passages").table(), folder / "passages.parquet")
     pq.write_table(queries, folder / "queries.parquet")
     pq.write_table(qrels, folder / "qrels.parquet")
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from syneg.evaluate import scores as scores_table
 from syneg.experiment.grid import Grid
-from syneg.pipeline.pipeline import Finished
+from syneg.pipeline.run import Run
 
 Values = Mapping[str, np.ndarray]
 """Scores [S, Q] by measure; those of a system that was not trained have S = 1."""
@@ -41,7 +41,7 @@ class Results:
     bm25: Values | None = None
 
 
-def gather(grid: Grid, bases: Mapping[str, str], finished: Mapping[tuple[str, int], Finished]) -> Results:
+def gather(grid: Grid, bases: Mapping[str, str], finished: Mapping[tuple[str, int], Run]) -> Results:
     """The results of all runs, `finished` by arm and seed. `bases`: by tuned arm, the name of its untuned one."""
     scores = {cell: run.table("evaluate", "scores").table() for cell, run in finished.items()}
     any_scores = next(iter(scores.values()))
@@ -63,7 +63,7 @@ def values_of(runs: Sequence[pa.Table], system: str, measures: Sequence[str]) ->
     return {measure: np.stack([scores_table.values_of(run, system, measure) for run in runs]) for measure in measures}
 
 
-def training_of(run: Finished) -> dict[str, Any]:
+def training_of(run: Run) -> dict[str, Any]:
     """JSON values: what a run's training did, and the seconds of the run's stages."""
     metrics = run.table("train", "metrics").table(["step", "loss", "gradient_norm"]).sort_by("step")
     mixed, trained = run.manifests["mix"], run.manifests["train"]

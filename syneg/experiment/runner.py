@@ -11,7 +11,8 @@ from syneg.config.run import RunConfig
 from syneg.errors import BadInput, SynegError
 from syneg.experiment.grid import Cell, Grid
 from syneg.pipeline import pipeline, schedule
-from syneg.pipeline.pipeline import Finished, Listener, Step
+from syneg.pipeline.pipeline import Listener, Step
+from syneg.pipeline.run import Run
 from syneg.store.manifest import Manifest
 
 Watched = Callable[[Cell, int, int], AbstractContextManager[Listener]]
@@ -40,7 +41,7 @@ def bases(grid: Grid) -> dict[str, str]:
     return {arm: named[mark] for arm, mark in tuned.items()}
 
 
-def run(grid: Grid, watched: Watched) -> dict[tuple[str, int], Finished]:
+def run(grid: Grid, watched: Watched) -> dict[tuple[str, int], Run]:
     """All runs by arm and seed, each with its own page under {root}/runs. Those that are done are not run again.
 
     Seeds come before arms: a killed experiment has whole comparisons under the first seeds.
@@ -53,7 +54,7 @@ def run(grid: Grid, watched: Watched) -> dict[tuple[str, int], Finished]:
             pipeline.check(cell.config)
     cells = {cell.config.name: (number, cell) for number, cell in enumerate(grid.cells, start=1)}
     shared = _Shared()
-    finished: dict[tuple[str, int], Finished] = {}
+    finished: dict[tuple[str, int], Run] = {}
 
     def work(name: str) -> None:
         number, cell = cells[name]
@@ -100,7 +101,7 @@ class _Shared:
                 raise
 
 
-def _run_beside_others(config: RunConfig, listener: Listener, shared: _Shared) -> Finished:
+def _run_beside_others(config: RunConfig, listener: Listener, shared: _Shared) -> Run:
     """As `pipeline.run`, a stage at a time, so that of two cells that share a stage one waits for the other."""
     steps = pipeline.look(config)
     done = frozenset(step.stage.name for step in steps if step.done)
@@ -109,7 +110,7 @@ def _run_beside_others(config: RunConfig, listener: Listener, shared: _Shared) -
         assert step.fingerprint is not None
         with shared.alone(step.fingerprint):
             manifests = pipeline.run(config, listener, step.stage.name, step.stage.name).manifests
-    return Finished(config, manifests, done)
+    return Run(config, manifests, done)
 
 
 @contextmanager

@@ -12,15 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syneg import schemas
-from syneg.differences import counted
+from syneg.differences import counted, counted_comparisons, power_of
 from syneg.evaluate.scores import values_of
-from syneg.experiment import verdict
 from syneg.experiment.analysis import Comparison, Named, compared
 from syneg.experiment.evaluation import BM25, Asked
 from syneg.export import trec
-from syneg.pipeline.pipeline import Finished
+from syneg.pipeline.run import Run
 from syneg.report import environment
-from syneg.store import files
+from syneg.store import files, layout
 
 _KNOWN_AS = {"score": "model", "score_bm25": "bm25"}  # in the tables of these stages
 _SCORES = pa.schema([pa.field("collection", pa.string(), nullable=False), *schemas.SCORES])
@@ -62,15 +61,16 @@ class Standings:
             if gains:
                 queries = len(standing.queries)
                 seen = (min(gains), max(gains))
-                yield f"{name}: {verdict.power(counted(queries, 'query'), queries, count, seen, self.measure)}"
+                tested = f"{counted(queries, 'query')} and {counted_comparisons(count)}"
+                yield f"{name}: {power_of(tested, queries, count, seen, self.measure)}"
 
 
-def gather(asked: Sequence[Asked], finished: Sequence[Finished]) -> Standings:
+def gather(asked: Sequence[Asked], runs: Sequence[Run]) -> Standings:
     """Reads the scores and compares every two models of a collection; Holm's correction is over all collections."""
     evaluate = asked[0].config.evaluate
     values: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     queries: dict[str, tuple[str, ...]] = {}
-    for each, run in zip(asked, finished, strict=True):
+    for each, run in zip(asked, runs, strict=True):
         own = values.setdefault(each.collection, {})
         for system, stage in _stages(each, run):
             scores = run.table(stage, "scores").table()
@@ -94,7 +94,7 @@ def gather(asked: Sequence[Asked], finished: Sequence[Finished]) -> Standings:
     )
 
 
-def publish(asked: Sequence[Asked], finished: Sequence[Finished], standings: Standings, out: str) -> str:
+def publish(asked: Sequence[Asked], runs: Sequence[Run], standings: Standings, out: str) -> str:
     """Writes scores.parquet, evaluation.json, and last runs/COLLECTION/MODEL.trec with qrels.test beside. Returns the
     path of evaluation.json.
 
@@ -102,7 +102,7 @@ def publish(asked: Sequence[Asked], finished: Sequence[Finished], standings: Sta
         BadInput: an id holds white space, which TREC's format has no way to write. The scores are written.
     """
     tables = []
-    for each, run in zip(asked, finished, strict=True):
+    for each, run in zip(asked, runs, strict=True):
         for system, stage in _stages(each, run):
             scores = run.table(stage, "scores").table()
             count = scores.num_rows
@@ -112,14 +112,14 @@ def publish(asked: Sequence[Asked], finished: Sequence[Finished], standings: Sta
     sink = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(tables), sink, compression="zstd")
     files.put(files.join(out, "scores.parquet"), sink.getvalue().to_pybytes())
-    record = files.join(out, "evaluation.json")
-    files.put(record, json.dumps(_summary(asked, finished, standings), indent=1, ensure_ascii=False).encode())
-    for each, run in zip(asked, finished, strict=True):
+    record = files.join(out, layout.EVALUATION)
+    files.put(record, json.dumps(_summary(asked, runs, standings), indent=1, ensure_ascii=False).encode())
+    for each, run in zip(asked, runs, strict=True):
         _write_runs(each, run, files.join(out, "runs", each.collection))
     return record
 
 
-def _write_runs(asked: Asked, run: Finished, folder: str) -> None:
+def _write_runs(asked: Asked, run: Run, folder: str) -> None:
     for system, stage in _stages(asked, run):
         tag, path = f"{asked.config.name}-{system}", files.join(folder, f"{system}.trec")
         trec.ranking(run.table(stage, "runs"), "system", _KNOWN_AS[stage], tag, path)
@@ -127,14 +127,14 @@ def _write_runs(asked: Asked, run: Finished, folder: str) -> None:
     trec.judgements(judged, "test", files.join(folder, "qrels.test"))
 
 
-def _stages(asked: Asked, run: Finished) -> Iterator[tuple[str, str]]:
+def _stages(asked: Asked, run: Run) -> Iterator[tuple[str, str]]:
     """The systems that were scored in one run, each with its stage."""
     yield asked.model, "score"
     if "score_bm25" in run.manifests:
         yield BM25, "score_bm25"
 
 
-def _summary(asked: Sequence[Asked], finished: Sequence[Finished], standings: Standings) -> dict[str, Any]:
+def _summary(asked: Sequence[Asked], runs: Sequence[Run], standings: Standings) -> dict[str, Any]:
     """The content of evaluation.json: JSON values only."""
     return {
         "evaluation": asked[0].config.name,
@@ -155,7 +155,7 @@ def _summary(asked: Sequence[Asked], finished: Sequence[Finished], standings: St
             for name, standing in standings.collections.items()
         },
         # What `syneg gc` keeps for this record.
-        "outputs": sorted({f"{made.stage}/{made.fingerprint}" for run in finished for made in run.manifests.values()}),
+        "outputs": sorted({f"{made.stage}/{made.fingerprint}" for run in runs for made in run.manifests.values()}),
         "machine": environment.machine(),
         "versions": environment.versions(),
     }

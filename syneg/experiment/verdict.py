@@ -7,10 +7,19 @@ from typing import Literal
 
 import numpy as np
 
-from syneg.differences import counted, interval, named_probability, points
+from syneg.differences import (
+    counted,
+    counted_comparisons,
+    fewest_queries,
+    interval,
+    leak,
+    leaked_queries,
+    named_probability,
+    points,
+    power_of,
+)
 from syneg.experiment.analysis import Analysis, Comparison
 from syneg.experiment.results import Results
-from syneg.report.verdict import fewest_queries, leak, leaked_queries, power_of
 
 _FEW_SEEDS = 3
 _COSTS = {
@@ -38,13 +47,12 @@ def reach(results: Results, analysis: Analysis) -> Verdict:
     to beat itself, since it needs no LLM, then the others; of several the one with the highest mean.
     """
     winners = [found for found in analysis.with_base.values() if found.gain]
-    power_sentence = power(
-        _tested(results), len(results.queries), analysis.count, analysis.detectable, analysis.measure
-    )
+    tested = f"{_tested(results)} and {counted_comparisons(analysis.count)}"
+    power = power_of(tested, len(results.queries), analysis.count, analysis.detectable, analysis.measure)
     if not winners:
         kind, sentence = _no_winner(results, analysis)
         best = _best(list(analysis.with_base.values()))
-        return Verdict(kind, best.baseline, sentence, power_sentence, tuple(_caveats(results, analysis, best.baseline)))
+        return Verdict(kind, best.baseline, sentence, power, tuple(_caveats(results, analysis, best.baseline)))
     means = _means(results, analysis.measure)
     against = analysis.with_rival
     beaters = [found for found in winners if found.treated in against and against[found.treated].gain]
@@ -58,7 +66,7 @@ def reach(results: Results, analysis: Analysis) -> Verdict:
             said = "a difference that is shown" if found.is_shown else "which is not shown to be a difference"
             size = f"{points(found.found.difference)} points ({_span(found)})"
             sentence += f" {best.treated} against {analysis.rival}: {size}, {said}."
-    return Verdict("better", use.treated, sentence, power_sentence, tuple(_caveats(results, analysis, use.treated)))
+    return Verdict("better", use.treated, sentence, power, tuple(_caveats(results, analysis, use.treated)))
 
 
 def _means(results: Results, measure: str) -> dict[str, float]:
@@ -110,13 +118,6 @@ def _size(comparison: Comparison) -> str:
 
 def _tested(results: Results) -> str:
     return f"{counted(len(results.queries), 'query')}, {counted(len(results.seeds), 'seed')}"
-
-
-def power(tested: str, queries: int, comparisons: int, detectable: tuple[float, float], measure: str) -> str:
-    """The smallest gain that can be seen, to be read before any difference. `detectable`: from the easiest to the
-    hardest comparison."""
-    made = "one comparison" if comparisons == 1 else f"{comparisons} comparisons"
-    return power_of(f"{tested} and {made}", queries, comparisons, detectable, measure)
 
 
 def _caveats(results: Results, analysis: Analysis, use: str) -> Iterator[str]:

@@ -11,14 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from syneg.generate.reasons import BY_FINISH
 from syneg.texts import storable
 
-_NOTHING_WRITTEN = {
-    "error": "engine_error",
-    "no_answer": "no_answer",
-    "refusal": "refused",
-    "over_budget": "over_budget",
-}
 _REFUSAL = re.compile(
     r"(?:i['\u2019]?m |i am )?(?:very |so )?sorry\b|i (?:cannot|can not|am (?:un|not )able to|will not)\b"
     r"|i (?:can|won)['\u2019]?t\b"
@@ -78,8 +73,8 @@ def parse(text: str, finish_reason: str, *, reflection: bool, negatives: int = 1
 
     Of more than were asked for the first are used.
     """
-    if finish_reason in _NOTHING_WRITTEN:
-        return [_NOTHING_WRITTEN[finish_reason]] * negatives
+    if finish_reason in BY_FINISH:
+        return [BY_FINISH[finish_reason]] * negatives
     keys = ("hard_negatives", "hard_negative") if negatives > 1 else ("hard_negative", "hard_negatives")
     content = object_in(text, *keys)
     if content is None:

@@ -45,7 +45,7 @@ _META = re.compile(
 def reject_reason(
     negative: str, query: str, positive: str, gate: GateConfig, length: str = "", example: str = ""
 ) -> str | None:
-    """Why `negative` may not be used, from schemas.SYNTHETIC_REASONS; None if it may.
+    """Why `negative` may not be used, from `reasons`; None if it may.
 
     `positive` is what the LLM was shown of it: a `length` is asked for relative to that. `example` is the mined passage
     that it was shown, if any.

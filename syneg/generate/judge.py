@@ -44,7 +44,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig, judge: Ju
     asked = engine_of(generate, judge)
     written = inputs.tables["answers"].dataset().map_batches(partial(_texts, generate=generate), **_LIGHTLY)
     texts = ray.data.from_arrow_refs(written.materialize().to_arrow_refs())
-    total, done = texts.count(), context.done.get("judgements", KeySet())
+    total, done = texts.count(), context.recovered_of("judgements").keys
     left = texts.map_batches(partial(_without, done=ray.put(done)), **_LIGHTLY)
     return judged(left, total, total - len(done), judge, asked, context)
 
@@ -61,7 +61,7 @@ def judged(left: Dataset, total: int, open_rows: int, judge: JudgeConfig, asked:
     """`left`: the rows of `TEXTS` that no attempt has judged yet, `open_rows` of `total`."""
     facts = {"judged": total, "model": engine.identity(asked)}
     counted = _Counted()
-    for block in context.kept["judgements"].blocks() if "judgements" in context.kept else ():
+    for block in context.recovered_of("judgements").rows.blocks():
         counted.add(block)
     rows: Iterator[pa.Table] = iter(())
     if open_rows:

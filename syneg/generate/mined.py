@@ -18,7 +18,6 @@ from syneg.generate import judge as judging
 from syneg.generate.engines.asked import LIGHT
 from syneg.generate.keys import digest
 from syneg.ids import rows_of
-from syneg.keyset import KeySet
 from syneg.passages import texts_by_id
 from syneg.schemas import CANDIDATES, with_columns
 from syneg.settings.generate import GateConfig, GenerateConfig, JudgeConfig, JudgeMinedConfig
@@ -42,7 +41,7 @@ def judge(
     """
     asked = judging.engine_of(generate, judge)
     pairs = _pairs(inputs.tables["candidates"], judge_mined.per_sampler)
-    done = context.done.get("judgements", KeySet())
+    done = context.recovered_of("judgements").keys
     left = pairs.filter(pa.array(~done.mask(pairs["id"])))
     texts = _texts(left, inputs.tables["queries"], inputs.tables["passages"])
     return judging.judged(texts, pairs.num_rows, left.num_rows, judge, asked, context)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from syneg.errors import BadInput
 from syneg.generate.attributes import Attributes
 from syneg.generate.keys import digest
+from syneg.generate.reasons import TOLD
 from syneg.store import files
 
 _TITLES = {
@@ -39,21 +40,6 @@ _REQUIRED = {
     "style": ("mark", "style_document"),
     "attributes": ("difficult_level", "length"),
     "format": ("answer",),
-}
-_WHY = {
-    "malformed": "it is not the JSON that was asked for.",
-    "truncated": "it was too long and was cut off.",
-    "refused": "it refuses. Nothing harmful is asked: the text serves to train a search engine.",
-    "empty": "the hard negative is empty.",
-    "garbled": "the hard negative is full of symbols, or is not made of words.",
-    "too_short": "the hard negative is far shorter than the positive_document.",
-    "too_long": "the hard negative is far longer than the positive_document.",
-    "meta_text": "the hard negative speaks of this task or repeats its words.",
-    "copies_query": "the hard negative only repeats the user_query.",
-    "copies_positive": "the hard negative copies the positive_document.",
-    "copies_example": "the hard negative copies the style_document.",
-    "other_language": "the hard negative is not in the language of the positive_document.",
-    "repetitive": "the hard negative repeats itself.",
 }
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _MARK = "[[{}]]"
@@ -127,7 +113,7 @@ def load(
 def again(reason: str) -> str:
     """What is said to the LLM about an answer of its own that was rejected."""
     return (
-        f"This answer cannot be used: {_WHY.get(reason, reason)} Write it anew, as JSON of the same form, for the same "
+        f"This answer cannot be used: {TOLD.get(reason, reason)} Write it anew, as JSON of the same form, for the same "
         "user_query and positive_document."
     )
 

@@ -57,7 +57,8 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
         partial(tables["passages"].blocks, COLUMNS),
         generate.max_pairs,
     )
-    done = context.done.get("answers", KeySet())
+    recovered = context.recovered_of("answers")
+    done = recovered.keys
     pieces = Pieces.of(context.resources.generate, writing.at_stake(context))
     shown = Shown(tables["passages"], tables.get("candidates"))
     made = partial(dataset, pairs, shown, asking, batch_rows=pieces.rows)
@@ -67,7 +68,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     if earlier and len(earlier.keys):
         asked = (block["negative_id"].to_pylist() for block in requests(pairs, shown, asking, done))
         taken = KeySet.of(chain.from_iterable(asked)) & earlier.keys
-    for block in context.kept["answers"].blocks(_COUNTED) if context.kept else ():
+    for block in recovered.rows.blocks(_COUNTED):
         was_taken = earlier.keys.mask(block["negative_id"]) if earlier else np.zeros(block.num_rows, bool)
         spent.add(block.filter(pa.array(~was_taken)))
         _count(block.filter(pa.array(was_taken)), saved)

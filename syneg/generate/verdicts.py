@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from syneg.generate.reasons import NOT_ANSWERED, NOT_WELL_FORMED
 from syneg.redaction import redacted
 from syneg.schemas import ACCEPTED
 from syneg.stage import Source
 
-_NOT_ANSWERED = ("engine_error", "no_answer", "over_budget")
-_NOT_WELL_FORMED = ("refused", "truncated", "malformed", "empty")
 _ANSWER = ("query_id", "positive_id", "seed")  # of several answers to a pair each was drawn by another seed
 _COLUMNS = ["negative_id", *_ANSWER, "text", "domain", "difficulty", "length", "reject_reason"]
 _CHARS = 600  # of a text that are shown
@@ -26,12 +25,12 @@ class Verdicts:
 
     @property
     def answered(self) -> int:
-        return self.counts.total() - sum(self.counts[reason] for reason in _NOT_ANSWERED)
+        return self.counts.total() - sum(self.counts[reason] for reason in NOT_ANSWERED)
 
     @property
     def well_formed(self) -> int:
         """The answers that hold a negative in the form asked for, whatever it says."""
-        return self.answered - sum(self.counts[reason] for reason in _NOT_WELL_FORMED)
+        return self.answered - sum(self.counts[reason] for reason in NOT_WELL_FORMED)
 
 
 def verdicts(synthetic: Source, answers: Source, examples: int) -> Verdicts:

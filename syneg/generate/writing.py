@@ -23,6 +23,7 @@ from syneg.generate.engines.asked import AFTER, ANSWERED, LIGHT, Asked, Pieces
 from syneg.generate.gate import reject_reason
 from syneg.generate.keys import request_key
 from syneg.generate.prompts import Prompt
+from syneg.generate.reasons import NOT_ANSWERED
 from syneg.generate.requests import EARLIER, REQUEST, Asking
 from syneg.generate.spending import Spent
 from syneg.keyset import KeySet
@@ -31,7 +32,6 @@ from syneg.stage import Context
 from syneg.texts import first_words
 
 _SHOWN_AGAIN = 200  # words of a rejected answer that the LLM is shown
-_NOT_ASKED_AGAIN = ("engine_error", "no_answer")
 _STORED_TOGETHER = 256  # pieces of failed requests, mostly of a row or two
 Made = Callable[[KeySet], Dataset]
 """The requests but for those whose negative_id is given."""
@@ -217,7 +217,7 @@ def _reason(row: dict[str, Any], generate: GenerateConfig) -> str | None:
     )
     for negative in found:
         if not isinstance(negative, Answer):
-            return None if negative in _NOT_ASKED_AGAIN else negative
+            return None if negative in NOT_ANSWERED else negative
         if reason := reject_reason(
             negative.hard_negative, row["query"], row["positive"], GateConfig(), example=row["example"]
         ):

@@ -47,7 +47,7 @@ class Judged:
 def reject_reasons(
     ranked: Ranked, judged: Judged, sampler: SamplerConfig, near_duplicate_bits: int | None = None
 ) -> pa.StringArray:
-    """The first reason that applies to each row (`schemas.CANDIDATE_REASONS`), null for a negative: string [N]."""
+    """The first reason that applies to each row (of `rejection.REASONS`), null for a negative: string [N]."""
     key = judged.keys[ranked.passage]
     positive, same_text, near = (np.zeros(len(key), dtype=bool) for _ in range(3))
     for rows, positives in _with_positives(ranked, judged):

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg import schemas
+from syneg import rejection, schemas
 from syneg.ids import rows_of
 from syneg.mix.shard import Pools, Recipe, Shard
 from syneg.mix.tally import Tally
@@ -24,7 +24,7 @@ _PARTS = 256
 # Reasons by which a passage may be no answer to the query. With any other it is not borrowed for it either: what ranks
 # before a window is left out of it because it may be one.
 _SILENT = {"below_min_score", "short_query", "not_judged"}
-_UNFIT = [reason for reason in schemas.CANDIDATE_REASONS if reason not in _SILENT]
+_UNFIT = [reason for reason in rejection.REASONS["candidates"] if reason not in _SILENT]
 _CANDIDATE = ["query_id", "passage_id", "sampler", "rank", "score", "cross_score", "reject_reason"]
 _SYNTHETIC = ["negative_id", "query_id", "positive_id", "text", "reject_reason"]
 

@@ -14,11 +14,11 @@ from syneg.encoder.architecture import Architecture
 from syneg.errors import BadInput
 from syneg.generate import attributes
 from syneg.mix import review
-from syneg.pipeline.graph import kind
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.generate import Engine, GenerateConfig, OpenaiEngine, RecordedEngine
 from syneg.settings.train import TrainConfig
 from syneg.stage import Stage
+from syneg.store import layout
 from syneg.train import trackers
 
 
@@ -84,7 +84,7 @@ def machine(config: RunConfig, stages: Sequence[Stage]) -> None:
 
 
 def _kinds(stages: Sequence[Stage]) -> set[str]:
-    return {kind(stage.name) for stage in stages}
+    return {layout.kind(stage.name) for stage in stages}
 
 
 def _check_engine(engine: Engine) -> None:

@@ -11,6 +11,7 @@ from syneg.config.run import RunConfig
 from syneg.pipeline import graph
 from syneg.pipeline.stages import ONE_ROUND
 from syneg.settings.resources import EstimateConfig, ResourcesConfig, WorkerResources
+from syneg.store import layout
 from syneg.vectors import bytes_each
 
 _STAGES = {stage.name: stage for stage in ONE_ROUND}
@@ -44,7 +45,7 @@ def held(stage: str, resources: ResourcesConfig) -> WorkerResources | None:
 
     The encoder of a gate that looks at similarities is not counted.
     """
-    known = _STAGES.get(graph.kind(stage))
+    known = _STAGES.get(layout.kind(stage))
     if known is None or known.pool is None:
         return None
     workers: WorkerResources = getattr(resources, known.pool)
@@ -84,7 +85,7 @@ def estimate(config: RunConfig, size: Sizes, stages: tuple[str, ...]) -> list[Es
     job = _Job(config, passages, queries, pairs, tested)
     found = []
     for stage in stages:
-        if reckon := _WORK.get(graph.kind(stage)):
+        if reckon := _WORK.get(layout.kind(stage)):
             work = reckon(job)
             price = usd({stage: work.seconds}, config.resources)
             gpus = _gpus(held(stage, config.resources))

@@ -3,27 +3,21 @@
 import importlib
 import tempfile
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from syneg import rejection
 from syneg.config.run import RunConfig
 from syneg.encoder.recipe import resolved
 from syneg.errors import StageFailed, Superseded
 from syneg.settings.section import Section
-from syneg.stage import Context, Inputs, Output, Stage, Stake
-from syneg.store import files, folders, manifest, tally
+from syneg.stage import Context, Inputs, Output, Recovered, Stage, Stake
+from syneg.store import files, folders, layout, manifest, tally
 from syneg.store.manifest import Manifest, Part
-
-if TYPE_CHECKING:  # pyarrow takes half a second to import, which `syneg plan` need not wait for
-    from syneg.keyset import KeySet
-
-_ATTEMPT = "attempt"  # beside a stage's tables: what its function keeps for an attempt that goes on after a death
 
 
 def sections(config: RunConfig, stage: Stage) -> dict[str, Section]:
@@ -57,14 +51,13 @@ def run(
 
     began, retries = time.monotonic(), tally.retries()
     with tempfile.TemporaryDirectory(prefix=f"syneg-{stage.name}-") as scratch:
-        kept = {table: recovery.recover(folder, table) for table in stage.writes if stage.resumes_by_row}
-        context = _context(config, root, stage, fingerprint, kept, Path(scratch), progress)
+        left = {table: recovery.recover(folder, table) for table in stage.writes if stage.resumes_by_row}
+        context = _context(config, root, stage, fingerprint, left, Path(scratch), progress)
         output = _function(stage)(_inputs(root, stage, manifests), context, **sections(config, stage))
-        parts = {table: kept[table][0] if table in kept else [] for table in stage.writes}
+        parts = {table: [*left[table].parts] if table in left else [] for table in stage.writes}
         for table, part in _written(output, folder, progress):
             parts[table].append(part)
-        # In a folder of our own: another driver's files have the same names.
-        places = {name: f"{name}-{uuid.uuid4().hex[:8]}" for name in stage.folders}
+        places = {name: layout.new_place(name) for name in stage.folders}
         copied = {name: folders.put(output.folders[name], files.join(folder, places[name])) for name in stage.folders}
     rows_in, rows_out, rejected = _ledger(stage, output, [part for of_table in parts.values() for part in of_table])
     made = Manifest(
@@ -85,7 +78,7 @@ def run(
     )
     if not manifest.publish(root, made):
         raise _superseded(stage, folder)
-    folders.remove(files.join(folder, _ATTEMPT))
+    folders.remove(files.join(folder, layout.ATTEMPT))
     return made
 
 
@@ -94,11 +87,11 @@ def _context(
     root: str,
     stage: Stage,
     fingerprint: str,
-    kept: "Mapping[str, tuple[list[Part], KeySet]]",
+    left: Mapping[str, Recovered],
     scratch: Path,
     progress: Callable[[str], None],
 ) -> Context:
-    """`kept`: by table the parts that a killed attempt left, and the keys of their rows."""
+    """`left`: by table what a killed attempt stored."""
     from syneg.on_ray.workers import InProcess, OnRay
     from syneg.store import recovery, tables
 
@@ -107,13 +100,12 @@ def _context(
         resources=config.resources,
         scratch=scratch,
         title=f"{config.name}/{stage.name}-{fingerprint[:8]}",
-        attempt=files.join(folder, _ATTEMPT),
+        attempt=files.join(folder, layout.ATTEMPT),
         progress=progress,
-        done={table: keys for table, (_, keys) in kept.items()},
+        recovered=left,
         earlier=partial(recovery.Earlier, root, stage.name, fingerprint),
-        keep=tables.Keeper(folder),
+        store_rows=tables.RowWriter(folder),
         stake=Stake(config.store.part_rows, config.store.part_seconds),
-        kept={table: tables.StoredTable(files.join(folder, table), tuple(found)) for table, (found, _) in kept.items()},
         workers=OnRay(getattr(config.resources, stage.pool)) if stage.pool else InProcess(),
     )
 
@@ -124,8 +116,8 @@ def _written(output: Output, folder: str, progress: Callable[[str], None]) -> It
 
     for table, rows in output.tables.items():
         yield from ((table, part) for part in tables.write(rows, folder, table))
-    if output.kept is not None:
-        yield from tables.kept(output.kept, progress)
+    if output.stored is not None:
+        yield from tables.stored(output.stored, progress)
 
 
 def _superseded(stage: Stage, folder: str) -> Superseded:
@@ -157,7 +149,15 @@ def _inputs(root: str, stage: Stage, manifests: Mapping[str, Manifest]) -> Input
 
 
 def _ledger(stage: Stage, output: Output, written: list[Part]) -> tuple[int, int, dict[str, int]]:
-    """Rows in, rows out, and rejected ones by reason. Raises StageFailed if they do not add up."""
+    """Rows in, rows out, and rejected ones by reason.
+
+    Raises:
+        StageFailed: they do not add up.
+        StoreError: the stage states a reason that is not on the list. Those in tables were looked at as they were put.
+    """
+    from syneg.store import parts
+
+    parts.check_reasons(stage.name, output.rejected, rejection.CORPUS_REASONS)  # no other stage states any
     rejected = Counter(output.rejected)
     for part in written:
         rejected.update(part.rejected)

@@ -9,9 +9,7 @@ from syneg.corpus import sources
 from syneg.errors import BadInput
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.section import Content, Section
-from syneg.store import digests, files, models
-
-_LENGTH = 16  # hex digits: 64 bits, as many as there will ever be outputs under one root
+from syneg.store import digests, files, layout, models
 
 
 def of_stage(name: str, version: int, sections: Mapping[str, Section], reads: Mapping[str, str]) -> str:
@@ -22,7 +20,7 @@ def of_stage(name: str, version: int, sections: Mapping[str, Section], reads: Ma
     """
     settings = {key: _canonical(section, key) for key, section in sections.items()}
     made_of = {"stage": name, "version": version, "settings": settings, "reads": dict(reads)}
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:_LENGTH]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[: layout.FINGERPRINT_DIGITS]
 
 
 def _canonical(section: Section, key: str) -> dict[str, Any]:

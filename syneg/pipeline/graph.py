@@ -6,6 +6,7 @@ from dataclasses import replace
 from syneg.config.run import RunConfig
 from syneg.pipeline.stages import ONE_ROUND, SCORE, SCORE_BM25
 from syneg.stage import Stage
+from syneg.store import layout
 
 _WRITING = ("generate", "judge", "gate")
 _MINING = ("adore", "mine", "judge_mined", "gate_mined")
@@ -62,7 +63,7 @@ def _unrolled(rounds: int) -> Iterator[Stage]:
 
 def _written_after_mining(unrolled: Sequence[Stage]) -> list[Stage]:
     """Generation reads what was mined. Of rounds that is the first: the later ones train on what is written."""
-    mine = next(stage for stage in unrolled if stage.name in ("mine", "mine_1"))
+    mine = next(stage for stage in unrolled if layout.kind(stage.name) == "mine")
     writing = [stage for stage in unrolled if stage.name in _WRITING]
     writing[0] = replace(writing[0], reads={**writing[0].reads, "candidates": f"{mine.name}.candidates"})
     others = [stage for stage in unrolled if stage.name not in _WRITING]
@@ -92,24 +93,24 @@ def _asked(unrolled: Iterable[Stage], config: RunConfig) -> Iterator[Stage]:
     """The stages that somebody asks for. Without the judge's gate, who would read its candidates reads mining's."""
     left_out = _left_out(config)
     for stage in unrolled:
-        if kind(stage.name) not in left_out:
+        if layout.kind(stage.name) not in left_out:
             reads = dict(stage.reads)
             if "gate_mined" in left_out and "candidates" in reads:
                 reads["candidates"] = reads["candidates"].replace("gate_mined", "mine")
-            made = {name: address for name, address in reads.items() if kind(address) not in left_out}
+            made = {name: address for name, address in reads.items() if _source(address) not in left_out}
             yield replace(stage, reads=made)
 
 
-def kind(address: str) -> str:
-    """The stage's name without its round: of "mine_1", or of the table "mine_1.candidates", it is "mine"."""
-    return address.partition(".")[0].rstrip("_0123456789")
+def _source(address: str) -> str:
+    """The stage that makes the table "mine_1.candidates", without its round: "mine"."""
+    return layout.kind(address.partition(".")[0])
 
 
 def _of_round(stage: Stage, number: int, rounds: int) -> Stage:
     """`stage` as it stands in one round: it reads its own round's tables and the model of the round before."""
 
     def named(name: str, of_round: int) -> str:
-        return f"{name}_{of_round}" if name in _REPEATED and of_round < rounds else name
+        return layout.of_round(name, of_round) if name in _REPEATED and of_round < rounds else name
 
     reads = dict(stage.reads)
     for name, address in stage.reads.items():

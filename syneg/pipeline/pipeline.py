@@ -9,12 +9,11 @@ from typing import Protocol
 
 from syneg.cluster import session
 from syneg.config.run import RunConfig
-from syneg.encoder.recipe import resolved
 from syneg.errors import BadInput, Unreachable
 from syneg.pipeline import checks, execution, fingerprint, schedule
 from syneg.pipeline.graph import stages
-from syneg.settings.encoder import EncoderConfig
-from syneg.stage import NoRows, Source, Stage
+from syneg.pipeline.run import Run
+from syneg.stage import Stage
 from syneg.store import files, manifest
 from syneg.store.manifest import Manifest
 
@@ -49,42 +48,6 @@ class Listener(Protocol):
     def progressed(self, stage: Stage, message: str) -> None: ...
 
     def finished(self, stage: Stage, result: Manifest, reused: bool) -> None: ...
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What of a run is done: the manifest of each finished stage, and the names of those that were not run again."""
-
-    config: RunConfig
-    manifests: Mapping[str, Manifest]
-    reused: frozenset[str] = field(default_factory=frozenset)
-
-    @property
-    def encoder(self) -> EncoderConfig:
-        """The config's, with the prompts that its stages took: the model's own folder may be gone by now.
-
-        Raises:
-            BadInput: no stage that took them is done, and the model's folder is not there.
-        """
-        for made in self.manifests.values():
-            if taken := made.settings.get("encoder"):
-                prompts = {name: taken[name] for name in ("query_prompt", "passage_prompt")}
-                return self.config.encoder.model_copy(update=prompts)
-        return resolved(self.config.encoder)
-
-    def folder(self, stage: str, name: str) -> str:
-        """The path of a folder that a stage wrote."""
-        made = self.manifests[stage]
-        return manifest.place(self.config.store.root, made, name)
-
-    def table(self, stage: str, name: str) -> Source:
-        """A table that a stage wrote; without a row where the run has no such stage."""
-        from syneg import schemas
-        from syneg.store import tables
-
-        if stage not in self.manifests:
-            return NoRows(getattr(schemas, name.upper()))
-        return tables.StoredTable(self.folder(stage, name), tuple(self.manifests[stage].tables[name]))
 
 
 def plan(config: RunConfig, allow_unreachable: bool = False, graph: Graph | None = None) -> list[Step]:
@@ -157,7 +120,7 @@ def run(
     first: str | None = None,
     last: str | None = None,
     graph: Graph | None = None,
-) -> Finished:
+) -> Run:
     """Runs what is not done yet, from stage `first` to stage `last` (None: of all), and returns all manifests.
 
     Raises:
@@ -197,7 +160,7 @@ def run(
 
         schedule.run(list(chosen), reads, session.width(config.resources), begin, work, end)
     in_order = {step.stage.name: manifests[step.stage.name] for step in steps if step.stage.name in manifests}
-    return Finished(config, in_order, reused)
+    return Run(config, in_order, reused)
 
 
 def _between(names: Sequence[str], first: str | None, last: str | None) -> Sequence[str]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from syneg.report import environment, verdict
 
@@ -34,17 +34,15 @@ class RunSummary(TypedDict):
     name: str
     config: Mapping[str, Any]
     stages: list[StageSummary]
-    layouts: NotRequired[Mapping[str, Mapping[str, Any]]]  # facts of what was generated, by layout of the prompt
-    storage_retries: NotRequired[int]  # requests to object storage that were tried again in this run
+    layouts: Mapping[str, Mapping[str, Any]]  # facts of what was generated, by layout of the prompt
+    storage_retries: int  # requests to object storage that were tried again in this run
 
 
 def publish(run: RunSummary, content: Path) -> dict[str, Any]:
     """The content of report.json: JSON values only. `content` is the folder that the report stage wrote."""
     facts = {stage["stage"]: stage["facts"] for stage in run["stages"]}
     evaluate = facts["evaluate"]
-    # Known by what it states and not by its name: asking the LLM and gating its answers need not be one stage.
-    generated = next((found for found in facts.values() if found.keys() >= set(_GENERATION)), {})
-    taken_over = next((found["taken_over"] for found in facts.values() if "taken_over" in found), None)
+    gated = facts.get("gate", {})
     vectors = [found.get("vectors_taken_over", {}) for found in facts.values()]
     read = json.loads((content / "content.json").read_text(encoding="utf-8"))
     reached = verdict.of_run(evaluate, facts.get("probe", {}).get("warnings", ()))
@@ -58,16 +56,16 @@ def publish(run: RunSummary, content: Path) -> dict[str, Any]:
         "differences": dict(evaluate["differences"]),
         "test_queries": evaluate["queries"],
         "leaks": dict(evaluate["leaks"]),
-        "generation": {name: generated.get(name) for name in _GENERATION}
-        | {"outcomes": read["generation"], "taken_over": taken_over}
-        | {"layouts": _rates(run.get("layouts", {}))},
+        "generation": {name: gated.get(name) for name in _GENERATION}
+        | {"outcomes": read["generation"], "taken_over": facts.get("generate", {}).get("taken_over")}
+        | {"layouts": _rates(run["layouts"])},
         "vectors_taken_over": sum(sum(of.values()) for of in vectors),
         "candidates": read["candidates"],
         "instances": read["instances"],
         "training": read["training"],
         "changes": {name: read["changes"][name] for name in ("measure", "better", "same", "worse")},
         "stages": {stage["stage"]: {name: stage[name] for name in _LEDGER} for stage in run["stages"]},
-        "storage_retries": run.get("storage_retries", 0),
+        "storage_retries": run["storage_retries"],
         "facts": {name: dict(found) for name, found in facts.items() if found},
         "config": run["config"],
         "machine": environment.machine(),

@@ -1,12 +1,11 @@
 """The result in plain words. Pure; points are hundredths of a measure."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from syneg import differences
-from syneg.differences import LEVEL, counted, interval, named_probability, points
+from syneg.differences import counted, interval, leak, leaked_queries, named_probability, points, power_of
 
 
 @dataclass(frozen=True)
@@ -30,46 +29,11 @@ def of_run(facts: Mapping[str, Any], shortcuts: Sequence[str] = ()) -> Verdict:
     return Verdict(kind, sentence, (*caveats, *shortcuts))
 
 
-def leaked_queries(leaks: Mapping[str, Mapping[str, int]]) -> int:
-    """How many test queries were trained on as queries. `leaks` as the stage evaluate counts them."""
-    return leaks.get("test_query", {}).get("query", 0)
-
-
-def leak(queries: int, trained: str) -> str:
-    """The caveat that `trained` saw that many test queries in training."""
-    return (
-        f"{trained} trained on {counted(queries, 'test query')} or nearly the same: scores may be too high. The "
-        "table leaks of the stage evaluate lists them."
-    )
-
-
 def power(facts: Mapping[str, Any]) -> str:
     """The smallest gain that these queries show by the first measure, to be read before any difference."""
     measure = facts["measures"][0]
     queries, gain = int(facts["differences"][measure]["queries"]), facts["differences"][measure]["detectable"]
     return power_of(f"{counted(queries, 'query')} and one seed", queries, 1, (gain, gain), measure)
-
-
-def power_of(tested: str, queries: int, comparisons: int, detectable: tuple[float, float], measure: str) -> str:
-    """`detectable`: the gain that the easiest and the hardest of the comparisons would show."""
-    fewest = fewest_queries(comparisons)
-    if queries < fewest:
-        return f"With {tested} no difference can be shown, however large: the test needs {fewest} queries or more."
-    low, high = detectable
-    if high == 0:
-        return f"With {tested} it is not known how small a gain would be seen: the systems differ alike on all of them."
-    low = low or high  # of two equal systems nothing is known
-    span = points(low) if points(low) == points(high) else interval(low, high)
-    return (
-        f"With {tested} a gain has to be about {span} {measure} points to be found four times out of five. "
-        "A smaller one may be there and not be seen."
-    )
-
-
-def fewest_queries(comparisons: int) -> int:
-    """Of Q queries there are 2^Q ways to give their differences signs, and the test's p is at least two of them: with
-    fewer nothing can be shown. Holm's correction asks for more."""
-    return math.floor(math.log2(2 * max(1, comparisons) / LEVEL)) + 1
 
 
 def _sentence(measure: str, found: Mapping[str, float]) -> tuple[Literal["better", "worse", "unclear"], str]:

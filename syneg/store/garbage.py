@@ -13,13 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from syneg.errors import BadInput, StoreError
 from syneg.stage import Stage
-from syneg.store import files, manifest
+from syneg.store import files, layout, manifest
 from syneg.store.entry import Entry
 from syneg.store.manifest import Manifest
-
-_RECORD = re.compile(r"runs/[^/]+/run(-[0-9a-f]{16})?\.json|evaluations/[^/]+/evaluation\.json")
-_PROGRESS = re.compile(r"runs/[^/]+/progress\.json")
-_OUTPUT = re.compile(r"(?P<output>(?P<stage>[^/]+?)(_\d+)?/[0-9a-f]{16})/(?P<inside>.+)")  # mine_1 is mine, of a round
 
 
 class _Names(BaseModel):
@@ -51,7 +47,7 @@ def find(root: str, before: float, stages: Iterable[Stage]) -> list[Garbage]:
         BadInput: nothing below `root` was written by syneg, or something there may not be read.
         StoreError: a record or a manifest cannot be read, so that what it names is not known.
     """
-    written = {stage.name: _written_by(stage) for stage in stages}
+    written = {stage.name: layout.written_by(stage) for stage in stages}
     try:
         return list(_find(root, before, written))
     except PermissionError as error:
@@ -61,22 +57,15 @@ def find(root: str, before: float, stages: Iterable[Stage]) -> list[Garbage]:
         ) from error
 
 
-def _written_by(stage: Stage) -> re.Pattern[str]:
-    """The paths, within an output, of what this stage and the pipeline put there."""
-    tables = [rf"{table}/part-[0-9a-f]{{32}}\.parquet" for table in stage.writes]
-    places = [rf"{folder}(-[0-9a-f]{{8}})?/.+" for folder in stage.folders]
-    return re.compile("|".join([re.escape(manifest.NAME), "attempt/.+", *tables, *places]))
-
-
 def _find(root: str, before: float, written: Mapping[str, re.Pattern[str]]) -> Iterator[Garbage]:
     entries = _entries(root)
     outputs: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        at = _OUTPUT.fullmatch(entry.name)
-        if at and at["stage"] in written and written[at["stage"]].fullmatch(at["inside"]):
-            outputs[at["output"]].append(entry)
-    records = [entry.name for entry in entries if _RECORD.fullmatch(entry.name)]
-    if not outputs and not records and not any(_PROGRESS.fullmatch(entry.name) for entry in entries):
+        at = layout.in_output(entry.name)
+        if at and at.stage in written and written[at.stage].fullmatch(at.inside):
+            outputs[at.output].append(entry)
+    records = [entry.name for entry in entries if layout.is_record(entry.name)]
+    if not outputs and not records and not any(layout.is_progress(entry.name) for entry in entries):
         raise BadInput(
             f"There is no store of syneg here: {root} holds no output (corpus/0123456789abcdef/manifest.json) and no "
             "record of a run. Give the folder that is store.root in the config, e.g. out. Nothing was removed."
@@ -132,7 +121,7 @@ def _named(root: str, records: Iterable[str]) -> Iterator[str]:
 
 
 def _listed(output: str, made: Manifest) -> Iterator[str]:
-    yield f"{output}/{manifest.NAME}"
+    yield f"{output}/{layout.MANIFEST}"
     for name, listed in (made.tables | made.folders).items():
         yield from (f"{output}/{made.places.get(name, name)}/{part.name}" for part in listed)
 
@@ -143,7 +132,7 @@ def remove(root: str, garbage: Garbage) -> None:
     Raises:
         BadInput: this user may not remove it.
     """
-    for entry in sorted(garbage.objects, key=lambda entry: not entry.name.endswith(f"/{manifest.NAME}")):
+    for entry in sorted(garbage.objects, key=lambda entry: not entry.name.endswith(f"/{layout.MANIFEST}")):
         try:
             files.delete(files.join(root, entry.name))
         except PermissionError as error:

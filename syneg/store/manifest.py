@@ -5,9 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from syneg.errors import StoreError
-from syneg.store import files
-
-NAME = "manifest.json"  # in the folder of the output
+from syneg.store import files, layout
 
 
 class Part(BaseModel):
@@ -58,7 +56,7 @@ def load(root: str, stage: str, fingerprint: str) -> Manifest | None:
     Raises:
         StoreError: the manifest is there and cannot be read.
     """
-    path = files.join(output_folder(root, stage, fingerprint), NAME)
+    path = files.join(output_folder(root, stage, fingerprint), layout.MANIFEST)
     if not files.exists(path):
         return None
     try:
@@ -69,5 +67,5 @@ def load(root: str, stage: str, fingerprint: str) -> Manifest | None:
 
 def publish(root: str, manifest: Manifest) -> bool:
     """Creates the manifest. False if another driver finished the same stage first; then its output counts."""
-    path = files.join(output_folder(root, manifest.stage, manifest.fingerprint), NAME)
+    path = files.join(output_folder(root, manifest.stage, manifest.fingerprint), layout.MANIFEST)
     return files.create(path, manifest.model_dump_json(indent=1).encode())

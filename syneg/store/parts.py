@@ -5,19 +5,18 @@ So the same rows put twice are one object, and a part that lies in no manifest c
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syneg import schemas
+from syneg import rejection, schemas
 from syneg.errors import StoreError
-from syneg.store import files
+from syneg.store import files, layout
 from syneg.store.manifest import Part
 
 BLOCK_ROWS = 65_536
-_NAME_DIGITS = 32
 READERS = 8  # parts that are read at the same time
 _BYTES_AHEAD, _ROWS_AHEAD = 64 * 2**20, 2 * BLOCK_ROWS  # the bytes are compressed
 
@@ -31,21 +30,33 @@ def schema_of(table: str, seen: pa.Schema) -> pa.Schema:
 
 
 def put(rows: pa.Table, folder: str, table: str) -> Part:
-    """Writes `rows` by one atomic put. Raises StoreError if they do not fit the table's schema."""
+    """Writes `rows` by one atomic put.
+
+    Raises:
+        StoreError: they do not fit the table's schema, or are rejected for a reason that is not on its list.
+    """
     fitted = schemas.conform(rows, schema_of(table, rows.schema))
     sink = pa.BufferOutputStream()
     pq.write_table(fitted, sink, compression="zstd", row_group_size=BLOCK_ROWS)
     content = sink.getvalue().to_pybytes()
     part = _part(fitted, content)
+    check_reasons(table, part.rejected, rejection.REASONS.get(table, ()))
     files.put(files.join(folder, table, part.name), content)
     return part
+
+
+def check_reasons(of: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Raises StoreError if one of the reasons `given` is not `known`."""
+    if strangers := sorted(set(given).difference(known)):
+        raise StoreError(f"{of}: rejected for {', '.join(strangers)}, which no list in syneg/schemas.py has.")
 
 
 def _part(rows: pa.Table, content: bytes) -> Part:
     sha256 = hashlib.sha256(content).hexdigest()
     rejected = Counter(rows["reject_reason"].drop_null().to_pylist()) if "reject_reason" in rows.column_names else {}
-    name = f"part-{sha256[:_NAME_DIGITS]}.parquet"
-    return Part(name=name, rows=rows.num_rows, bytes=len(content), sha256=sha256, rejected=dict(rejected))
+    return Part(
+        name=layout.part(sha256), rows=rows.num_rows, bytes=len(content), sha256=sha256, rejected=dict(rejected)
+    )
 
 
 def read(folder: str, part: Part, columns: list[str] | None = None) -> pa.Table:
@@ -72,7 +83,7 @@ def read_unlisted(folder: str, table: str, name: str) -> tuple[Part, pa.Table]:
     """
     path = files.join(folder, table, name)
     content = _content(path)
-    if not name.startswith(f"part-{hashlib.sha256(content).hexdigest()[:_NAME_DIGITS]}"):
+    if name != layout.part(hashlib.sha256(content).hexdigest()):
         raise StoreError(
             f"{path} is damaged: its {len(content):,} bytes are not those that it is named after.{_REMOVE}"
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,14 +13,23 @@ import pyarrow.compute as pc
 from syneg import schemas
 from syneg.errors import StoreError
 from syneg.keyset import KeySet, digests
+from syneg.stage import Recovered
 from syneg.store import files, manifest, parts
 from syneg.store.manifest import Part
+from syneg.store.tables import StoredTable
 
 _OUTPUTS = 16  # of one stage that are looked through for rows to take over, the newest ones
 
 
-def recover(folder: str, table: str) -> tuple[list[Part], KeySet]:
-    """The parts that a killed attempt left, and the keys of their rows. No key is in two of the parts returned.
+@dataclass(frozen=True)
+class RecoveredParts(Recovered):
+    """With the parts that hold the rows. No key is in two of them."""
+
+    parts: tuple[Part, ...]
+
+
+def recover(folder: str, table: str) -> RecoveredParts:
+    """What a killed attempt left of a table below `folder`.
 
     Tasks that were retried may have put the same rows in other company; the later part is then written anew without
     them. Raises StoreError if a part is damaged.
@@ -41,7 +51,7 @@ def recover(folder: str, table: str) -> tuple[list[Part], KeySet]:
         elif not again.all():
             _, rows = parts.read_unlisted(folder, table, part.name)
             kept.append(parts.put(rows.filter(pa.array(~again)), folder, table))
-    return kept, KeySet(everything)
+    return RecoveredParts(KeySet(everything), StoredTable(files.join(folder, table), tuple(kept)), tuple(kept))
 
 
 def _keys_of(folder: str, table: str, key: str, name: str) -> tuple[Part, np.ndarray]:

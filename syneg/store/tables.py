@@ -33,17 +33,17 @@ def write(rows: pa.Table | Iterable[pa.Table], folder: str, table: str) -> list[
 
 
 @dataclass(frozen=True)
-class Keeper:
-    """`Context.keep`: stores rows by the worker that made them, so that none are at stake on their way to another."""
+class RowWriter:
+    """`Context.store_rows`, by the worker that made the rows, so that none are at stake on their way to another."""
 
     folder: str
 
     def __call__(self, table: str, rows: pa.Table) -> pa.Table:
-        """What `kept` reads: the table's name and the part."""
+        """What `stored` reads: the table's name and the part."""
         return pa.table({"table": [table], "part": [parts.put(rows, self.folder, table).model_dump_json()]})
 
 
-def kept(records: "Dataset", progress: Callable[[str], None]) -> Iterator[tuple[str, Part]]:
+def stored(records: "Dataset", progress: Callable[[str], None]) -> Iterator[tuple[str, Part]]:
     """Each part that workers wrote, with its table."""
     count = 0
     for record in records.iter_rows():

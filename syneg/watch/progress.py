@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from syneg.errors import StoreError
-from syneg.store import files
+from syneg.store import files, layout
 
 _COUNT = re.compile(r"(\d[\d,]*)/(\d[\d,]*)")
 _DONE = re.compile(r"(\d[\d,]*) rows")
@@ -79,7 +79,7 @@ def _number(text: str) -> int:
 
 
 def path(run_folder: str) -> str:
-    return files.join(run_folder, "progress.json")
+    return files.join(run_folder, layout.PROGRESS)
 
 
 def load(run_folder: str) -> RunProgress | None:

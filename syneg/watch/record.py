@@ -6,7 +6,6 @@ the newest run's; the record of an earlier one that stands on something else is 
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -17,11 +16,8 @@ from syneg.config.run import RunConfig
 from syneg.errors import StoreError, SynegError
 from syneg.pipeline import pipeline
 from syneg.stage import Stage
-from syneg.store import files
+from syneg.store import files, layout
 from syneg.store.manifest import Manifest
-
-_DIGITS = 16
-_EARLIER = re.compile(r"run-[0-9a-f]{16}\.json")
 
 
 class Record(BaseModel):
@@ -37,11 +33,11 @@ class Record(BaseModel):
     @property
     def digest(self) -> str:
         content = json.dumps([self.stages, self.config], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:_DIGITS]
+        return hashlib.sha256(content.encode()).hexdigest()[: layout.RECORD_DIGITS]
 
 
 def path(run_folder: str) -> str:
-    return files.join(run_folder, "run.json")
+    return files.join(run_folder, layout.RECORD)
 
 
 def load(address: str) -> Record | None:
@@ -71,7 +67,7 @@ def put(run_folder: str, config: RunConfig, stages: Mapping[str, str], model: st
     address = path(run_folder)
     before = load(address)
     if before and not before.stages.items() <= stages.items():
-        _put(files.join(run_folder, f"run-{before.digest}.json"), before)
+        _put(files.join(run_folder, layout.earlier_record(before.digest)), before)
     if model is None:
         model = before.model if before else ""
     made = Record(name=config.name, stages=dict(stages), config=config.model_dump(mode="json"), model=model)
@@ -87,8 +83,10 @@ def _put(address: str, record: Record) -> None:
 def earlier(run_folder: str) -> list[str]:
     """The records of other runs under this name, the one that was the newest last comes first."""
     newest = load(path(run_folder))
-    own = f"run-{newest.digest}.json" if newest else ""  # of a run that was made again after another one
-    found = [entry for entry in files.entries_below(run_folder) if _EARLIER.fullmatch(entry.name) and entry.name != own]
+    own = layout.earlier_record(newest.digest) if newest else ""  # of a run that was made again after another one
+    found = [
+        entry for entry in files.entries_below(run_folder) if layout.is_earlier_record(entry.name) and entry.name != own
+    ]
     return [files.join(run_folder, entry.name) for entry in sorted(found, key=lambda entry: -entry.modified)]
 
 

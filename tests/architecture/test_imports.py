@@ -33,6 +33,7 @@ FLOOR = (
     "passages",
     "positives",
     "redaction",
+    "rejection",
     "schemas",
     "settings",
     "stage",

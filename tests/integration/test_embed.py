@@ -10,13 +10,12 @@ import pytest
 from syneg.encoder.encoder import Encoder
 from syneg.encoder.recipe import Recipe
 from syneg.encoder.stage import run
-from syneg.keyset import KeySet
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.stage import Context, Inputs, Output, Stake
 from syneg.store import parts, tables
 from syneg.store.manifest import Part
-from tests.memory import MemoryTable
+from tests.memory import MemoryTable, recovered
 from tests.tiny_bert import tiny_bert
 
 PASSAGES = pa.table(
@@ -32,10 +31,10 @@ INPUTS = {"passages": MemoryTable(PASSAGES), "queries": MemoryTable(QUERIES)}
 
 
 def _vectors(output: Output, folder: Path) -> Mapping[str, Mapping[str, np.ndarray]]:
-    """Vectors by table and id, of what `Keeper(folder)` stored."""
-    assert output.kept is not None
+    """Vectors by table and id, of what `RowWriter(folder)` stored."""
+    assert output.stored is not None
     found: dict[str, dict[str, np.ndarray]] = {"passage_vectors": {}, "query_vectors": {}}
-    for table, part in tables.kept(output.kept, print):
+    for table, part in tables.stored(output.stored, print):
         for row in parts.read(str(folder / table), part).to_pylist():
             found[table][row["id"]] = np.frombuffer(row["vector"], "<f2")
     return found
@@ -46,8 +45,8 @@ def test_every_passage_and_query_gets_the_vector_of_the_encoder(tmp_path: Path) 
     config = EncoderConfig(
         model=str(tiny_bert(tmp_path / "tiny")), passage_prompt="doc ", query_max_length=16, passage_max_length=32
     )
-    done = {"passage_vectors": KeySet.of({"p4", "p29"})}
-    context = Context(RESOURCES, tmp_path, done=done, keep=tables.Keeper(str(tmp_path)))
+    done = recovered("passage_vectors", pa.table({"id": ["p4", "p29"]}))
+    context = Context(RESOURCES, tmp_path, recovered=done, store_rows=tables.RowWriter(str(tmp_path)))
     output = run(Inputs(INPUTS), context, encoder=config)
     made = _vectors(output, tmp_path)
     passages, queries = made["passage_vectors"], made["query_vectors"]
@@ -70,7 +69,7 @@ def test_every_passage_and_query_gets_the_vector_of_the_encoder(tmp_path: Path) 
 def test_a_trained_model_takes_the_place_of_the_configs(tmp_path: Path) -> None:
     base, tuned = tiny_bert(tmp_path / "base"), tiny_bert(tmp_path / "tuned", pooling="cls")
     config = EncoderConfig(model=str(base), query_max_length=16, passage_max_length=32)
-    context = Context(RESOURCES, tmp_path, keep=tables.Keeper(str(tmp_path)))
+    context = Context(RESOURCES, tmp_path, store_rows=tables.RowWriter(str(tmp_path)))
     output = run(Inputs(INPUTS, {"model": str(tuned)}), context, encoder=config)
     queries = _vectors(output, tmp_path)["query_vectors"]
 
@@ -83,7 +82,7 @@ def test_a_folder_that_says_nothing_of_its_pooling_is_told_of(tmp_path: Path) ->
     base = tiny_bert(tmp_path / "base")
     (base / "modules.json").unlink()
     config = EncoderConfig(model=str(base), query_max_length=16, passage_max_length=32, query_prompt="find: ")
-    context = Context(RESOURCES, tmp_path, keep=tables.Keeper(str(tmp_path)))
+    context = Context(RESOURCES, tmp_path, store_rows=tables.RowWriter(str(tmp_path)))
     output = run(Inputs(INPUTS), context, encoder=config)
     queries = _vectors(output, tmp_path)["query_vectors"]
 
@@ -106,10 +105,11 @@ def test_what_takes_long_is_stored_before_its_batch_is_through(tmp_path: Path) -
     folder = str(tmp_path / "stored")
 
     def parts_of(seconds: float) -> list[Part]:
-        keep = tables.Keeper(f"{folder}/{seconds}")
-        output = run(inputs, Context(resources, tmp_path, stake=Stake(seconds=seconds), keep=keep), encoder=config)
-        assert output.kept is not None
-        return [part for table, part in tables.kept(output.kept, print) if table == "passage_vectors"]
+        writer = tables.RowWriter(f"{folder}/{seconds}")
+        context = Context(resources, tmp_path, stake=Stake(seconds=seconds), store_rows=writer)
+        output = run(inputs, context, encoder=config)
+        assert output.stored is not None
+        return [part for table, part in tables.stored(output.stored, print) if table == "passage_vectors"]
 
     (whole,) = parts_of(60)
     pieces = parts_of(1e-9)

@@ -11,12 +11,11 @@ import pytest
 from syneg import schemas
 from syneg.errors import BadInput, StageFailed
 from syneg.generate import judge, stage
-from syneg.keyset import KeySet
 from syneg.settings.generate import EndpointLimits, GateConfig, GenerateConfig, JudgeConfig, OpenaiEngine
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
 from tests.integration.test_generate import ATTRIBUTES, answers, checked, context, corpus
-from tests.memory import MemoryTable
+from tests.memory import MemoryTable, recovered
 from tests.standin_server import KEY, Faults, StandIn
 
 REQUESTS = 120
@@ -148,7 +147,7 @@ def test_the_judge_decides_at_the_gate(tmp_path: Path) -> None:
         said = pa.concat_tables(schemas.conform(block, schemas.JUDGEMENTS) for block in judged)
         assert output.rows_in == said.num_rows == 6
         assert server.bodies[-1]["max_tokens"] == 1
-        done = Context(ResourcesConfig(), tmp_path, done={"judgements": KeySet.of(said["id"].to_pylist())})
+        done = Context(ResourcesConfig(), tmp_path, recovered=recovered("judgements", said))
         again = judge.run(inputs, done, generate=generate, judge=JudgeConfig(enabled=True))
         nothing: Any = again.tables["judgements"]
         assert (again.rows_in, list(nothing)) == (6, [])

@@ -16,12 +16,11 @@ from syneg import schemas
 from syneg.errors import BadInput, StageFailed
 from syneg.generate import engine, judge, stage
 from syneg.generate.engines.asked import ANSWERED
-from syneg.keyset import KeySet
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.generate import GateConfig, GenerateConfig, JudgeConfig, RecordedEngine, VllmEngine
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 from syneg.stage import Context, Inputs, Output, Stake
-from tests.memory import MemoryTable
+from tests.memory import MemoryTable, recovered
 
 PAIRS = 12
 ATTRIBUTES = str(Path(__file__).parents[2] / "configs" / "attributes" / "scifact.yaml")
@@ -55,9 +54,7 @@ def context(folder: Path, kept: pa.Table | None = None, lines: list[str] | None 
     resources = ResourcesConfig(generate=WorkerResources(cpus=2, batch_rows=4))
     progress = (lambda line: None) if lines is None else lines.append
     stored = schemas.ANSWERS.empty_table() if kept is None else kept
-    done = {"answers": KeySet.of(stored["negative_id"].to_pylist())}
-    tables = {"answers": MemoryTable(stored)}
-    return Context(resources, folder, progress=progress, done=done, kept=tables, stake=Stake(rows))
+    return Context(resources, folder, progress=progress, recovered=recovered("answers", stored), stake=Stake(rows))
 
 
 def answers(output: Output) -> pa.Table:

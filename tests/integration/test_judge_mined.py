@@ -8,12 +8,11 @@ import pytest
 from syneg import schemas
 from syneg.errors import BadInput
 from syneg.generate import mined
-from syneg.keyset import KeySet
 from syneg.settings.generate import GateConfig, GenerateConfig, JudgeConfig, JudgeMinedConfig, RecordedEngine
 from syneg.stage import Context, Inputs, Output
 from tests.integration.test_endpoint import settings
 from tests.integration.test_generate import context, corpus
-from tests.memory import MemoryTable, rows_of
+from tests.memory import MemoryTable, recovered, rows_of
 from tests.standin_server import StandIn
 from tests.unit.generate.test_mined_gate import candidate
 
@@ -44,12 +43,12 @@ def test_each_pair_is_judged_once_and_an_attempt_goes_on(tmp_path: Path) -> None
         assert output.rows_in == said.num_rows == server.requests == 15
         assert "positive01w0" in str(server.bodies)  # a passage's text
         assert "query00w0" in str(server.bodies)
-        half = KeySet.of(said["id"].to_pylist()[:8])
-        again = judged(generate, Context(context(tmp_path).resources, tmp_path, done={"judgements": half}))
+        half = recovered("judgements", said.slice(0, 8))
+        again = judged(generate, Context(context(tmp_path).resources, tmp_path, recovered=half))
         rest = rows_of(again, "judgements")
         assert (again.rows_in, rest.num_rows, server.requests) == (15, 7, 22)
-        whole = KeySet.of(said["id"].to_pylist())
-        nothing = judged(generate, Context(context(tmp_path).resources, tmp_path, done={"judgements": whole}))
+        whole = recovered("judgements", said)
+        nothing = judged(generate, Context(context(tmp_path).resources, tmp_path, recovered=whole))
         assert list(nothing.tables["judgements"]) == []  # type: ignore[arg-type]
     given = Inputs({**inputs().tables, "judgements": MemoryTable(said)})
     for limit, expected in ((0.5, {"answers_query": 20, "not_judged": 10}), (0.8, {None: 20, "not_judged": 10})):

@@ -10,12 +10,11 @@ import pytest
 from syneg import schemas
 from syneg.errors import StageFailed
 from syneg.generate import judge, stage
-from syneg.keyset import KeySet
 from syneg.settings.generate import Budget, EndpointLimits, GenerateConfig, JudgeConfig
 from syneg.stage import Context, Inputs
 from tests.integration.test_endpoint import settings
 from tests.integration.test_generate import answers, checked, context, corpus
-from tests.memory import MemoryTable
+from tests.memory import MemoryTable, recovered
 from tests.standin_server import Faults, StandIn
 
 TOKENS = ("input_tokens", "output_tokens")
@@ -146,8 +145,7 @@ def test_the_judge_asks_again_what_failed_and_tells_its_tokens(tmp_path: Path) -
         kept = pa.concat_tables(first)
         assert kept["answer_probability"].null_count == 0
         assert 0 < kept.num_rows < 24
-        done = {"judgements": KeySet.of(kept["id"].to_pylist())}
-        around = Context(context(tmp_path).resources, tmp_path, done=done, kept={"judgements": MemoryTable(kept)})
+        around = Context(context(tmp_path).resources, tmp_path, recovered=recovered("judgements", kept))
         server.faults, server.usage = Faults(broken=0.04), False
         rest, facts, said = judged(rows, generate, around)
     whole = pa.concat_tables([kept, *rest])

@@ -1,4 +1,4 @@
-"""When a difference is shown, and how it is written."""
+"""When a difference is shown, how large it has to be, and how it is written."""
 
 import pytest
 
@@ -45,3 +45,17 @@ def test_both_ends_of_an_interval_are_written_alike() -> None:
 )
 def test_one_is_not_many(count: int, noun: str, written: str) -> None:
     assert differences.counted(count, noun) == written
+
+
+def test_too_few_queries_can_show_nothing() -> None:
+    """Five differences of one sign have p = 2 / 2^5."""
+    assert [differences.fewest_queries(count) for count in (0, 1, 2, 10)] == [6, 6, 7, 9]
+    gain = (0.1, 0.2)
+    assert differences.power_of("5 queries", 5, 1, gain, "MAP").endswith("the test needs 6 queries or more.")
+    assert "about 10.0 to 20.0 MAP points" in differences.power_of("6 queries", 6, 1, gain, "MAP")
+    assert "about 20.0 MAP points" in differences.power_of("6 queries", 6, 1, (0.0, 0.2), "MAP")
+    assert "it is not known how small a gain" in differences.power_of("6 queries", 6, 1, (0.0, 0.0), "MAP")
+
+
+def test_one_comparison_is_not_many() -> None:
+    assert [differences.counted_comparisons(count) for count in (1, 4)] == ["one comparison", "4 comparisons"]

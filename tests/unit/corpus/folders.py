@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from syneg.corpus.stage import run
-from syneg.schemas import CORPUS_REASONS, PASSAGES, QRELS, QUERIES, conform
+from syneg.rejection import CORPUS_REASONS
+from syneg.schemas import PASSAGES, QRELS, QUERIES, conform
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs, Output

@@ -9,7 +9,7 @@ from syneg.encoder import recipe
 from syneg.encoder.recipe import Recipe
 from syneg.errors import BadInput
 from syneg.pipeline import execution, fingerprint, graph, pipeline
-from syneg.pipeline.pipeline import Finished
+from syneg.pipeline.run import Run
 from syneg.settings.encoder import EncoderConfig
 from syneg.store import files
 from tests.unit import stored_run
@@ -70,12 +70,12 @@ def test_a_finished_run_knows_its_prompts_without_its_base_model(tmp_path: Path)
     config = run_of(tmp_path)
     stored_run.write(tmp_path / "out", config, {}, last="embed")
     steps = pipeline.look(config)
-    finished = Finished(config, {step.stage.name: step.manifest for step in steps if step.manifest})
+    finished = Run(config, {step.stage.name: step.manifest for step in steps if step.manifest})
     for path in (tmp_path / "model").iterdir():
         path.unlink()
     assert finished.encoder.model_dump() == config.encoder.model_dump() | PROMPTS
     with pytest.raises(BadInput, match="no model"):
-        _ = Finished(config, {}).encoder
+        _ = Run(config, {}).encoder
 
 
 def test_a_prompt_that_the_folder_states_is_part_of_what_made_a_vector(tmp_path: Path) -> None:

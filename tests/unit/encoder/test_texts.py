@@ -1,6 +1,6 @@
 """Which texts need no encoding, because another output of the same encoder holds their vectors."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from syneg.encoder.texts import Texts, contents
 from syneg.keyset import KeySet
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
-from tests.memory import MemoryTable
+from tests.memory import MemoryTable, recovered
 
 PASSAGES = pa.table({"passage_id": ["p0", "p1", "p2"], "title": ["", "A", ""], "text": ["zero", "one", "two"]})
 INPUTS = Inputs({"passages": MemoryTable(PASSAGES, block_rows=2)})
@@ -40,8 +40,9 @@ class Holds:
         return contents(*(pa.chunked_array([list(column)]) for column in zip(*self.pairs, strict=True)))
 
 
-def passages(tmp_path: Path, earlier: Holds | None, done: KeySet | None = None) -> Texts:
-    context = Context(ResourcesConfig(), tmp_path, done={"passage_vectors": done or KeySet()}, earlier=earlier)
+def passages(tmp_path: Path, earlier: Holds | None, done: Sequence[str] = ()) -> Texts:
+    stored = recovered("passage_vectors", pa.table({"id": pa.array(done, pa.string())}))
+    context = Context(ResourcesConfig(), tmp_path, recovered=stored, earlier=earlier)
     return Texts.of("passage", INPUTS, context, {"encoder": "same"})
 
 
@@ -55,7 +56,7 @@ def test_what_has_the_same_id_and_the_same_text_is_taken(tmp_path: Path) -> None
 
 
 def test_what_this_output_holds_is_not_taken_again(tmp_path: Path) -> None:
-    texts = passages(tmp_path, Holds([("p0", "zero"), ("p1", "A one")]), done=KeySet.of(["p0"]))
+    texts = passages(tmp_path, Holds([("p0", "zero"), ("p1", "A one")]), done=["p0"])
     assert pa.concat_tables(texts.rows_taken())["id"].to_pylist() == ["p1"]
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syneg.generate.answers import Answer, parse, schema
-from syneg.schemas import SYNTHETIC_REASONS
+from syneg.rejection import REASONS
 
 WHOLE = '{"reasoning": "why", "hard_negative": "a text"}'
 PIECES = ("<think>", "</think>", "```json\n", "```", "\ufeff", "{", "}", '{"', '"', "\\", "a", ", ", ": ", WHOLE)
@@ -37,7 +37,7 @@ def test_parse_never_raises_and_what_it_gives_can_be_stored(text: str, finish_re
                 found.hard_negative.encode()
                 found.reasoning.encode()
             else:
-                assert found in SYNTHETIC_REASONS
+                assert found in REASONS["synthetic"]
 
 
 @pytest.mark.parametrize(

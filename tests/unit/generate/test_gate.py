@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from syneg.generate.gate import asked_ratio, covered, reject_reason
 from syneg.generate.gating import distance_reason
 from syneg.generate.prompts import fence
-from syneg.schemas import SYNTHETIC_REASONS
+from syneg.rejection import REASONS
 from syneg.settings.generate import GateConfig
 
 QUERY = "Return the length of the longest common prefix of two strings."
@@ -79,7 +79,7 @@ def test_a_good_negative_passes() -> None:
     ],
 )
 def test_a_bad_negative_is_rejected_for_its_reason(expected: str, negative: str) -> None:
-    assert expected in SYNTHETIC_REASONS
+    assert expected in REASONS["synthetic"]
     assert reason(negative) == expected
 
 
@@ -152,7 +152,7 @@ def test_covered_against_its_definition(text: list[str], source: list[str], run:
 
 @given(st.text(), st.text(), st.text())
 def test_any_text_gets_a_verdict(negative: str, query: str, positive: str) -> None:
-    assert reason(negative, query, positive) in (None, *SYNTHETIC_REASONS)
+    assert reason(negative, query, positive) in (None, *REASONS["synthetic"])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from syneg import schemas
+from syneg import rejection, schemas
 from syneg.generate import mined
 from syneg.settings.generate import GateConfig, JudgeMinedConfig
 from syneg.settings.resources import ResourcesConfig
@@ -68,4 +68,4 @@ def test_answers_and_what_was_not_judged_are_rejected(tmp_path: Path) -> None:
         None,  # the engine failed: kept
     ]
     assert rows["answer_probability"].null_count == 5
-    assert set(rows["reject_reason"].drop_null().to_pylist()) <= set(schemas.CANDIDATE_REASONS)
+    assert set(rows["reject_reason"].drop_null().to_pylist()) <= set(rejection.REASONS["candidates"])

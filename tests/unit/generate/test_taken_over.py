@@ -15,7 +15,7 @@ from syneg.keyset import KeySet
 from syneg.settings.generate import GenerateConfig, RecordedEngine
 from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Context, Inputs
-from tests.memory import MemoryTable
+from tests.memory import MemoryTable, recovered
 
 QUERIES = pa.table([["q0", "q1"], ["zero", "one"], ["train", "train"]], schema=schemas.QUERIES)
 PASSAGES = pa.table([["p0", "p1"], ["", ""], ["text zero", "text one"]], schema=schemas.PASSAGES)
@@ -69,8 +69,7 @@ def test_nothing_is_asked_and_what_that_saved_is_told(tmp_path: Path) -> None:
     # What this output holds already is neither asked for nor taken; what it had taken before its death was not paid.
     tokens = {name: pa.array([10], pa.int32()) for name in _TOKENS}
     held = pa.table({"negative_id": ids[:1], "finish_reason": ["stop"], **tokens})
-    kept = {"answers": MemoryTable(held)}
-    resumed = Context(ResourcesConfig(), tmp_path, done={"answers": KeySet.of(ids[:1])}, kept=kept, earlier=earlier)
+    resumed = Context(ResourcesConfig(), tmp_path, recovered=recovered("answers", held), earlier=earlier)
     again = stage.run(INPUTS, resumed, generate=config)
     assert [block["negative_id"][0].as_py() for block in again.tables["answers"]] == ids[1:]  # type: ignore[index]
     assert again.rows_in == 2

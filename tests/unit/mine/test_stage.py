@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from syneg import schemas
+from syneg import rejection, schemas
 from syneg.mine import stage
 from syneg.on_ray.workers import InProcess
 from syneg.settings.mine import Bm25Config, MineConfig, SamplerConfig
@@ -73,7 +73,7 @@ def mined(inputs: Inputs, tmp_path: Path, rounds: int = 1, **samplers: SamplerCo
     table = rows_of(output, "candidates")
     assert callable(output.rows_in)
     assert output.rows_in() == table.num_rows
-    assert set(table["reject_reason"].drop_null().to_pylist()) <= set(schemas.CANDIDATE_REASONS)
+    assert set(table["reject_reason"].drop_null().to_pylist()) <= set(rejection.REASONS["candidates"])
     return schemas.conform(table, schemas.CANDIDATES).to_pylist()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from syneg import schemas
+from syneg import rejection, schemas
 from syneg.mix import stage
 from syneg.on_ray.workers import InProcess
 from syneg.settings.mine import MineConfig
@@ -65,7 +65,7 @@ def mixed(inputs: Inputs, tmp_path: Path, **settings: object) -> tuple[dict[tupl
     output = stage.run(inputs, Context(ResourcesConfig(), tmp_path, workers=InProcess()), mine=MineConfig(), mix=mix)
     rows = schemas.conform(rows_of(output, "instances"), schemas.INSTANCES).to_pylist()
     assert output.rows_in == len(rows)
-    assert {row["reject_reason"] for row in rows} <= {None, *schemas.INSTANCE_REASONS}
+    assert {row["reject_reason"] for row in rows} <= {None, *rejection.REASONS["instances"]}
     return {(row["query_id"], row["positive_id"]): row for row in rows}, dict(output.facts())
 
 

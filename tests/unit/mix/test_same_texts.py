@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from syneg import schemas
+from syneg import rejection, schemas
 from syneg.mix import stage
 from syneg.stage import Inputs
 from syneg.texts import normalized
@@ -44,7 +44,7 @@ def test_what_mining_rejected_for_a_query_is_not_lent_to_it(inputs: Inputs, tmp_
     passages[7] |= {"title": passages[9]["title"], "text": passages[9]["text"]}
     copied = MemoryTable(pa.Table.from_pylist(passages, schema=schemas.PASSAGES))
     accepted = inputs.tables["candidates"].table()
-    for rejected, reason in product(("p9", "p7"), schemas.CANDIDATE_REASONS):
+    for rejected, reason in product(("p9", "p7"), rejection.REASONS["candidates"]):
         row = table(schemas.CANDIDATES, [("q1", rejected, "dense", 1, 0.7, 0.8, None, reason)], SCORED).table()
         changed = {"candidates": MemoryTable(pa.concat_tables([accepted, row])), "passages": copied}
         rows, _ = mixed(Inputs({**inputs.tables, **changed}), tmp_path, **settings)

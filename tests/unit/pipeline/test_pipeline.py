@@ -10,6 +10,7 @@ from syneg import schemas
 from syneg.config.run import RunConfig
 from syneg.errors import BadInput, StageFailed, Superseded
 from syneg.pipeline import graph, pipeline
+from syneg.pipeline.run import Run
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.mix import MixConfig, Strategy
 from syneg.stage import Context, Inputs, Output, Stage
@@ -73,7 +74,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     return RunConfig.model_validate({"name": "x", "store": {"root": str(tmp_path)}, "corpus": {"source": "stdlib"}})
 
 
-def run(config: RunConfig, first: str = "make", last: str = "count") -> pipeline.Finished:
+def run(config: RunConfig, first: str = "make", last: str = "count") -> Run:
     return pipeline.run(config, Heard(), first, last)
 
 

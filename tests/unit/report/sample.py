@@ -71,7 +71,7 @@ def inputs() -> Inputs:
                 else {"id": f"b{number}", "text": "Found instead.", "source": "bm25", "score": 9.1, "rank": 2},
                 {"id": f"d{number}", "text": "Found.", "source": "dense", "score": 0.61, "rank": 5},
             ],
-            "reject_reason": "too_few_negatives" if number == PAIRS - 1 else None,
+            "reject_reason": "too_few_retrieved" if number == PAIRS - 1 else None,
         }
         for number in range(PAIRS)
     ]
@@ -196,10 +196,11 @@ def summary(evaluated: dict[str, Any] = EVALUATED) -> RunSummary:
     }
     rows: list[tuple[str, float, int, int, dict[str, int], dict[str, Any]]] = [
         ("corpus", 7.4, 2456, 2456, {}, {}),
-        ("generate", 131.0, 20, 10, {"malformed": 5, "too_short": 5}, generated),
+        ("generate", 131.0, 20, 20, {}, {}),
+        ("gate", 0.6, 20, 10, {"malformed": 5, "too_short": 5}, generated),
         ("embed", 41.2, 2456, 2456, {}, {"vectors_taken_over": {"passage_vectors": 1200, "query_vectors": 34}}),
         ("mine", 2.2, 960, 720, {"above_margin": 120, "positive": 120}, {}),
-        ("mix", 0.4, 60, 59, {"too_few_negatives": 1}, {}),
+        ("mix", 0.4, 60, 59, {"too_few_retrieved": 1}, {}),
         ("train", 140.9, 59, 59, {}, {"dev": DEV}),
         ("embed_tuned", 40.1, 2456, 2456, {}, {}),
         ("evaluate", 1.9, 200, 200, {}, evaluated),
@@ -221,4 +222,4 @@ def summary(evaluated: dict[str, Any] = EVALUATED) -> RunSummary:
     ]
     config = {"name": "demo", "corpus": {"source": "stdlib", "split": "</pre><script>1</script>"}, "seed": 0}
     layouts = {"published": generated, "prefix_first": {"output_tokens_per_second": 90, "prefix_cache_hit_rate": 0.25}}
-    return RunSummary(name="demo", config=config, stages=stages, layouts=layouts)
+    return RunSummary(name="demo", config=config, stages=stages, layouts=layouts, storage_retries=0)

@@ -20,7 +20,7 @@ def test_holds_what_is_promised(report: dict) -> None:
     assert report["run"] == "demo"
     ledger = {"fingerprint", "seconds", "rows_in", "rows_out", "rejected", "reused", "finished"}
     assert all(set(stage) == ledger for stage in report["stages"].values())
-    assert list(report["stages"])[:3] == ["corpus", "generate", "embed"]
+    assert list(report["stages"])[:3] == ["corpus", "generate", "gate"]
     assert report["stages"]["mine"]["rejected"] == {"above_margin": 120, "positive": 120}
     assert report["generation"] == {
         "requests": 20,

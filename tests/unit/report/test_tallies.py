@@ -68,7 +68,7 @@ def test_instances_are_counted_by_what_they_hold() -> None:
     assert found.usable == sample.PAIRS - 1
     assert found.with_synthetic == 10
     assert found.in_place_of_rejected == 10  # asked for: 20 of 60; accepted: 10
-    assert found.rejected == Counter({"too_few_negatives": 1})
+    assert found.rejected == Counter({"too_few_retrieved": 1})
     assert found.negatives == Counter({"dense": 59, "bm25": 49, "synthetic": 10})
 
 

@@ -73,13 +73,3 @@ def test_one_query_is_one_query() -> None:
     given = facts(0.0, 0.0, 0.0, 1.0)
     given["differences"]["nDCG@10"]["queries"] = 1
     assert "1 query, one seed" in verdict.of_run(given).sentence
-
-
-def test_too_few_queries_can_show_nothing() -> None:
-    """Five differences of one sign have p = 2 / 2^5."""
-    assert [verdict.fewest_queries(count) for count in (0, 1, 2, 10)] == [6, 6, 7, 9]
-    gain = (0.1, 0.2)
-    assert verdict.power_of("5 queries", 5, 1, gain, "MAP").endswith("the test needs 6 queries or more.")
-    assert "about 10.0 to 20.0 MAP points" in verdict.power_of("6 queries", 6, 1, gain, "MAP")
-    assert "about 20.0 MAP points" in verdict.power_of("6 queries", 6, 1, (0.0, 0.2), "MAP")
-    assert "it is not known how small a gain" in verdict.power_of("6 queries", 6, 1, (0.0, 0.0), "MAP")

@@ -72,8 +72,8 @@ def test_a_damaged_part_is_named_and_never_read(tmp_path: Path, damage: str) -> 
 
 def test_rows_put_twice_are_one_object(tmp_path: Path) -> None:
     assert parts.put(answers(["a"]), str(tmp_path), "answers") == parts.put(answers(["a"]), str(tmp_path), "answers")
-    kept, keys = recovery.recover(str(tmp_path), "answers")
-    assert len(kept) == len(keys) == 1
+    found = recovery.recover(str(tmp_path), "answers")
+    assert len(found.parts) == len(found.keys) == found.rows.table().num_rows == 1
 
 
 def test_rows_of_other_outputs_are_taken_over_once_and_not_their_errors(tmp_path: Path) -> None:

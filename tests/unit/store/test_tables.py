@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from syneg import schemas
+from syneg import rejection, schemas
 from syneg.errors import StoreError
 from syneg.store import files, recovery, tables
 from syneg.store.manifest import Part
@@ -62,20 +62,33 @@ def test_rows_that_do_not_fit_the_schema_are_refused(tmp_path: Path) -> None:
         tables.write(nothing, str(tmp_path), "synthetic")
 
 
+def test_a_reason_that_is_on_no_list_is_refused(tmp_path: Path) -> None:
+    tables.write(synthetic(["a", "b"], [None, "too_short"]), str(tmp_path), "synthetic")
+    with pytest.raises(StoreError, match="synthetic: rejected for too_shrot"):
+        tables.write(synthetic(["c", "d"], [None, "too_shrot"]), str(tmp_path), "synthetic")
+
+
+def test_every_table_with_a_reason_has_a_list() -> None:
+    declared = {table: getattr(schemas, table.upper()) for table in schemas.KEYS if not table.endswith("_vectors")}
+    assert {table for table, schema in declared.items() if "reject_reason" in schema.names} == set(rejection.REASONS)
+
+
 def test_recover_settles_keys_that_are_in_two_parts(tmp_path: Path) -> None:
     for ids in (["a", "b"], ["b", "c"], ["a"], ["d"]):
         tables.write(synthetic(ids), str(tmp_path), "synthetic")
-    parts, keys = recovery.recover(str(tmp_path), "synthetic")
-    assert len(keys) == 4
-    assert all(key in keys for key in "abcd")
-    assert "e" not in keys
-    assert sorted(stored(tmp_path, parts).table()["negative_id"].to_pylist()) == ["a", "b", "c", "d"]
+    found = recovery.recover(str(tmp_path), "synthetic")
+    assert len(found.keys) == 4
+    assert all(key in found.keys for key in "abcd")
+    assert "e" not in found.keys
+    for rows in (found.rows, stored(tmp_path, list(found.parts))):
+        assert sorted(rows.table()["negative_id"].to_pylist()) == ["a", "b", "c", "d"]
 
 
 def test_recover_of_nothing(tmp_path: Path) -> None:
-    parts, keys = recovery.recover(str(tmp_path), "synthetic")
-    assert parts == []
-    assert "a" not in keys
+    found = recovery.recover(str(tmp_path), "synthetic")
+    assert found.parts == ()
+    assert list(found.rows.blocks()) == []
+    assert "a" not in found.keys
 
 
 def test_a_damaged_part_is_named_and_never_read(tmp_path: Path) -> None:

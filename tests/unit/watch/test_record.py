@@ -12,7 +12,7 @@ from syneg.cli import app
 from syneg.config.run import RunConfig
 from syneg.errors import StageFailed, StoreError
 from syneg.pipeline import pipeline
-from syneg.pipeline.pipeline import Finished
+from syneg.pipeline.run import Run
 from syneg.settings.mix import MixConfig
 from syneg.store import files, folders, garbage
 from syneg.store.manifest import Manifest, place
@@ -33,7 +33,7 @@ def seen(address: str) -> record.Record:
     return found
 
 
-def run(config: RunConfig, first: str = "make", last: str = "count") -> pipeline.Finished:  # noqa: F811
+def run(config: RunConfig, first: str = "make", last: str = "count") -> Run:  # noqa: F811
     heard = listeners.Everyone([small.Heard(), record.Writer(config, folder(config))])
     return pipeline.run(config, heard, first, last)
 
@@ -108,13 +108,13 @@ def test_a_damaged_record_is_named(config: RunConfig) -> None:  # noqa: F811
         runs.publish_record(small.run(config))
 
 
-def trained(config: RunConfig, scratch: Path, weights: str, fingerprint: str) -> Finished:  # noqa: F811
+def trained(config: RunConfig, scratch: Path, weights: str, fingerprint: str) -> Run:  # noqa: F811
     nothing = {"tables": {}, "rows_in": 0, "rows_out": 0, "rejected": {}, "seconds": 1.0, "facts": {}, "settings": {}}
     made = Manifest(stage="train", fingerprint=fingerprint, folders={}, versions={}, finished="", **nothing)
     scratch.mkdir(exist_ok=True)
     (scratch / "weights").write_text(weights)
     model = folders.put(scratch, place(config.store.root, made, "model"))
-    return Finished(config, {"train": made.model_copy(update={"folders": {"model": model}})})
+    return Run(config, {"train": made.model_copy(update={"folders": {"model": model}})})
 
 
 def test_the_model_in_the_folder_is_that_of_the_newest_whole_run(config: RunConfig, tmp_path: Path) -> None:  # noqa: F811
