@@ -14,7 +14,7 @@ from syneg.mine.filters import Judged, Ranked, reject_reasons
 from syneg.mine.passages import Passages, query_keys
 from syneg.mine.searches import Ranking, ranked_rows
 from syneg.mine.shard import Shard
-from syneg.settings.mine import MineConfig, SamplerConfig, SamplerName
+from syneg.settings.mine import TRAITS, MineConfig, SamplerConfig, SamplerName
 from syneg.stage import Source
 
 _KEY = list(schemas.KEYS["candidates"])  # query_id, sampler, passage_id
@@ -82,7 +82,7 @@ def _of_sampler(
     anchor = ranking.anchors(shard)[query]
     ranked = Ranked(query, passage, rank, score, anchor)
     settings = mine.samplers.get(name) or SamplerConfig()
-    if name == "simans":  # its ranks are those of the draw, made from the window
+    if TRAITS[name].from_window:
         settings = settings.model_copy(update={"window_start": 0})
     reasons = reject_reasons(ranked, judged, settings, mine.near_duplicate_bits)
     columns = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from syneg.config.run import RunConfig
 from syneg.pipeline import graph
 from syneg.pipeline.stages import ONE_ROUND
+from syneg.settings.mine import TRAITS
 from syneg.settings.resources import EstimateConfig, ResourcesConfig, WorkerResources
 
 _STAGES = {stage.name: stage for stage in ONE_ROUND}
@@ -134,10 +135,10 @@ class _Job:
 
     @property
     def candidates(self) -> int:
-        """At most. Ranks before a window's start are stored too, as rejected ones; simans draws from the window."""
-        samplers = self.config.mine.samplers
-        unstored = samplers["simans"].window_start if "simans" in samplers else 0
-        return self.training_queries * (sum(sampler.window_end for sampler in samplers.values()) - unstored)
+        """At most. Ranks before a window's start are stored too, as rejected ones, unless the sampler draws from it."""
+        samplers = self.config.mine.samplers.items()
+        stored = sum(each.window_end - each.window_start * TRAITS[name].from_window for name, each in samplers)
+        return self.training_queries * stored
 
     def corpus(self) -> _Work:
         rows = self.passages + self.queries + self.pairs
@@ -184,13 +185,10 @@ class _Job:
         those in the windows, and the positives, whose scores are rows too."""
         mine, rates, workers = self.config.mine, self.rates, self.config.resources.mine.max_workers
         rows, scores = self.candidates, self.training_queries * self.passages
-        searches = (
-            bool({"dense", "simans"} & set(mine.samplers)) + ("ance" in mine.samplers) + ("adore" in mine.samplers)
-        )
         lists, probes = mine.ivf.resolved(self.passages) if mine.index == "ivf" else (1, 1)
-        seconds = searches * scores * probes / lists / rates.scores_per_second
+        seconds = len(mine.vectors) * scores * probes / lists / rates.scores_per_second
         seconds += self.passages / rates.passages_indexed_per_second / workers
-        if "bm25" in mine.samplers:
+        if any(TRAITS[name].words for name in mine.samplers):
             seconds += scores / rates.bm25_scores_per_second / workers
         if mine.cross_encoder is not None:
             rows += self.pairs

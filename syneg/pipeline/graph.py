@@ -77,7 +77,7 @@ def _shows_mined(config: RunConfig) -> bool:
 
 def _left_out(config: RunConfig) -> set[str]:
     left_out = set[str]() if config.judge.enabled else {"judge"}
-    if "adore" not in config.mine.samplers:
+    if "query_side" not in config.mine.vectors:
         left_out.add("adore")
     if not config.judge_mined.enabled:
         left_out |= {"judge_mined", "gate_mined"}
