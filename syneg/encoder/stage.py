@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-from ray.data import ActorPoolStrategy, Dataset
+from ray.data import Dataset
 
 from syneg.encoder.architecture import pooling_warnings
 from syneg.encoder.recipe import base_model, identity
 from syneg.encoder.texts import KINDS, Texts, contents
 from syneg.errors import StageFailed
-from syneg.on_ray.placement import claimed_cpus, node_group, threads
+from syneg.on_ray.placement import actors, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.stage import Context, Inputs, Output, Stake
 
@@ -156,7 +156,7 @@ def as_binary(vectors_ND: np.ndarray) -> pa.FixedSizeBinaryArray:
 
 
 def _encoded(texts: Dataset, arguments: dict[str, Any], context: Context) -> Dataset:
-    resources, pool = context.resources, context.resources.encode
+    pool = context.resources.encode
     rows = min(pool.batch_rows, context.stake.rows)
     # Cut into small blocks, they keep every worker busy and are stored piece by piece.
     return texts.repartition(target_num_rows_per_block=rows).map_batches(
@@ -165,9 +165,5 @@ def _encoded(texts: Dataset, arguments: dict[str, Any], context: Context) -> Dat
         batch_size=rows,
         zero_copy_batch=True,
         fn_constructor_kwargs=arguments | {"threads": threads(pool), "stake": context.stake, "keep": context.keep},
-        compute=ActorPoolStrategy(min_size=pool.min_workers, max_size=pool.max_workers),
-        num_cpus=claimed_cpus(pool, resources),
-        num_gpus=pool.gpus or None,
-        accelerator_type=pool.accelerator_type,
-        resources=node_group(pool),
+        **actors(pool, context.resources),
     )

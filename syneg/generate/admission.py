@@ -14,7 +14,7 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from syneg.generate.engines.asked import LIGHT
+from syneg.generate.engines.asked import LIGHTLY
 
 
 class Room:
@@ -62,10 +62,8 @@ def admitted(requests: Dataset, room: Any) -> Dataset:
         Admit,
         fn_constructor_args=(room,),
         compute=ActorPoolStrategy(size=1),
-        num_cpus=LIGHT,
-        batch_size=None,
-        batch_format="pyarrow",
         zero_copy_batch=True,
+        **LIGHTLY,
     )
 
 

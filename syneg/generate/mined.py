@@ -16,7 +16,7 @@ import ray
 import ray.data
 
 from syneg.generate import judge as judging
-from syneg.generate.engines.asked import LIGHT
+from syneg.generate.engines.asked import LIGHTLY
 from syneg.generate.keys import digest
 from syneg.ids import rows_of
 from syneg.keyset import KeySet
@@ -71,7 +71,7 @@ def _texts(pairs: pa.Table, queries: Source, passages: Source) -> ray.data.Datas
     starts = range(0, max(1, pairs.num_rows), _PAIRS_AT_ONCE)
     pieces = [pairs.slice(start, _PAIRS_AT_ONCE) for start in starts]
     read = partial(_with_passages, passages=passages)
-    return ray.data.from_blocks(pieces).map_batches(read, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+    return ray.data.from_blocks(pieces).map_batches(read, **LIGHTLY)
 
 
 def _with_passages(pairs: pa.Table, passages: Source) -> pa.Table:

@@ -13,7 +13,7 @@ import ray
 import ray.data
 
 from syneg.generate.attributes import AttributeLists, Attributes
-from syneg.generate.engines.asked import LIGHT
+from syneg.generate.engines.asked import LIGHTLY
 from syneg.generate.keys import digest, request_key, sampling_seed
 from syneg.generate.shown import Shown
 from syneg.ids import rows_of
@@ -118,7 +118,7 @@ def dataset(pairs: pa.Table, shown: Shown, asking: "Asking", done: KeySet, batch
     def make(batch: pa.Table) -> Iterator[pa.Table]:
         yield from requests(batch, shown, asking, ray.get(known))
 
-    rows = ray.data.from_blocks(slices).map_batches(make, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+    rows = ray.data.from_blocks(slices).map_batches(make, **LIGHTLY)
     return in_pieces(rows, batch_rows)
 
 

@@ -19,7 +19,7 @@ from syneg.errors import StageFailed
 from syneg.generate import admission, engine, prompts
 from syneg.generate.answers import Answer, parse, schema
 from syneg.generate.attributes import Attributes
-from syneg.generate.engines.asked import AFTER, ANSWERED, LIGHT, Asked, Pieces
+from syneg.generate.engines.asked import ANSWERED, LIGHTLY, LIGHTLY_AFTER, Asked, Pieces
 from syneg.generate.gate import reject_reason
 from syneg.generate.keys import request_key
 from syneg.generate.prompts import Prompt
@@ -140,7 +140,7 @@ class _Aside:
 
     def asked_again(self) -> Dataset:
         self.rejected, self.earlier = [], self.rejected
-        return ray.data.from_arrow_refs(self.earlier).map_batches(_asked_again, **_LIGHTLY)
+        return ray.data.from_arrow_refs(self.earlier).map_batches(_asked_again, **LIGHTLY)
 
     def left(self) -> Iterator[pa.Table]:
         """The rejected ones for which no other answer came, as they were answered last."""
@@ -160,17 +160,13 @@ def _put(rows: pa.Table) -> list[Any]:
     return [ray.put(rows)] if rows.num_rows else []
 
 
-_LIGHTLY: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
-_LIGHTLY_AFTER: dict[str, Any] = _LIGHTLY | {"num_cpus": AFTER}
-
-
 def _answered(requests: Dataset, prompt: Prompt, asking: Asking, context: Context) -> Generator[pa.Table, None, None]:
     generate = asking.generate
-    rendered = requests.map_batches(partial(render, prompt=prompt, seed=generate.seed), **_LIGHTLY)
+    rendered = requests.map_batches(partial(render, prompt=prompt, seed=generate.seed), **LIGHTLY)
     answered = engine.answer(
         rendered, list(REQUEST.names), asked(generate), generate.engine, context.resources, at_stake(context)
     )
-    return blocks(answered.map_batches(partial(_looked_at, generate=generate), **_LIGHTLY_AFTER))
+    return blocks(answered.map_batches(partial(_looked_at, generate=generate), **LIGHTLY_AFTER))
 
 
 def render(batch: pa.Table, prompt: Prompt, seed: int) -> pa.Table:

@@ -19,6 +19,12 @@ AFTER = 0.0
 is left, which on two cores is nothing for as long as a step before it runs; and the one that waits for room
 (`admission`) runs until something is stored."""
 
+LIGHTLY: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
+"""What `map_batches` takes for a step beside the engine that gets blocks as they come."""
+
+LIGHTLY_AFTER: dict[str, Any] = LIGHTLY | {"num_cpus": AFTER}
+"""The same for a step behind the engine."""
+
 _FINISHED = {"stop": "stop", "length": "length", "content_filter": "refusal"}
 _FILTERED = ("content_filter", "content_policy_violation")  # codes of errors
 _SHOWN = 300  # characters of an odd reply that its error shows

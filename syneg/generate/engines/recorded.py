@@ -20,7 +20,7 @@ import ray
 from ray.data import Dataset
 
 from syneg.errors import BadInput
-from syneg.generate.engines.asked import ANSWERED, LIGHT, error_in, of_error, of_reply
+from syneg.generate.engines.asked import ANSWERED, LIGHTLY, error_in, of_error, of_reply
 from syneg.settings.generate import RecordedEngine
 from syneg.store import files
 from syneg.texts import storable
@@ -50,7 +50,7 @@ def answer(requests: Dataset, columns: list[str], engine: RecordedEngine) -> Dat
     def answered(batch: pa.Table) -> pa.Table:
         return look_up(batch, columns, ray.get(rows))
 
-    return requests.map_batches(answered, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+    return requests.map_batches(answered, **LIGHTLY)
 
 
 def load(path: str) -> pa.Table:

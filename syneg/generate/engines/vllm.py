@@ -9,7 +9,7 @@ import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput
-from syneg.generate.engines.asked import AFTER, LIGHT, Asked, Pieces, share
+from syneg.generate.engines.asked import AFTER, LIGHT, LIGHTLY_AFTER, Asked, Pieces, share
 from syneg.on_ray.placement import claimed_cpus, node_group, threads
 from syneg.settings.generate import VllmEngine
 from syneg.settings.resources import ResourcesConfig
@@ -61,9 +61,7 @@ def answer(
         batch_size=pieces.rows,
         batch_format="pyarrow",
     )
-    return processor(tokenized).map_batches(
-        partial(_answers, asked=asked, columns=columns), batch_size=None, batch_format="pyarrow", num_cpus=AFTER
-    )
+    return processor(tokenized).map_batches(partial(_answers, asked=asked, columns=columns), **LIGHTLY_AFTER)
 
 
 def _processor_config(
