@@ -114,7 +114,7 @@ def publish_run(finished: Finished, with_model: bool = True) -> str:
         folders.fetch_parts(
             finished.folder("report", "content"), finished.manifests["report"].folders["content"], content
         )
-        report = publish.publish(summary, content)
+        report = publish.assemble(summary, content)
         page_html = page.render(report, content)
     files.put(
         files.join(target, "config.yaml"), yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode()

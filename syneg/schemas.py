@@ -14,13 +14,16 @@ _NEGATIVE = pa.struct(
     [
         pa.field("id", _TEXT, nullable=False),
         pa.field("text", _TEXT, nullable=False),
-        pa.field("source", _TEXT, nullable=False),  # "synthetic" or the sampler's name
+        pa.field("source", _TEXT, nullable=False),  # SYNTHETIC_SOURCE or the sampler's name
         pa.field("score", pa.float32()),  # the sampler's score; null where it has none (synthetic, random)
         pa.field("rank", pa.int32()),
         pa.field("cross_score", pa.float32()),  # the cross-encoder's, which sees no synthetic and no borrowed negative
         pa.field("borrowed_from", _TEXT),  # the query that it was made for, if another (`mix.on_short`)
     ]
 )
+
+SYNTHETIC_SOURCE = "synthetic"
+"""The `source` of a written negative; that of a retrieved one is its sampler's name."""
 
 PASSAGES = _schema(("passage_id", _TEXT), ("title", _TEXT), ("text", _TEXT))
 QUERIES = _schema(("query_id", _TEXT), ("text", _TEXT), ("split", _TEXT))  # split: train, dev or test

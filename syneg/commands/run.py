@@ -94,8 +94,8 @@ def watched(
             shown = listeners.JsonLines(config.name)
         else:
             shown = stack.enter_context(terminal.Progress(console, label=label))
-        recorder = stack.enter_context(listeners.Recorder(config, folder, planned))
-        told = [shown, recorder, record.Writer(config, folder), metrics.RayMetrics(config.name)]
+        writer = stack.enter_context(listeners.ProgressWriter(config, folder, planned))
+        told = [shown, writer, record.RecordWriter(config, folder), metrics.RayMetrics(config.name)]
         yield listeners.Everyone(told)
 
 

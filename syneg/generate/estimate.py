@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from syneg.errors import BadInput
 from syneg.generate.gate import asked_ratio
-from syneg.generate.requests import REQUEST, Asking, training_pairs
+from syneg.generate.requests import REQUEST, RequestMaker, training_pairs
 from syneg.generate.stage import lists_of, prompt_of
 from syneg.generate.writing import render
 from syneg.settings.generate import GenerateConfig, VllmEngine
@@ -47,11 +47,11 @@ def estimate(passages: Source, queries: Source, qrels: Source, generate: Generat
         return Estimate(pairs.num_rows * generate.samples_per_pair, 0, 0, 0, "nothing is asked")
     found = passages.where("passage_id", [pair["positive_id"] for pair in few], columns).to_pylist()
     positives = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found}
-    asking = Asking(generate.model_copy(update={"samples_per_pair": 1}), lists_of(generate), "", "")
+    maker = RequestMaker(generate.model_copy(update={"samples_per_pair": 1}), lists_of(generate), "", "")
     rows = []
     for pair in few:
         positive = positives[pair["positive_id"]]
-        rows += asking.requests(pair | {"positive": positive, "example": positive if generate.style_example else ""})
+        rows += maker.requests(pair | {"positive": positive, "example": positive if generate.style_example else ""})
     rendered = render(pa.Table.from_pylist(rows, REQUEST), prompt_of(generate), generate.seed)
     prompts = [messages[0]["content"] for messages in rendered["messages"].to_pylist()]
     counted_by, tokens = _tokens(prompts, generate)

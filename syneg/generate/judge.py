@@ -19,7 +19,7 @@ from syneg import schemas
 from syneg.errors import BadInput, StageFailed
 from syneg.generate import engine, prompts
 from syneg.generate.answers import Answer
-from syneg.generate.engines.asked import LIGHTLY, Asked, Pieces
+from syneg.generate.engines.asked import LIGHTLY, Decoding, Pieces
 from syneg.generate.gating import negatives
 from syneg.generate.requests import in_pieces
 from syneg.generate.spending import untold
@@ -97,7 +97,7 @@ def judgements(
     """Rows of `TEXTS` as rows of schemas.JUDGEMENTS and the `error` of those that could not be judged."""
     pieces = in_pieces(texts, Pieces.of(resources.generate, at_stake).rows)
     rendered = pieces.map_batches(partial(_render, template=template(judge), judge=judge), **LIGHTLY)
-    how = Asked(max_tokens=1, max_model_len=judge.max_model_len, choices=("Yes", "No"))
+    how = Decoding(max_tokens=1, max_model_len=judge.max_model_len, choices=("Yes", "No"))
     return engine.answer(rendered, ["id"], how, asked, resources, at_stake).map_batches(_columns, **LIGHTLY)
 
 

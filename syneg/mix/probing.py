@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from syneg.encoder.recipe import base_model
 from syneg.mix import shortcut
-from syneg.mix.recipe import SYNTHETIC, seeded
+from syneg.mix.compose import seeded
 from syneg.on_ray.workers import OnRay, Workers
+from syneg.schemas import SYNTHETIC_SOURCE
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.probe import ProbeConfig
 from syneg.stage import Context, Inputs, Output, Source
@@ -95,7 +96,7 @@ def sample(blocks: Iterable[pa.Table], number: int, seed: int) -> tuple[list[Sam
         for row in rows:
             sources = {negative["source"] for negative in row["negatives"]}
             for negative in row["negatives"]:
-                kind = (negative["source"] == SYNTHETIC, SYNTHETIC in sources)
+                kind = (negative["source"] == SYNTHETIC_SOURCE, SYNTHETIC_SOURCE in sources)
                 lot = seeded(seed, negative["id"]).random()
                 one = Sampled(lot, negative["id"], negative["text"], row["query_id"])
                 known = drawn.setdefault(kind, {})

@@ -9,8 +9,8 @@ import pyarrow as pa
 from syneg import positives, schemas
 from syneg.ids import rows_of
 from syneg.mix import review
+from syneg.mix.compose import seeded
 from syneg.mix.join import joined
-from syneg.mix.recipe import seeded
 from syneg.mix.shard import Recipe
 from syneg.mix.tally import Tally
 from syneg.on_ray.workers import OnRay, Workers

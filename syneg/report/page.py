@@ -23,7 +23,7 @@ _SYSTEMS = {"bm25": "BM25", "base": "Base", "tuned": "Tuned", "adore": "ADORE"}
 
 
 def render(report: Mapping[str, Any], content: Path) -> str:
-    """The page as HTML text. `report` is what `publish` returned, `content` the folder that the report stage wrote."""
+    """The page as HTML text. `report` is what `assemble` returned, `content` the folder that the report stage wrote."""
     read = json.loads((content / "content.json").read_text(encoding="utf-8"))
     plots = [{**plot, "svg": Markup((content / f"{plot['name']}.svg").read_text("utf-8"))} for plot in read["plots"]]
     script = Path(__file__).with_name("review.js").read_text(encoding="utf-8")

@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syneg.schemas import SYNTHETIC_SOURCE
+
 EDGES = np.linspace(-1.0, 1.0, 201)
 """Bins of similarity. Cosines a rounding error outside [-1, 1] fall into the outermost bins."""
 
@@ -95,7 +97,7 @@ def similarity_histograms(blocks: Iterable[pa.Table], epochs: Mapping[str, range
 
 def by_source(found: Mapping[str, Any]) -> dict[str, Any]:
     """The same values by source: positives first, then synthetic, then the samplers by name."""
-    place = {"positive": 0, "synthetic": 1}
+    place = {"positive": 0, SYNTHETIC_SOURCE: 1}
     return {source: found[source] for source in sorted(found, key=lambda source: (place.get(source, 2), source))}
 
 
@@ -128,7 +130,7 @@ def instance_tally(blocks: Iterable[pa.Table], asked: frozenset[Pair], to_read: 
         usable = block.filter(pc.field("reject_reason").is_null())
         pairs = zip(usable["query_id"].to_pylist(), usable["positive_id"].to_pylist(), strict=True)
         for pair, sources in zip(pairs, _sources(usable["negatives"]), strict=True):
-            synthetic = "synthetic" in sources
+            synthetic = SYNTHETIC_SOURCE in sources
             tally.usable += 1
             tally.with_synthetic += synthetic
             tally.in_place_of_rejected += not synthetic and pair in asked

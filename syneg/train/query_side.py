@@ -26,8 +26,8 @@ from syneg.store import files
 from syneg.train.batches import Order
 from syneg.train.checkpoint import put_whole
 from syneg.train.frozen import FrozenPassages
+from syneg.train.learning_rate import learning_rate
 from syneg.train.loss import lambda_mrr
-from syneg.train.schedule import learning_rate
 from syneg.train.trainable import adamw
 
 _CUT = 10  # of the reciprocal rank that a step tells

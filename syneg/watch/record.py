@@ -92,7 +92,7 @@ def earlier(run_folder: str) -> list[str]:
     return [files.join(run_folder, entry.name) for entry in sorted(found, key=lambda entry: -entry.modified)]
 
 
-class Writer:
+class RecordWriter:
     """A `pipeline.Listener` that keeps the record while the run goes on, so that one that is stopped has it, too.
 
     A put that fails is left to the next stage: a record must not end a run.

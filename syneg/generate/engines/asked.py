@@ -50,7 +50,7 @@ class Pieces:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Decoding:
     """How the LLM is to answer, the same for all requests."""
 
     max_tokens: int
