@@ -176,7 +176,7 @@ def by_layout(finished: Finished) -> dict[str, Mapping[str, Any]]:
         return {}
     found: dict[str, Mapping[str, Any]] = {config.generate.layout: finished.manifests["gate"].facts}
     for layout in get_args(Layout):
-        if layout not in found and config.generate.engine.kind != "recorded":
+        if layout not in found and config.generate.engine.asks:
             generate = config.generate.model_copy(update={"layout": layout})
             steps = look(config.model_copy(update={"generate": generate}))
             (made,) = (step.manifest for step in steps if step.stage.name == "gate")

@@ -14,7 +14,6 @@ from syneg.commands.arguments import ConfigFile, Overrides
 from syneg.config import overrides
 from syneg.config.run import RunConfig
 from syneg.pipeline import cost, graph, pipeline
-from syneg.store.manifest import Manifest
 
 
 class Log(StrEnum):
@@ -66,16 +65,6 @@ def _publish(finished: pipeline.Finished, console: Console, whole: bool) -> None
         )
 
 
-def _sizes(corpus: Manifest) -> dict[str, int]:
-    queries, judgements = corpus.facts["queries"], corpus.facts["judgements"]
-    return {
-        "passages": corpus.facts["passages"],
-        "queries": sum(queries.values()),
-        "training_pairs": judgements["train"],
-        "test_queries": queries["test"],
-    }
-
-
 @contextmanager
 def watched(
     config: RunConfig, console: Console, log: Log, last: str | None = None, label: str = ""
@@ -114,7 +103,7 @@ def plan(
     for reason in dict.fromkeys(step.unreachable for step in steps if step.unreachable):
         console.print(f"Not reached: {redaction.redacted(reason)}", style="yellow", highlight=False, markup=False)
     corpus = steps[0].manifest
-    sizes = cost.sizes(resolved, _sizes(corpus) if corpus else None)
+    sizes = cost.Sizes.of_corpus(corpus.facts) if corpus else cost.Sizes.of_config(resolved)
     if estimates := cost.estimate(resolved, sizes, graph.names(resolved)):
         console.print(terminal.cost_table(estimates))
     if sample:

@@ -11,6 +11,7 @@ from syneg.generate.requests import REQUEST, RequestMaker, training_pairs
 from syneg.generate.stage import lists_of, prompt_of
 from syneg.generate.writing import render
 from syneg.settings.generate import GenerateConfig, VllmEngine
+from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Source
 from syneg.store import models
 from syneg.texts import passage_text
@@ -31,6 +32,19 @@ class Estimate:
     def price(self, generate: GenerateConfig) -> float:
         return generate.budget.price(self.input_tokens, self.output_tokens)
 
+    def in_words(self, generate: GenerateConfig, resources: ResourcesConfig) -> str:
+        price, rates, workers = self.price(generate), resources.estimate, resources.generate
+        seconds = (
+            self.input_tokens / rates.prompt_tokens_per_second + self.output_tokens / rates.output_tokens_per_second
+        )
+        device, held = ("GPU", workers.gpus) if workers.gpus else ("CPU", workers.cpus)
+        return (
+            f"Generation: {self.requests:,} requests; about {self.input_tokens:,} tokens read and "
+            f"{self.output_tokens:,} written, {self.most_output_tokens:,} at most (counted by {self.counted_by}); "
+            f"{seconds / 3600 * held:,.2f} {device}-hours at the rates of resources.estimate"
+            + (f"; {price:,.2f} by the prices of generate.budget." if price else "; generate.budget has no prices.")
+        )
+
 
 def estimate(passages: Source, queries: Source, qrels: Source, generate: GenerateConfig) -> Estimate:
     """Renders the prompts of a few pairs, counts their tokens, and multiplies. Retries and the judge are not counted.
@@ -43,7 +57,7 @@ def estimate(passages: Source, queries: Source, qrels: Source, generate: Generat
     columns = ["passage_id", "title", "text"]
     pairs = training_pairs(queries.table(), qrels.table(), lambda: passages.blocks(columns), generate.max_pairs)
     few = pairs.slice(0, _SAMPLE).to_pylist()
-    if not few or generate.engine.kind == "recorded":
+    if not few or not generate.engine.asks:
         return Estimate(pairs.num_rows * generate.samples_per_pair, 0, 0, 0, "nothing is asked")
     found = passages.where("passage_id", [pair["positive_id"] for pair in few], columns).to_pylist()
     positives = {row["passage_id"]: passage_text(row["title"], row["text"]) for row in found}

@@ -52,7 +52,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig, judge: Ju
 def engine_of(generate: GenerateConfig, judge: JudgeConfig) -> Engine:
     """Raises BadInput if nobody is named who could be asked."""
     asked = judge.engine or generate.engine
-    if asked.kind == "recorded":
+    if not asked.asks:
         raise BadInput("judge.engine: the answers are recorded, so there is no LLM to ask. Give judge.engine.")
     return asked
 

@@ -54,7 +54,7 @@ def propose(texts: list[str], generate: GenerateConfig, resources: ResourcesConf
         BadInput: the engine is one of recorded answers.
         StageFailed: the engine stopped or failed, or its answer cannot be used.
     """
-    if generate.engine.kind == "recorded":
+    if not generate.engine.asks:
         raise BadInput("generate.engine: recorded answers cannot be asked anything. Give a vllm or an openai engine.")
     mark = prompts.fence(generate.seed, "proposal", *texts)
     shown = "\n".join(f"{mark}\n{first_words(text, _WORDS)}\n{mark}" for text in texts)

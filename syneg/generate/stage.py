@@ -47,7 +47,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     """
     prompt, lists = prompt_of(generate), lists_of(generate)
     # Recorded answers were written to a prompt that is not known here.
-    version = generate.engine.kind if generate.engine.kind == "recorded" else prompt.version
+    version = prompt.version if generate.engine.asks else generate.engine.kind
     maker = RequestMaker(generate, lists, version, engine.identity(generate.engine))
     tables = inputs.tables
     columns = ["passage_id", "title", "text"]
@@ -61,7 +61,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     pieces = Pieces.of(context.resources.generate, writing.at_stake(context))
     shown = Shown(tables["passages"], tables.get("candidates"))
     made = partial(dataset, pairs, shown, maker, batch_rows=pieces.rows)
-    spent = Spent(tells=generate.engine.kind != "recorded")
+    spent = Spent(tells=generate.engine.asks)
     saved = Counter[str](rows=0, input_tokens=0, output_tokens=0)
     earlier, taken = context.earlier and context.earlier("answers", {}), KeySet()
     if earlier and len(earlier.keys):

