@@ -1,4 +1,4 @@
-"""When a difference between two systems counts as shown, and how its numbers are written, wherever they stand."""
+"""When a difference between two systems counts as shown, and how its numbers are written, wherever they are shown."""
 
 LEVEL = 0.05
 """Of the test; the interval holds 1 - LEVEL."""

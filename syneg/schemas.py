@@ -28,7 +28,7 @@ SYNTHETIC_SOURCE = "synthetic"
 PASSAGES = _schema(("passage_id", _TEXT), ("title", _TEXT), ("text", _TEXT))
 QUERIES = _schema(("query_id", _TEXT), ("text", _TEXT), ("split", _TEXT))  # split: train, dev or test
 QRELS = _schema(("query_id", _TEXT), ("passage_id", _TEXT), ("relevance", pa.int32()))
-# What an engine answered, one row a request. `query`, `positive` and `example` stand as the LLM was shown them.
+# What an engine answered, one row a request. `query`, `positive` and `example` are as the LLM was shown them.
 ANSWERS = _schema(
     ("negative_id", _TEXT),
     ("query_id", _TEXT),
@@ -214,7 +214,7 @@ KEYS = {
     "metrics": ("step",),
     "similarities": ("step", "query_id", "positive_id", "text_id"),
 }
-"""The columns that name a row, by table. No key stands twice in a finished table."""
+"""The columns that name a row, by table. No key appears twice in a finished table."""
 
 MADE_FROM = {"answers": "negative_id", "passage_vectors": "content", "query_vectors": "content"}
 """The column that is a hash of what a row was made from, in tables whose rows another output may take over."""
@@ -267,7 +267,7 @@ CANDIDATE_REASONS = (
     "cross_encoder",  # it finds the passage too good for a negative
     "short_query",  # the query has too few candidates, and mine.on_short says drop
     "answers_query",  # by the judge, where `judge_mined.enabled`
-    "not_judged",  # the judge was asked of so many that stand before it
+    "not_judged",  # the judge was asked about enough that rank before it
 )
 INSTANCE_REASONS = ("empty_positive", "rejected_in_review", "too_few_synthetic", "too_few_retrieved")
 

@@ -32,7 +32,7 @@ def run(
 ) -> None:
     """Run what is not done yet, of all stages from the corpus to the report.
 
-    ROOT/runs/NAME/run.json tells what is done, also after --to, a failure or a stop.
+    ROOT/runs/NAME/run.json says what is done, also after --to, a failure or a stop.
     show, export, verify and compare work with that, and gc keeps it.
 
     Another run of the same NAME takes run.json over, the report and the model.
@@ -71,7 +71,7 @@ def watched(
 ) -> Iterator[pipeline.Listener]:
     """Everyone who hears of the run: the terminal or the log, the records in storage, Ray's metrics.
 
-    `label` stands before each of the terminal's lines.
+    `label` precedes each of the terminal's lines.
     """
     from syneg import runs
     from syneg.watch import listeners, metrics, record

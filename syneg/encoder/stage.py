@@ -126,7 +126,7 @@ class EncodeBatch:
                 yield self._keep(table, made)
 
     def _in_time(self, tokens: "Tokens") -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Places and vectors of all texts, in pieces that take no longer than may be at stake (and one batch)."""
+        """Places and vectors of all texts, in pieces that take no longer than may be unsaved (and one batch)."""
         places, vectors = list[np.ndarray](), list[np.ndarray]()
         began = time.monotonic()
         for rows, vectors_ND in self._encoder.encode_batches(tokens):

@@ -112,7 +112,7 @@ def without_own_passage(ranking: pa.Table, qrels: pa.Table, depth: int) -> pa.Ta
     kept = ranking.filter(~is_own | pc.field("query_id").isin(answering))
     kept = kept.sort_by([("query_id", "ascending"), ("rank", "ascending")])
     query_of = kept["query_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    ranks = np.arange(len(query_of)) - np.searchsorted(query_of, query_of)  # sorted, so codes stand in order
+    ranks = np.arange(len(query_of)) - np.searchsorted(query_of, query_of)  # sorted, so codes are in order
     place = kept.schema.get_field_index("rank")
     kept = kept.set_column(place, kept.schema.field(place), pa.array(ranks, pa.int32()))
     return kept.filter(pa.array(ranks < depth))

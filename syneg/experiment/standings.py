@@ -1,4 +1,4 @@
-"""How models stand on collections: their scores query by query, which of them differ, and the files that say so."""
+"""How models do on collections: their scores query by query, which of them differ, and the files that say so."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -28,7 +28,7 @@ class Format:
 def sentence_transformers(row: Row) -> Record:
     """Columns anchor, positive, negative_1, ... in the order in which the losses of sentence-transformers take them.
 
-    Nothing else may stand beside them: every column is an input. Prompts are an argument of its trainer (`prompts`).
+    Nothing else may be beside them: every column is an input. Prompts are an argument of its trainer (`prompts`).
     """
     negatives = {f"negative_{place}": one["text"] for place, one in enumerate(row["negatives"], start=1)}
     return {"anchor": row["query"], "positive": row["positive"], **negatives}

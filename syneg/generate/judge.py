@@ -76,7 +76,7 @@ class _Counted:
 
     input_tokens: int = 0
     output_tokens: int = 0
-    untold: int = 0  # judgements whose tokens the engine did not tell
+    untold: int = 0  # judgements whose tokens the engine did not report
 
     def add(self, block: pa.Table) -> None:
         """Rows of schemas.JUDGEMENTS."""

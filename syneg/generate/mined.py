@@ -86,7 +86,7 @@ def _with_passages(pairs: pa.Table, passages: Source) -> pa.Table:
 
 def gate(inputs: Inputs, context: Context, *, gate: GateConfig, judge_mined: JudgeMinedConfig) -> Output:
     """The candidates of mining again. Rejected as "answers_query" is what the judge says answers its query with more
-    than `gate.max_answer_probability`, the same limit as for synthetic negatives; as "not_judged" what stands behind
+    than `gate.max_answer_probability`, the same limit as for synthetic negatives; as "not_judged" what ranks behind
     the first `judge_mined.per_sampler` of its query and sampler. Reads candidates and judgements.
 
     A pair that the engine failed to judge is kept, as a synthetic negative is. Memory is bounded by one block of

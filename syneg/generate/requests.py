@@ -131,7 +131,7 @@ def in_pieces(rows: ray.data.Dataset, batch_rows: int) -> ray.data.Dataset:
 def requests(pairs: pa.Table, shown: Shown, maker: "RequestMaker", done: KeySet) -> Iterator[pa.Table]:
     """Rows of `REQUEST` that are not `done`, in blocks; one pass over the corpus for every `_PAIRS_AT_ONCE` pairs.
 
-    Those that share the front of their prompt stand together, so that the engine's cache still holds it.
+    Those that share the front of their prompt are together, so that the engine's cache still holds it.
     """
     yield REQUEST.empty_table()  # a block has its columns also where nothing is left to ask
     for first in range(0, pairs.num_rows, _PAIRS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Phase 1 as two stages: `run` has the LLM write, which is dear; `check` gates what it wrote, which is cheap.
+"""Phase 1 as two stages: `run` has the LLM write, which is expensive; `check` gates what it wrote, which is cheap.
 
 They are two because whether a negative duplicates another is known only when all are written, while what was written
 has to be stored piece by piece so that a killed attempt costs no token twice. It also leaves the gate's settings free

@@ -67,8 +67,8 @@ def answers(
 ) -> Iterator[pa.Table]:
     """Blocks of schemas.ANSWERS as they come. The engine starts when the first is taken, and ends with the last.
 
-    An answer that is asked for again appears once, as it was answered last. What the engine failed comes at the end:
-    where there is none, it is asked again by the next attempt.
+    A retried answer appears once, in its last form. Failed requests are stored last, so that an interrupted attempt
+    retries them.
 
     Raises:
         StageFailed: the engine failed too often or stopped, or the budget is spent. The blocks before are whole.

@@ -157,7 +157,7 @@ def _with_places(found: pa.Table, mine: MineConfig) -> pa.Table:
     lots = np.zeros(len(rows))
     lots[drawn] = [draws.lot(mine.seed, "place", *key) for key in keys]
     query, sampler = (accepted[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in _KEY[:2])
-    order = np.lexsort((np.arange(len(rows)), lots, query, sampler))  # rows of a group stand best first
+    order = np.lexsort((np.arange(len(rows)), lots, query, sampler))  # rows of a group are best first
     is_other = (np.diff(query[order]) != 0) | (np.diff(sampler[order]) != 0)
     starts = np.flatnonzero(np.r_[True, is_other][: len(rows)])
     place = np.full(found.num_rows, np.nan)

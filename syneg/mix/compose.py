@@ -129,7 +129,7 @@ def compose(
 ) -> Composed:
     """The negatives of one instance: synthetic ones first, each kind in the order in which it comes.
 
-    No text stands twice and none is empty or one of `never`, the keys of the query and of all its positives.
+    No text appears twice and none is empty or one of `never`, the keys of the query and of all its positives.
     """
     seen = {"", *never}
 

@@ -23,7 +23,7 @@ _FEWEST = 20  # of a kind: below, an AUC says nothing
 
 
 class Sampled(NamedTuple):
-    """A negative that was drawn. Of one that stands in several instances, one place counts."""
+    """A negative that was drawn. One that is in several instances counts once."""
 
     lot: float
     id: str
@@ -59,7 +59,7 @@ def probed(inputs: Inputs, context: Context, workers: Workers, *, encoder: Encod
 
 
 def _suffices(negatives: Sequence[Sampled], folds: int) -> bool:
-    """Texts of one query stand in one fold, so that as many queries as folds are needed, too."""
+    """Texts of one query are in one fold, so that as many queries as folds are needed, too."""
     return len(negatives) >= max(_FEWEST, 2 * folds) and len({one.query_id for one in negatives}) >= folds
 
 

@@ -46,7 +46,7 @@ def to_score(bm25: bool) -> tuple[Stage, ...]:
 
 
 def named(*names: str) -> tuple[Stage, ...]:
-    """These stages, as they stand in a run of one round."""
+    """These stages, as they are in a run of one round."""
     return tuple(stage for stage in ONE_ROUND if stage.name in names)
 
 
@@ -106,7 +106,7 @@ def kind(address: str) -> str:
 
 
 def _of_round(stage: Stage, number: int, rounds: int) -> Stage:
-    """`stage` as it stands in one round: it reads its own round's tables and the model of the round before."""
+    """`stage` as it is in one round: it reads its own round's tables and the model of the round before."""
 
     def named(name: str, of_round: int) -> str:
         return f"{name}_{of_round}" if name in _REPEATED and of_round < rounds else name

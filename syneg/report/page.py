@@ -59,7 +59,7 @@ def template(name: str) -> jinja2.Template:
 
 
 def intervals(differences: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Where each interval stands on one axis for all measures, in percent of its width; 0 is at `zero`."""
+    """Where each interval lies on one axis for all measures, in percent of its width; 0 is at `zero`."""
     ends = [0.0, *(found[end] for found in differences.values() for end in ("low", "high"))]
     width = max(ends) - min(ends) or 1.0
 

@@ -134,7 +134,7 @@ def _plots(
     delta = changed["tuned"].to_numpy() - changed["base"].to_numpy()
     caption = "One bar a test query: what it gained or lost by fine-tuning."
     yield "changes", "Query by query", caption, plots.query_changes(delta, changed["measure"][0].as_py())
-    # Of an epoch before the last planned one, in which training ended early, none are recorded.
+    # If training stopped early, the last epoch has no similarities.
     seen = {epoch: own for epoch, own in similarities.items() if any(counts.sum() for counts in own.values())}
     if seen:
         svg = plots.score_distributions(seen, tallies.EDGES)

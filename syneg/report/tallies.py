@@ -107,7 +107,7 @@ class InstanceTally:
 
     usable: int = 0
     with_synthetic: int = 0
-    in_place_of_rejected: int = 0  # a synthetic negative was asked for and rejected; a retrieved one stands there
+    in_place_of_rejected: int = 0  # a synthetic negative was asked for and rejected; a retrieved one is there
     rejected: Counter[str] = field(default_factory=Counter)
     negatives: Counter[str] = field(default_factory=Counter)  # by source
     drawn: list[Pair] = field(default_factory=list)

@@ -86,17 +86,18 @@ class Budget(Section):
     """Where to stop spending on answers that `generate` asks for, those to `generate.retries` included, over all
     attempts.
 
-    Near the cap no more requests are under way than it pays for at the mean cost of those before, but two pieces
-    (`resources.generate.batch_rows` requests each), which are also what is asked first. So what is spent beyond it is
-    at most what these two pieces cost, and by how much the last answers are dearer than the mean. All that was asked is
-    stored, and counts. What is to be asked again then stands as it was answered last.
+    Near the cap, requests in flight are limited to what the remainder buys at the mean cost so far, with a floor of two
+    pieces (`resources.generate.batch_rows` requests each), which are also what is asked first. So what is spent beyond
+    the cap is at most what these two pieces cost, and by how much the last answers cost more than the mean. All that
+    was asked is stored, and counts. An answer that is to be asked again is then kept as it was answered last.
 
     `stop` ends the run there; with a higher cap the same command goes on where it stopped. `finish` rejects what was
     not asked for as over_budget and goes on with what is there; a higher cap then starts anew.
 
-    Counted is what an engine tells. An answer without tokens is taken to cost what the others do; where none has any,
-    the run ends at once. Neither limited nor counted: the judge, `syneg attributes`, `--preview`, requests that failed
-    or timed out, and answers that were to be asked again, or under way, when an attempt ended for another reason.
+    Only tokens the engine reports are counted. An answer without any is taken to cost what the others do; if none has
+    any, the run ends at once. Neither limited nor counted: the judge, `syneg attributes`, `--preview`, requests that
+    failed or timed out, and answers that were to be asked again, or under way, when an attempt ended for another
+    reason.
     """
 
     tokens: PositiveInt | None = None  # read and written
@@ -137,8 +138,8 @@ class GateConfig(Section):
     same_language: bool = True  # as the positive, where both are known for certain
     max_symbol_share: Share = 0.06  # brackets, slashes and the like among its characters, beyond the positive's share
     min_distinct_share: Share = 0.4  # of a text's runs of 3 words; a model that circles falls below
-    max_positive_overlap: Share = 0.6  # share of its words in runs of 8 that stand in the positive or the example
-    max_query_overlap: Share = 0.9  # share of the negative's words in runs of 3 that stand in the query
+    max_positive_overlap: Share = 0.6  # share of its words in runs of 8 that are in the positive or the example
+    max_query_overlap: Share = 0.9  # share of the negative's words in runs of 3 that are in the query
     # Jaccard of word 3-grams with another accepted negative, a passage judged relevant to the query, or one that a dev
     # or test query is evaluated on.
     max_duplicate_similarity: Share = 0.8
@@ -186,7 +187,7 @@ class GenerateConfig(Section):
     # The lists to draw from; null: syneg's own, for a collection that nobody described (syneg/generate/generic.yaml);
     # false: none, and no section speaks of attributes.
     attributes: Annotated[Literal[False] | str | None, Content("text")] = None
-    prompt: TextPath = _SECTIONS  # files named as the package's own, which stand beside the code
+    prompt: TextPath = _SECTIONS  # files named as the package's own, which are beside the code
     # Sections as published (example before task), or those that all rows share first, for the engine's prefix cache.
     layout: Layout = "published"
     reflection: bool = True
@@ -232,7 +233,7 @@ class JudgeConfig(Section):
     """Asks an LLM of each written negative whether it answers the query; `gate.max_answer_probability` decides.
 
     `generate.budget` does not limit it: it reads one prompt a negative and writes one token. What it read and wrote
-    stands in the facts of its stage.
+    is in the facts of its stage.
     """
 
     enabled: bool = False

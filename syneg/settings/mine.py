@@ -106,7 +106,7 @@ class IvfConfig(Section):
     seed: NonNegativeInt = 0  # of the sample that the lists' centres are learnt from
 
     def resolved(self, passages: int) -> tuple[int, int]:
-        """Lists and probes over so many passages: never more lists than passages, nor more probes than lists."""
+        """Lists and probes over this number of passages: never more lists than passages, nor more probes than lists."""
         lists = min(self.lists or round(4 * passages**0.5), max(1, passages))
         return lists, min(self.probes or max(64, round(lists / 64)), lists)
 

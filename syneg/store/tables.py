@@ -34,7 +34,7 @@ def write(rows: pa.Table | Iterable[pa.Table], folder: str, table: str) -> list[
 
 @dataclass(frozen=True)
 class Keeper:
-    """`Context.keep`: stores rows by the worker that made them, so that none are at stake on their way to another."""
+    """`Context.keep`: stores rows by the worker that made them, so that none are lost on their way to another."""
 
     folder: str
 

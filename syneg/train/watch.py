@@ -1,4 +1,4 @@
-"""When to save a checkpoint: after so many steps or seconds, and when a node is about to be taken away."""
+"""When to save a checkpoint: after a number of steps or seconds, and when a node is about to be taken away."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Who hears how a run goes on: the record in storage, Ray's metrics, the log. Each is a `pipeline.Listener`."""
+"""Who hears how a run goes on: several listeners at once, progress.json, the log. Each is a `pipeline.Listener`."""
 
 import json
 import os

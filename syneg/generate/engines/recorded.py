@@ -54,7 +54,7 @@ def answer(requests: Dataset, columns: list[str], engine: RecordedEngine) -> Dat
 
 
 def load(path: str) -> pa.Table:
-    """The answers, as a model's answer would read; what a row tells of its attributes goes before what was drawn."""
+    """The answers, as a model's answer would read; what a row says of its attributes goes before what was drawn."""
     seen: Counter[tuple[str, str]] = Counter()
     rows: dict[tuple[str, str, int], dict[str, Any]] = {}
     for place, row in _rows(path):
@@ -69,7 +69,7 @@ def load(path: str) -> pa.Table:
 
 
 def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every row of the file, and where it stands."""
+    """Every row of the file, and its place."""
     content = _content(path)
     if content.startswith(b"PAR1"):
         try:

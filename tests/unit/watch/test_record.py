@@ -1,4 +1,4 @@
-"""The record of what a run stands on: kept while it runs, and beside that of a later run of the same name."""
+"""The record of what a run depends on: kept while it runs, and beside that of a later run of the same name."""
 
 import time
 from pathlib import Path
