@@ -33,8 +33,8 @@ from syneg.train import trainable
 from syneg.train.batches import Order
 from syneg.train.gradient_cache import PlainTrainee
 from syneg.train.instances import Instances
+from syneg.train.learning_rate import learning_rate
 from syneg.train.peers import Peers
-from syneg.train.schedule import learning_rate
 from syneg.train.step import Step
 
 _CELLS = 1 << 26  # query-passage scores held at once

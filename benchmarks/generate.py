@@ -31,7 +31,7 @@ import torch
 from syneg.cluster import session
 from syneg.generate import writing
 from syneg.generate.gate import reject_reason
-from syneg.generate.requests import REQUEST, Asking, in_pieces
+from syneg.generate.requests import REQUEST, RequestMaker, in_pieces
 from syneg.generate.spending import Spent
 from syneg.generate.stage import lists_of, prompt_of
 from syneg.keyset import KeySet
@@ -71,12 +71,12 @@ def requests(count: int, generate: GenerateConfig) -> pa.Table:
         output = run_tables(run, CorpusConfig(source="stdlib", max_queries=count), Path(scratch))
     texts = {row["passage_id"]: row["text"] for row in output["passages"]}
     queries = {row["query_id"]: row["text"] for row in output["queries"] if row["split"] == "train"}
-    asking = Asking(generate, lists_of(generate), "", "")
+    maker = RequestMaker(generate, lists_of(generate), "", "")
     rows = [
         request
         for row in output["qrels"]
         if row["query_id"] in queries
-        for request in asking.requests(
+        for request in maker.requests(
             {
                 "query_id": row["query_id"],
                 "query": queries[row["query_id"]],
@@ -86,7 +86,7 @@ def requests(count: int, generate: GenerateConfig) -> pa.Table:
             }
         )
     ][:count]
-    return pa.Table.from_pylist(sorted(rows, key=asking.shared), REQUEST)
+    return pa.Table.from_pylist(sorted(rows, key=maker.shared), REQUEST)
 
 
 def run_tables(stage: Any, corpus: Any, scratch: Path) -> dict[str, list[dict[str, Any]]]:
@@ -126,14 +126,14 @@ class Bare:
         import vllm
         from vllm.sampling_params import StructuredOutputsParams
 
-        asked = writing.asked(generate)
+        decoding = writing.decoding(generate)
         rendered = writing.render(rows, prompt_of(generate), generate.seed)["messages"].to_pylist()
-        form = StructuredOutputsParams(json=json.dumps(asked.schema)) if grammar else None
+        form = StructuredOutputsParams(json=json.dumps(decoding.schema)) if grammar else None
         sampling = [
             vllm.SamplingParams(
-                temperature=asked.temperature,
-                top_p=asked.top_p,
-                max_tokens=asked.max_tokens,
+                temperature=decoding.temperature,
+                top_p=decoding.top_p,
+                max_tokens=decoding.max_tokens,
                 seed=seed,
                 structured_outputs=form,
                 ignore_eos=not grammar,  # without a grammar a small model stops at once, and that would be no measure
@@ -155,7 +155,7 @@ def staged(rows: pa.Table, generate: GenerateConfig) -> tuple[float, pa.Table]:
 
     workers = WorkerResources(cpus=2.0, gpus=1.0 if CUDA else 0.0, batch_rows=16)
     resources = ResourcesConfig(generate=workers, object_store_gib=0.5)
-    asking = Asking(generate, lists_of(generate), "", "")
+    maker = RequestMaker(generate, lists_of(generate), "", "")
     with session.joined(resources, StorageConfig()), tempfile.TemporaryDirectory() as scratch:
         made = in_pieces(ray.data.from_arrow(rows), workers.batch_rows)
         found = writing.answers(
@@ -163,7 +163,7 @@ def staged(rows: pa.Table, generate: GenerateConfig) -> tuple[float, pa.Table]:
             KeySet(),
             rows.num_rows,
             prompt_of(generate),
-            asking,
+            maker,
             Spent(),
             Context(resources, Path(scratch)),
         )

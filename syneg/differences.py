@@ -1,5 +1,5 @@
 """Differences between two systems: when one counts as shown, how large it has to be for that, and how its numbers and
-what takes from them are written, wherever they stand."""
+what follows from them are written."""
 
 import math
 from collections.abc import Mapping

@@ -21,7 +21,7 @@ class StageFailed(SynegError):
 
 
 class Superseded(SynegError):
-    """Another driver made the same output first; it stands, and this run ends."""
+    """Another driver made the same output first; it is kept, and this run ends."""
 
 
 class StoreError(SynegError):

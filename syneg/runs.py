@@ -83,7 +83,7 @@ def publish_run(run: Run, with_model: bool = True) -> str:
     with tempfile.TemporaryDirectory(prefix="syneg-report-") as scratch:
         content = Path(scratch)
         folders.fetch_parts(run.folder("report", "content"), run.manifests["report"].folders["content"], content)
-        report = publish.publish(summary, content)
+        report = publish.assemble(summary, content)
         page_html = page.render(report, content)
     files.put(
         files.join(target, "config.yaml"), yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode()
@@ -143,7 +143,7 @@ def by_layout(run: Run) -> dict[str, Mapping[str, Any]]:
         return {}
     found: dict[str, Mapping[str, Any]] = {config.generate.layout: run.manifests["gate"].facts}
     for layout in get_args(Layout):
-        if layout not in found and config.generate.engine.kind != "recorded":
+        if layout not in found and config.generate.engine.asks:
             generate = config.generate.model_copy(update={"layout": layout})
             steps = look(config.model_copy(update={"generate": generate}))
             (made,) = (step.manifest for step in steps if step.stage.name == "gate")

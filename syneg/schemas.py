@@ -17,7 +17,7 @@ _NEGATIVE = pa.struct(
     [
         pa.field("id", _TEXT, nullable=False),
         pa.field("text", _TEXT, nullable=False),
-        pa.field("source", _TEXT, nullable=False),  # "synthetic" or the sampler's name
+        pa.field("source", _TEXT, nullable=False),  # SYNTHETIC_SOURCE or the sampler's name
         pa.field("score", pa.float32()),  # the sampler's score; null where it has none (synthetic, random)
         pa.field("rank", pa.int32()),
         pa.field("cross_score", pa.float32()),  # the cross-encoder's, which sees no synthetic and no borrowed negative
@@ -25,10 +25,13 @@ _NEGATIVE = pa.struct(
     ]
 )
 
+SYNTHETIC_SOURCE = "synthetic"
+"""The `source` of a written negative; that of a retrieved one is its sampler's name."""
+
 PASSAGES = _schema(("passage_id", _TEXT), ("title", _TEXT), ("text", _TEXT))
 QUERIES = _schema(("query_id", _TEXT), ("text", _TEXT), ("split", _TEXT))  # split: train, dev or test
 QRELS = _schema(("query_id", _TEXT), ("passage_id", _TEXT), ("relevance", pa.int32()))
-# What an engine answered, one row a request. `query`, `positive` and `example` stand as the LLM was shown them.
+# What an engine answered, one row a request. `query`, `positive` and `example` are as the LLM was shown them.
 ANSWERS = _schema(
     ("negative_id", _TEXT),
     ("query_id", _TEXT),
@@ -211,7 +214,7 @@ KEYS = {
     "metrics": ("step",),
     "similarities": ("step", "query_id", "positive_id", "text_id"),
 }
-"""The columns that name a row, by table. No key stands twice in a finished table."""
+"""The columns that name a row, by table. No key appears twice in a finished table."""
 
 MADE_FROM = {"answers": "negative_id", "passage_vectors": "content", "query_vectors": "content"}
 """The column that is a hash of what a row was made from, in tables whose rows another output may take over."""

@@ -144,7 +144,7 @@ def _no_facts() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Stake:
-    """How much of what is dear a worker may be at before it is stored: what a death may cost to do again."""
+    """How much expensive work a worker may hold unsaved: what a crash costs."""
 
     rows: int = 256
     seconds: float = 60.0

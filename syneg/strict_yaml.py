@@ -1,4 +1,4 @@
-"""YAML, with numbers as people who train models write them, and without keys that one after them would replace."""
+"""YAML that reads 2e-5 as a number and refuses duplicate keys."""
 
 import re
 from typing import Any
@@ -9,14 +9,14 @@ from syneg.errors import BadInput
 
 
 class _Twice(yaml.MarkedYAMLError):
-    """A key that stands twice in one mapping, of which YAML would take the last one without a word."""
+    """A duplicate key; plain YAML silently keeps the last."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 2e-5 as a string; here it is a number. A key may stand once in a mapping."""
+    """YAML 1.1 reads 2e-5 as a string; here it is a number. A mapping has each key once."""
 
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
-        # Here and not where values are made: what `<<` brings in from elsewhere may well be given again.
+        # Checked on nodes, not values, because a key merged by `<<` may legitimately be overridden.
         node = super().compose_mapping_node(anchor)
         seen: dict[tuple[str, str], yaml.Node] = {}
         for key, _ in node.value:

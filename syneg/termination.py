@@ -12,17 +12,14 @@ _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 INTERRUPTED = 128 + signal.SIGINT
-MESSAGE = (
-    "Stopped. What was stored is kept: the same command goes on from there, and asks no answer and encodes no text "
-    "twice."
-)
+MESSAGE = "Stopped. Finished work is kept; run the same command to continue without repeating it."
 
 
 def listen() -> None:
     """SIGTERM raises KeyboardInterrupt in the main thread, so that sessions and temporary folders are closed on the way
     out. It is what Ctrl-C raises, and all that Ray's calls let through before they have what they wait for.
 
-    So does SIGHUP, which a terminal sends that is closed, unless it is ignored, as under nohup. A second SIGTERM ends
+    So does SIGHUP, sent when a terminal closes, unless it is ignored, as under nohup. A second SIGTERM ends
     the process at once.
     """
     signal.signal(signal.SIGTERM, _stop)
@@ -56,7 +53,7 @@ def exit_code() -> int:
 
 
 def _leave_closed_terminals() -> None:
-    """What is said while everything is closed goes nowhere, instead of failing, where it would go to a closed one."""
+    """Redirect output of a closed terminal to /dev/null, so that cleanup does not fail on it."""
     for output in (1, 2):
         with suppress(OSError):  # there is no such output
             if stat.S_ISCHR(os.fstat(output).st_mode) and not os.isatty(output):

@@ -32,7 +32,7 @@ def job(config: RunConfig, path: str, arguments: Sequence[str], folder: Path) ->
     """The job that runs the config at `path` (inside `folder`, which is sent along) with further `arguments`.
 
     The name is the run's and a hash of the whole resolved config and the arguments, so that the same command finds the
-    job while it waits or runs. What stands in files (prompts, data, code) is not in it: see `attempt`.
+    job while it waits or runs. What is in files (prompts, data, code) is not in it: see `attempt`.
 
     Raises:
         BadInput: `folder` is not the project's; the config lies outside; the store is a folder of the job's own.

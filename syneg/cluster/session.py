@@ -9,7 +9,7 @@ from typing import Any
 from syneg import termination
 from syneg.settings.resources import ResourcesConfig
 from syneg.settings.store import StorageConfig
-from syneg.store import tally
+from syneg.store import retry_count
 
 # Read when Ray is imported. A thread that outlives a stopped run would otherwise start a Ray that nobody ends.
 os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
@@ -55,11 +55,11 @@ def joined(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None]
 
 @contextmanager
 def _counting_retries() -> Iterator[None]:
-    tally.start()
+    retry_count.start()
     try:
         yield
     finally:
-        tally.stop()
+        retry_count.stop()
 
 
 def width(resources: ResourcesConfig) -> int:

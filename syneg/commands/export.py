@@ -9,16 +9,17 @@ from rich.console import Console
 from syneg.commands import terminal
 from syneg.commands.arguments import Root, RunArgument
 from syneg.differences import counted
+from syneg.export.formats import FORMATS
 
 if TYPE_CHECKING:
     from syneg.pipeline.run import Run
 
 
-class Format(StrEnum):
-    SENTENCE_TRANSFORMERS = "sentence-transformers"
-    FLAGEMBEDDING = "flagembedding"
-    TEVATRON = "tevatron"
-    TREC = "trec"
+_TREC = "trec"
+if TYPE_CHECKING:
+    Format = StrEnum  # a type checker needs a class
+else:
+    Format = StrEnum("Format", [(name, name) for name in (*FORMATS, _TREC)])
 
 
 def export(
@@ -38,7 +39,7 @@ def export(
     finished = runs.load(run, root)
     files.check_vacant(out)
     console = terminal.console()
-    if form is Format.TREC:
+    if form == _TREC:
         _rankings(finished, out, console)
         return
     finished.need("mix", "syneg export")
@@ -46,8 +47,8 @@ def export(
     written = instances.write(table, form.value, finished.encoder.query_prompt or "", out)
     negatives = " to ".join(map(str, sorted({written.fewest, written.most})))
     terminal.say(console, f"Wrote {counted(written.instances, 'instance')} with {negatives} negatives each to {out}")
-    if form is Format.FLAGEMBEDDING and not written.most:
-        terminal.say(console, "FlagEmbedding reads them with --train_group_size 1 alone, which takes no negatives.")
+    if (note := FORMATS[form.value].note) and not written.most:
+        terminal.say(console, note)
     if written.left_out:
         left_out = counted(written.left_out, "instance")
         console.print(f"[yellow]{left_out} with fewer negatives left out[/]: see mix.on_short.")

@@ -1,10 +1,5 @@
 """Looking at what the LLM is asked and what it writes, by a few requests, before a whole run is paid for."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +16,8 @@ from syneg.config.run import RunConfig
 from syneg.errors import BadInput
 from syneg.pipeline import pipeline
 from syneg.pipeline.run import Run
+from syneg.pipeline.scratch import in_scratch_store
 from syneg.redaction import redacted
-from syneg.settings.store import StoreConfig
-from syneg.store import files
 
 
 def generate(
@@ -45,7 +39,7 @@ def generate(
     fewer = {"max_pairs": min(preview, resolved.generate.max_pairs or preview), "samples_per_pair": 1}
     trial = resolved.model_copy(update={"generate": resolved.generate.model_copy(update=fewer)})
     console = Console(emoji=False)
-    with _elsewhere(trial) as moved:
+    with in_scratch_store(trial) as moved:
         with terminal.Progress(console) as progress:
             finished = pipeline.run(moved, progress, last="gate")
         tables = finished.table("generate", "answers"), finished.table("gate", "synthetic")
@@ -89,8 +83,8 @@ def attributes(
     if out is not None:
         _check_new(out)
     resolved = overrides.load(config, settings or ())
-    console = Console(stderr=True)
-    with _elsewhere(resolved) as moved:
+    console = terminal.console(stderr=True)
+    with in_scratch_store(resolved) as moved:
         with terminal.Progress(console) as progress:
             finished = pipeline.run(moved, progress, last="corpus")
         sample = proposal.sample(finished.table("corpus", "passages"), passages)
@@ -100,7 +94,7 @@ def attributes(
         print(text, end="")
     else:
         out.write_text(text, encoding="utf-8")
-        console.print(f"Wrote {out}. Read it, then set generate.attributes={out}")
+        terminal.say(console, f"Wrote {out}. Read it, then set generate.attributes={out}")
 
 
 def _check_new(out: Path) -> None:
@@ -126,23 +120,4 @@ def sampled_cost(config: RunConfig) -> str:
     finished = Run(config, {"corpus": corpus.manifest})
     passages, queries, qrels = (finished.table("corpus", name) for name in ("passages", "queries", "qrels"))
     found = estimate(passages, queries, qrels, config.generate)
-    price, rates = found.price(config.generate), config.resources.estimate
-    workers = config.resources.generate
-    seconds = found.input_tokens / rates.prompt_tokens_per_second + found.output_tokens / rates.output_tokens_per_second
-    device, held = ("GPU", workers.gpus) if workers.gpus else ("CPU", workers.cpus)
-    return (
-        f"Generation: {found.requests:,} requests; about {found.input_tokens:,} tokens read and "
-        f"{found.output_tokens:,} written, {found.most_output_tokens:,} at most (counted by {found.counted_by}); "
-        f"{seconds / 3600 * held:,.2f} {device}-hours at the rates of resources.estimate"
-        + (f"; {price:,.2f} by the prices of generate.budget." if price else "; generate.budget has no prices.")
-    )
-
-
-@contextmanager
-def _elsewhere(config: RunConfig) -> Iterator[RunConfig]:
-    """`config` with a store that is removed afterwards. What stands before generation and is done is not done again."""
-    with tempfile.TemporaryDirectory(prefix="syneg-look-") as root:
-        for step in takewhile(lambda step: step.stage.name != "generate", pipeline.look(config)):
-            if step.done and not files.is_remote(config.store.root):
-                os.symlink(Path(config.store.root, step.stage.name).absolute(), Path(root, step.stage.name))
-        yield config.model_copy(update={"store": StoreConfig(root=root)})
+    return found.in_words(config.generate, config.resources)

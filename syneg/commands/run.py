@@ -15,7 +15,6 @@ from syneg.config import overrides
 from syneg.config.run import RunConfig
 from syneg.pipeline import cost, graph, pipeline
 from syneg.pipeline.run import Run
-from syneg.store.manifest import Manifest
 
 
 class Log(StrEnum):
@@ -34,7 +33,7 @@ def run(
 ) -> None:
     """Run what is not done yet, of all stages from the corpus to the report.
 
-    ROOT/runs/NAME/run.json tells what is done, also after --to, a failure or a stop.
+    ROOT/runs/NAME/run.json says what is done, also after --to, a failure or a stop.
     show, export, verify and compare work with that, and gc keeps it.
 
     Another run of the same NAME takes run.json over, the report and the model.
@@ -67,23 +66,13 @@ def _publish(finished: Run, console: Console, whole: bool) -> None:
         )
 
 
-def _sizes(corpus: Manifest) -> dict[str, int]:
-    queries, judgements = corpus.facts["queries"], corpus.facts["judgements"]
-    return {
-        "passages": corpus.facts["passages"],
-        "queries": sum(queries.values()),
-        "training_pairs": judgements["train"],
-        "test_queries": queries["test"],
-    }
-
-
 @contextmanager
 def watched(
     config: RunConfig, console: Console, log: Log, last: str | None = None, label: str = ""
 ) -> Iterator[pipeline.Listener]:
     """Everyone who hears of the run: the terminal or the log, the records in storage, Ray's metrics.
 
-    `label` stands before each of the terminal's lines.
+    `label` precedes each of the terminal's lines.
     """
     from syneg import runs
     from syneg.watch import listeners, metrics, record
@@ -95,8 +84,8 @@ def watched(
             shown = listeners.JsonLines(config.name)
         else:
             shown = stack.enter_context(terminal.Progress(console, label=label))
-        recorder = stack.enter_context(listeners.Recorder(config, folder, planned))
-        told = [shown, recorder, record.Writer(config, folder), metrics.RayMetrics(config.name)]
+        writer = stack.enter_context(listeners.ProgressWriter(config, folder, planned))
+        told = [shown, writer, record.RecordWriter(config, folder), metrics.RayMetrics(config.name)]
         yield listeners.Everyone(told)
 
 
@@ -115,7 +104,7 @@ def plan(
     for reason in dict.fromkeys(step.unreachable for step in steps if step.unreachable):
         console.print(f"Not reached: {redaction.redacted(reason)}", style="yellow", highlight=False, markup=False)
     corpus = steps[0].manifest
-    sizes = cost.sizes(resolved, _sizes(corpus) if corpus else None)
+    sizes = cost.Sizes.of_corpus(corpus.facts) if corpus else cost.Sizes.of_config(resolved)
     if estimates := cost.estimate(resolved, sizes, graph.names(resolved)):
         console.print(terminal.cost_table(estimates))
     if sample:

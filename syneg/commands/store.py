@@ -1,4 +1,4 @@
-"""What is stored: removing what nobody needs, and proving what a run stands on."""
+"""What is stored: removing what nobody needs, and proving what a run depends on."""
 
 import time
 from typing import Annotated
@@ -19,7 +19,7 @@ def gc(
         float, typer.Option(metavar="DAYS", min=0.0, help="Spare what was written in the last DAYS days.")
     ] = 7.0,
 ) -> None:
-    """List (or remove) what nobody stands on: unfinished outputs, outputs that no run names, parts in no manifest.
+    """List (or remove) what nobody depends on: unfinished outputs, outputs that no run names, parts in no manifest.
 
     What the records of runs and evaluations under ROOT name is kept, also those of earlier runs (run-DIGEST.json).
     To let go of a run, remove its record first. Files that syneg did not write are never listed.
@@ -57,7 +57,7 @@ def _alive(root: str, now: float) -> list[str]:
 
 
 def verify(run: RunArgument, root: Root = "out") -> None:
-    """Read all that a run stands on: checksums, schemas, keys, counts, and rows in = out + rejected at every stage.
+    """Read all that a run depends on: checksums, schemas, keys, counts, and rows in = out + rejected at every stage.
 
     Every stage is read, also after an untrue one. Of a run that has not come to its end, what is done is read.
     """

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # they import numpy and pyarrow
 
 # Without a terminal (a log, CI) progress is a line now and then instead of a line that moves.
 _LOG_EVERY_SECONDS = 15.0
-# Columns without a terminal: ids stand whole in their cells, to be copied and searched for.
+# Columns without a terminal: ids are whole in their cells, to be copied and searched for.
 _WIDE = 1_000
 
 
@@ -58,7 +58,7 @@ class Progress:
     """Shows each stage as it goes: a `pipeline.Listener`.
 
     The time goes on where a stage has nothing new to say, as an engine has not until its first answers are whole.
-    `label` stands before every line, where several runs go side by side.
+    `label` precedes every line, where several runs go side by side.
     """
 
     def __init__(self, console: Console, every_seconds: float = _LOG_EVERY_SECONDS, label: str = "") -> None:

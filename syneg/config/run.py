@@ -58,7 +58,7 @@ class RunConfig(Section):
         if (
             (self.judge.enabled or self.judge_mined.enabled)
             and self.judge.engine is None
-            and self.generate.engine.kind == "recorded"
+            and not self.generate.engine.asks
         ):
             raise ValueError("the answers are recorded, so there is no LLM that could judge: give judge.engine")
         if self.judge_mined.enabled and self.judge_mined.per_sampler < self.mix.per_instance:

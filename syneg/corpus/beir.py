@@ -45,8 +45,8 @@ def _parse_plain(block: Block) -> pa.RecordBatch | None:
 def _braced(block: Block) -> bool:
     """Whether every line begins and ends with a brace.
 
-    Arrow takes two objects on a line too, and one over several lines. Where as many came as there are lines, each of
-    which is braced, each line is an object: what goes on after an inner brace never begins with one.
+    Arrow takes two objects on a line too, and one over several lines. If Arrow returns one row per line and every line
+    is `{…}`, each line is one object: a continuation line never starts with a brace.
     """
     content = block.content.rstrip(b"\r\n")
     between = content.count(b"}\n{") + content.count(b"}\r\n{")

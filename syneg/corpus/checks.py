@@ -1,4 +1,4 @@
-"""What must hold between the files: ids stand once, judgements name what exists, a pair is judged in one way."""
+"""What must hold between the files: ids are unique, judgements name what exists, a pair is judged in one way."""
 
 # Arrow makes its compute functions at import.
 # pyright: reportAttributeAccessIssue=false

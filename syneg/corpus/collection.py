@@ -22,7 +22,7 @@ RECORDS = pa.schema(
         ("title", pa.string()),
         ("text", pa.string()),
         ("line", pa.int64()),
-        ("replaced", pa.int32()),  # characters of title and text that stand as U+FFFD now
+        ("replaced", pa.int32()),  # characters of title and text that are U+FFFD now
     ]
 )
 JUDGEMENTS = pa.schema(

@@ -18,7 +18,7 @@ def write_beir(corpus: CorpusConfig, out: str) -> Mapping[str, int]:
     on, come last: a folder that was left half-written is refused.
 
     Raises:
-        BadInput: the input is bad, or something stands at `out` already.
+        BadInput: the input is bad, or something is at `out` already.
     """
     files.check_vacant(out)
     selection = select(corpus, lambda message: None)

@@ -31,7 +31,7 @@ class Selection:
 
     collection: Collection
     queries: Mapping[str, pa.Table]  # by role, RECORDS
-    judgements: Mapping[str, pa.Table]  # by role, JUDGEMENTS; no query stands in two of them
+    judgements: Mapping[str, pa.Table]  # by role, JUDGEMENTS; no query is in two of them
     kept_passages: npt.NDArray[np.bool_]  # by row of the collection
     rows_in: int
     rejected: Mapping[str, int]
@@ -164,7 +164,7 @@ def _first(hashes: npt.NDArray[np.uint64], count: int) -> npt.NDArray[np.bool_]:
 
 
 def _hashes(ids: pa.ChunkedArray, seed: int) -> npt.NDArray[np.uint64]:
-    """64 bits an id, independent of where it stands."""
+    """64 bits an id, independent of its place."""
     key = str(seed).encode()
     digests = (
         b"".join(hashlib.blake2b(each.encode(), digest_size=8, key=key).digest() for each in chunk.to_pylist())

@@ -2,7 +2,7 @@
 
 A function whose docstring begins with a sentence of 5 to 30 words gives a passage (its code without any docstring or
 comment, titled by its qualified name) and a query (that sentence). Functions inside functions are left out, since they
-stand in the outer one's code.
+are in the outer one's code.
 
 One sentence above several functions is one query, judged relevant for each of them: dropping it would leave their
 passages unjudged, and keeping one function would make the others false negatives. Of functions with the same code only

@@ -9,7 +9,7 @@ from syneg.errors import BadInput
 from syneg.store import files, models
 
 _MODULES, _CONFIG, _PROMPTS = "modules.json", "config.json", "config_sentence_transformers.json"
-_WIDTHS = ("hidden_size", "dim", "d_model")  # as BERT's kin, DistilBERT and T5 call it
+_WIDTHS = ("hidden_size", "dim", "d_model")  # as BERT and its relatives, DistilBERT and T5 call it
 
 # Kinds of model that count positions from behind the padding's, and so take fewer tokens than they have positions.
 _FROM_PADDING = {

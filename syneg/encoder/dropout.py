@@ -42,7 +42,7 @@ class _Dropout(nn.Dropout):
 
 
 def _drops_attention(model: PreTrainedModel) -> bool:
-    """BERT and its kin: attention as PyTorch computes it, with dropout between softmax and product."""
+    """BERT and its relatives: attention as PyTorch computes it, with dropout between softmax and product."""
     config = model.config
     return config._attn_implementation == "sdpa" and bool(getattr(config, "attention_probs_dropout_prob", 0.0))
 

@@ -125,7 +125,8 @@ class Encoder(nn.Module):
         return dimensions
 
     def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int | None = None) -> Tokens:
-        """`max_length` None: the recipe's. Lone surrogates, which no tokeniser takes, become question marks."""
+        """`max_length` None: the recipe's. Lone surrogates, which no tokeniser takes, become question marks;
+        a stored text has U+FFFD in their place already."""
         limit = max_length or self.recipe.max_length(kind)
         starts = range(0, len(texts), _TEXTS_AT_ONCE)
         pieces = [self._cut_into_tokens(texts[start : start + _TEXTS_AT_ONCE], kind, limit) for start in starts]

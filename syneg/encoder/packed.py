@@ -37,11 +37,11 @@ def install(model: SentenceTransformer) -> int | None:
     transformer.auto_model.set_attn_implementation(_ATTENTION)
     if transformer.model_forward_params is not None:
         transformer.model_forward_params |= {"cu_seq_lens_q", "max_length_q", "seq_idx"}
-    return 0 if config.model_type == "bert" else config.pad_token_id + 1  # RoBERTa and its kin count from there
+    return 0 if config.model_type == "bert" else config.pad_token_id + 1  # RoBERTa and its relatives count from there
 
 
 def compile_layers(model: SentenceTransformer) -> None:
-    """Has torch.compile fuse what stands between a layer's matrix products. TORCH_COMPILE_DISABLE=1 forbids it."""
+    """Has torch.compile fuse what is between a layer's matrix products. TORCH_COMPILE_DISABLE=1 forbids it."""
     transformer: Any = model[0]
     for layer in transformer.auto_model.encoder.layer:
         layer.compile(dynamic=True)

@@ -63,7 +63,7 @@ def base_model(config: "EncoderConfig") -> str:
 
 
 def identity(config: "EncoderConfig", model: str) -> str:
-    """All but the text that decides a text's vector, hashed: the weights of the folder `model` and every setting."""
+    """Hash of everything but the text that determines a vector: the weights of the folder `model` and every setting."""
     made_of = config.model_dump(mode="json") | {"model": models.digest(model)}
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-from ray.data import ActorPoolStrategy, Dataset
+from ray.data import Dataset
 
 from syneg.encoder.architecture import pooling_warnings
 from syneg.encoder.recipe import base_model, identity
 from syneg.encoder.texts import KINDS, Texts, contents
 from syneg.errors import StageFailed
-from syneg.on_ray.placement import claimed_cpus, node_group, threads
+from syneg.on_ray.placement import actors, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.stage import Context, Inputs, Output, Stake
 from syneg.vectors import pack
@@ -127,7 +127,7 @@ class EncodeBatch:
                 yield self._store_rows(table, made)
 
     def _in_time(self, tokens: "Tokens") -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Places and vectors of all texts, in pieces that take no longer than may be at stake (and one batch)."""
+        """Places and vectors of all texts, in pieces that take no longer than may be unsaved (and one batch)."""
         places, vectors = list[np.ndarray](), list[np.ndarray]()
         began = time.monotonic()
         for rows, vectors_ND in self._encoder.encode_batches(tokens):
@@ -150,7 +150,7 @@ def _check_finite(vectors_ND: np.ndarray, table: str, ids: pa.ChunkedArray, plac
 
 
 def _encoded(texts: Dataset, arguments: dict[str, Any], context: Context) -> Dataset:
-    resources, pool = context.resources, context.resources.encode
+    pool = context.resources.encode
     rows = min(pool.batch_rows, context.stake.rows)
     # Cut into small blocks, they keep every worker busy and are stored piece by piece.
     return texts.repartition(target_num_rows_per_block=rows).map_batches(
@@ -160,9 +160,5 @@ def _encoded(texts: Dataset, arguments: dict[str, Any], context: Context) -> Dat
         zero_copy_batch=True,
         fn_constructor_kwargs=arguments
         | {"threads": threads(pool), "stake": context.stake, "store_rows": context.store_rows},
-        compute=ActorPoolStrategy(min_size=pool.min_workers, max_size=pool.max_workers),
-        num_cpus=claimed_cpus(pool, resources),
-        num_gpus=pool.gpus or None,
-        accelerator_type=pool.accelerator_type,
-        resources=node_group(pool),
+        **actors(pool, context.resources),
     )

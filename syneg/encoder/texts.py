@@ -1,4 +1,4 @@
-"""Which texts are encoded, and which need not be because their vectors stand in another output."""
+"""Which texts are encoded, and which need not be because another output has their vectors."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,7 +41,7 @@ class Texts:
 
     @cached_property
     def taken(self) -> KeySet:
-        """The `contents` of what is not done and stands in another output. One pass, a block at a time."""
+        """The `contents` of what is not done and is in another output. One pass, a block at a time."""
         if not self.earlier or not len(self.earlier.keys):
             return KeySet()
         blocks = (_named(block, self.kind, self.done) for block in self.source.blocks(_COLUMNS[self.kind]))
@@ -74,7 +74,7 @@ def _named(batch: pa.Table, kind: Kind, done: KeySet) -> pa.Table:
 
 
 def contents(ids: pa.ChunkedArray, texts: pa.ChunkedArray) -> pa.Array:
-    """A hash of each id with its text: the row whose vector stands in any output of the same encoder."""
+    """A hash of each id with its text: the row whose vector is in any output of the same encoder."""
     pairs: Iterable[tuple[str, str]] = zip(ids.to_pylist(), texts.to_pylist(), strict=True)
     return pa.array([_hashed(f"{name}\0{text}") for name, text in pairs], pa.string())
 

@@ -20,7 +20,7 @@ BASE, BM25 = "base", "bm25"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelOnCollection:
     """One model on one collection, both by their names. BM25 is asked along with the base model."""
 
     collection: str
@@ -33,7 +33,7 @@ Watched = Callable[[str], AbstractContextManager[Listener]]
 """Who hears of one part of the work, by its title."""
 
 
-def plan(config: RunConfig, folders: Sequence[str], collections: Sequence[str]) -> list[Asked]:
+def plan(config: RunConfig, folders: Sequence[str], collections: Sequence[str]) -> list[ModelOnCollection]:
     """The config's own encoder and those in `folders`, on each of `collections`.
 
     Collections are BEIR folders, read under the limits and by the splits of the config; none: the config's own. Names
@@ -47,21 +47,21 @@ def plan(config: RunConfig, folders: Sequence[str], collections: Sequence[str]) 
         name: sources.to_evaluate_on(config.corpus, path) for name, path in _named("--corpus", collections).items()
     }
     encoders = {name: recipe.for_model(config.encoder, folder) for name, folder in named.items()}
-    asked: list[Asked] = []
+    asked: list[ModelOnCollection] = []
     base = recipe.resolved(config.encoder)
     for collection, corpus in (places or {_own_name(config): config.corpus}).items():
         own = config.model_copy(update={"corpus": corpus, "encoder": base})
-        asked.append(Asked(collection, BASE, own, Graph(graph.to_score(bm25=config.evaluate.bm25))))
+        asked.append(ModelOnCollection(collection, BASE, own, Graph(graph.to_score(bm25=config.evaluate.bm25))))
         for name, encoder in encoders.items():
             other = own.model_copy(update={"encoder": encoder})
             given = _vectors_of_run(own, other)
-            asked.append(Asked(collection, name, other, Graph(graph.to_score(bm25=False), given)))
+            asked.append(ModelOnCollection(collection, name, other, Graph(graph.to_score(bm25=False), given)))
     for each in asked:
         pipeline.plan(each.config, graph=each.graph)  # looks at every file that is named
     return asked
 
 
-def run(asked: Sequence[Asked], watched: Watched) -> list[Run]:
+def run(asked: Sequence[ModelOnCollection], watched: Watched) -> list[Run]:
     """What was found for each of `asked`. What is stored already is not made again.
 
     Every collection is read and checked before a model is loaded.

@@ -9,7 +9,7 @@ from syneg.settings.section import Section
 
 
 class Figure(Section):
-    """One figure as its source gives it. `arm` is the one of ours that it stands beside."""
+    """One figure as its source gives it. `arm` is the one of ours that it is shown beside."""
 
     arm: str | None = None
     what: str

@@ -1,4 +1,4 @@
-"""How models stand on collections: their scores query by query, which of them differ, and the files that say so."""
+"""How models do on collections: their scores query by query, which of them differ, and the files that say so."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from syneg import schemas
 from syneg.differences import counted, counted_comparisons, power_of
 from syneg.evaluate.scores import values_of
 from syneg.experiment.analysis import Comparison, Named, compared
-from syneg.experiment.evaluation import BM25, Asked
+from syneg.experiment.evaluation import BM25, ModelOnCollection
 from syneg.export import trec
 from syneg.pipeline.run import Run
 from syneg.report import environment
@@ -65,7 +65,7 @@ class Standings:
                 yield f"{name}: {power_of(tested, queries, count, seen, self.measure)}"
 
 
-def gather(asked: Sequence[Asked], runs: Sequence[Run]) -> Standings:
+def gather(asked: Sequence[ModelOnCollection], runs: Sequence[Run]) -> Standings:
     """Reads the scores and compares every two models of a collection; Holm's correction is over all collections."""
     evaluate = asked[0].config.evaluate
     values: dict[str, dict[str, dict[str, np.ndarray]]] = {}
@@ -94,7 +94,7 @@ def gather(asked: Sequence[Asked], runs: Sequence[Run]) -> Standings:
     )
 
 
-def publish(asked: Sequence[Asked], runs: Sequence[Run], standings: Standings, out: str) -> str:
+def publish(asked: Sequence[ModelOnCollection], runs: Sequence[Run], standings: Standings, out: str) -> str:
     """Writes scores.parquet, evaluation.json, and last runs/COLLECTION/MODEL.trec with qrels.test beside. Returns the
     path of evaluation.json.
 
@@ -119,7 +119,7 @@ def publish(asked: Sequence[Asked], runs: Sequence[Run], standings: Standings, o
     return record
 
 
-def _write_runs(asked: Asked, run: Run, folder: str) -> None:
+def _write_runs(asked: ModelOnCollection, run: Run, folder: str) -> None:
     for system, stage in _stages(asked, run):
         tag, path = f"{asked.config.name}-{system}", files.join(folder, f"{system}.trec")
         trec.ranking(run.table(stage, "runs"), "system", _KNOWN_AS[stage], tag, path)
@@ -127,14 +127,14 @@ def _write_runs(asked: Asked, run: Run, folder: str) -> None:
     trec.judgements(judged, "test", files.join(folder, "qrels.test"))
 
 
-def _stages(asked: Asked, run: Run) -> Iterator[tuple[str, str]]:
+def _stages(asked: ModelOnCollection, run: Run) -> Iterator[tuple[str, str]]:
     """The systems that were scored in one run, each with its stage."""
     yield asked.model, "score"
     if "score_bm25" in run.manifests:
         yield BM25, "score_bm25"
 
 
-def _summary(asked: Sequence[Asked], runs: Sequence[Run], standings: Standings) -> dict[str, Any]:
+def _summary(asked: Sequence[ModelOnCollection], runs: Sequence[Run], standings: Standings) -> dict[str, Any]:
     """The content of evaluation.json: JSON values only."""
     return {
         "evaluation": asked[0].config.name,

@@ -2,48 +2,57 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Row = Mapping[str, Any]  # of schemas.INSTANCES
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What every record of an export has in common."""
+class Format:
+    """How a library reads instances: JSON Lines, or Parquet if `in_columns`, with a text in every column of a row.
 
-    negatives: int  # of each instance
-    query_prompt: str = ""
-    teacher: bool = False  # whether a cross-encoder scored every passage of every instance
+    `empty`: how many instances without negatives its reader takes: some, all of a file or none; `note` is for a file of
+    them. `scores` are added to every record where a cross-encoder scored every passage of every instance, and the
+    encoder's prompt for queries, if it has one, under the key `prompt` (none: "").
+    """
+
+    record: Callable[[Row], Record]
+    scores: Callable[[Row], Record] | None = None
+    prompt: str = ""
+    in_columns: bool = False
+    empty: Literal["some", "all", "none"] = "none"
+    note: str = ""
 
 
-def sentence_transformers(row: Row, layout: Layout) -> dict[str, str]:
+def sentence_transformers(row: Row) -> Record:
     """Columns anchor, positive, negative_1, ... in the order in which the losses of sentence-transformers take them.
 
-    Nothing else may stand beside them: every column is an input. Prompts are an argument of its trainer (`prompts`).
+    Nothing else may be beside them: every column is an input. Prompts are an argument of its trainer (`prompts`).
     """
     negatives = {f"negative_{place}": one["text"] for place, one in enumerate(row["negatives"], start=1)}
     return {"anchor": row["query"], "positive": row["positive"], **negatives}
 
 
-def flagembedding(row: Row, layout: Layout) -> dict[str, Any]:
-    """query, pos, neg, prompt as FlagEmbedding's AbsEmbedderTrainDataset reads them (1.4).
+def flagembedding(row: Row) -> Record:
+    """query, pos, neg as FlagEmbedding's AbsEmbedderTrainDataset reads them (1.4).
 
-    `prompt` goes over its --query_instruction_for_retrieval, so it is there only where the run's encoder has one.
-    pos_scores and neg_scores, which its --knowledge_distillation reads, are a cross-encoder's: there only where one
-    scored every passage (`mine.cross_encoder`, and no synthetic negative). A sampler's score is on no common scale.
+    Its prompt goes over its --query_instruction_for_retrieval, so it is there only where the run's encoder has one.
     """
-    negatives = row["negatives"]
-    record = {"query": row["query"], "pos": [row["positive"]], "neg": [one["text"] for one in negatives]}
-    if layout.teacher:
-        record["pos_scores"] = [row["positive_cross_score"]]
-        record["neg_scores"] = [one["cross_score"] for one in negatives]
-    return record | ({"prompt": layout.query_prompt} if layout.query_prompt else {})
+    return {"query": row["query"], "pos": [row["positive"]], "neg": [one["text"] for one in row["negatives"]]}
 
 
-def tevatron(row: Row, layout: Layout) -> dict[str, Any]:
+def flagembedding_scores(row: Row) -> Record:
+    """pos_scores and neg_scores, which its --knowledge_distillation reads: a cross-encoder's (`mine.cross_encoder`, and
+    no synthetic negative). A sampler's score is on no common scale."""
+    scores = [one["cross_score"] for one in row["negatives"]]
+    return {"pos_scores": [row["positive_cross_score"]], "neg_scores": scores}
+
+
+def tevatron(row: Row) -> Record:
     """query_id, query, positive_passages, negative_passages as Tevatron's TrainDataset reads them.
 
-    Passages have no `title`: it stands in their text already, and Tevatron would put it there again.
+    Passages have no `title`: it is in their text already, and Tevatron would put it there again.
     """
     return {
         "query_id": row["query_id"],
@@ -53,8 +62,14 @@ def tevatron(row: Row, layout: Layout) -> dict[str, Any]:
     }
 
 
-FORMATS: dict[str, Callable[[Row, Layout], dict[str, Any]]] = {
-    "sentence-transformers": sentence_transformers,
-    "flagembedding": flagembedding,
-    "tevatron": tevatron,
+FORMATS: dict[str, Format] = {
+    "sentence-transformers": Format(sentence_transformers, in_columns=True, empty="some"),
+    "flagembedding": Format(
+        flagembedding,
+        scores=flagembedding_scores,
+        prompt="prompt",
+        empty="all",
+        note="FlagEmbedding reads them with --train_group_size 1 alone, which takes no negatives.",
+    ),
+    "tevatron": Format(tevatron),
 }

@@ -112,7 +112,7 @@ def _falling(
     last: tuple[str, float], query_ids: Sequence[str], ranks: Sequence[int], scores: Sequence[float | None]
 ) -> list[float]:
     """The scores, of equal ones within a query the later a trifle lower: readers put equal ones in an order of their
-    own, and would measure something else. Rows of a query stand together, best first. `last`: query and score of the
+    own, and would measure something else. Rows of a query are together, best first. `last`: query and score of the
     row before these."""
     falling: list[float] = []
     for query_id, rank, score in zip(query_ids, ranks, scores, strict=True):

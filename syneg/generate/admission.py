@@ -1,4 +1,4 @@
-"""Keeps what an engine was asked, and what is not stored yet, within what a death may cost.
+"""Limits requests that are in flight or not yet stored to what a crash may cost.
 
 Between an engine and the store an answer waits for a process of Ray's to start, for the driver, for the disk; meanwhile
 the engine would go on. So requests pass one worker that lets a piece through only when there is room, and the driver
@@ -14,12 +14,12 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from syneg.generate.engines.asked import LIGHT
+from syneg.generate.engines.asked import LIGHTLY
 
 
 class Room:
-    """An actor that knows which requests were let through and are not stored, at most `rows` of them. With 0 none is
-    let through any more.
+    """An actor that knows which requests were let through and are not stored, at most `rows` of them. At 0 it
+    admits nothing new.
 
     By their ids, since Ray runs a task again whose result went away with a node: what is in here is not counted twice.
     """
@@ -62,10 +62,8 @@ def admitted(requests: Dataset, room: Any) -> Dataset:
         Admit,
         fn_constructor_args=(room,),
         compute=ActorPoolStrategy(size=1),
-        num_cpus=LIGHT,
-        batch_size=None,
-        batch_format="pyarrow",
         zero_copy_batch=True,
+        **LIGHTLY,
     )
 
 

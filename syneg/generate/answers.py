@@ -1,6 +1,6 @@
 """What an engine's answer must look like, and what of it is used. Answers are parsed as JSON, never evaluated.
 
-Where nothing holds a model to the schema, its object may stand in a fence, behind what the model thought aloud, or
+Where nothing holds a model to the schema, its object may be in a fence, behind what the model thought aloud, or
 between sentences, and one negative as a text where a list was asked for, or the other way round. It was paid for, and
 is used all the same.
 """
@@ -126,7 +126,7 @@ def _objects(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _said(text: str) -> str:
-    """`text` without what was thought aloud before it, where an object may stand that was only a draft."""
+    """`text` without what was thought aloud before it, where there may be an object that was only a draft."""
     text = _bare(text)
     if before := _THOUGHTS.match(text):
         text = text[before.end() :]

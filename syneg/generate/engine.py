@@ -3,7 +3,7 @@
 from ray.data import Dataset
 
 from syneg.generate.engines import endpoint, recorded, vllm
-from syneg.generate.engines.asked import Asked, Pieces
+from syneg.generate.engines.asked import Decoding, Pieces
 from syneg.settings.generate import Engine, OpenaiEngine, RecordedEngine
 from syneg.settings.resources import ResourcesConfig
 from syneg.store import models
@@ -21,7 +21,7 @@ def identity(engine: Engine) -> str:
 def answer(
     requests: Dataset,
     columns: list[str],
-    asked: Asked,
+    decoding: Decoding,
     engine: Engine,
     resources: ResourcesConfig,
     at_stake: int = 256,
@@ -38,5 +38,5 @@ def answer(
         return recorded.answer(requests, columns, engine)
     pieces = Pieces.of(resources.generate, at_stake)
     if isinstance(engine, OpenaiEngine):
-        return endpoint.answer(requests, columns, asked, engine, resources, pieces)
-    return vllm.answer(requests, columns, asked, engine, resources, pieces)
+        return endpoint.answer(requests, columns, decoding, engine, resources, pieces)
+    return vllm.answer(requests, columns, decoding, engine, resources, pieces)

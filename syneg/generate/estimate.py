@@ -7,11 +7,12 @@ import pyarrow as pa
 
 from syneg.errors import BadInput
 from syneg.generate.gate import asked_ratio
-from syneg.generate.requests import REQUEST, Asking, training_pairs
+from syneg.generate.requests import REQUEST, RequestMaker, training_pairs
 from syneg.generate.stage import lists_of, prompt_of
 from syneg.generate.writing import render
 from syneg.passages import COLUMNS, texts_by_id
 from syneg.settings.generate import GenerateConfig, VllmEngine
+from syneg.settings.resources import ResourcesConfig
 from syneg.stage import Source
 from syneg.store import models
 
@@ -31,6 +32,19 @@ class Estimate:
     def price(self, generate: GenerateConfig) -> float:
         return generate.budget.price(self.input_tokens, self.output_tokens)
 
+    def in_words(self, generate: GenerateConfig, resources: ResourcesConfig) -> str:
+        price, rates, workers = self.price(generate), resources.estimate, resources.generate
+        seconds = (
+            self.input_tokens / rates.prompt_tokens_per_second + self.output_tokens / rates.output_tokens_per_second
+        )
+        device, held = ("GPU", workers.gpus) if workers.gpus else ("CPU", workers.cpus)
+        return (
+            f"Generation: {self.requests:,} requests; about {self.input_tokens:,} tokens read and "
+            f"{self.output_tokens:,} written, {self.most_output_tokens:,} at most (counted by {self.counted_by}); "
+            f"{seconds / 3600 * held:,.2f} {device}-hours at the rates of resources.estimate"
+            + (f"; {price:,.2f} by the prices of generate.budget." if price else "; generate.budget has no prices.")
+        )
+
 
 def estimate(passages: Source, queries: Source, qrels: Source, generate: GenerateConfig) -> Estimate:
     """Renders the prompts of a few pairs, counts their tokens, and multiplies. Retries and the judge are not counted.
@@ -42,14 +56,14 @@ def estimate(passages: Source, queries: Source, qrels: Source, generate: Generat
     """
     pairs = training_pairs(queries.table(), qrels.table(), lambda: passages.blocks(COLUMNS), generate.max_pairs)
     few = pairs.slice(0, _SAMPLE).to_pylist()
-    if not few or generate.engine.kind == "recorded":
+    if not few or not generate.engine.asks:
         return Estimate(pairs.num_rows * generate.samples_per_pair, 0, 0, 0, "nothing is asked")
     positives = texts_by_id(passages, [pair["positive_id"] for pair in few])
-    asking = Asking(generate.model_copy(update={"samples_per_pair": 1}), lists_of(generate), "", "")
+    maker = RequestMaker(generate.model_copy(update={"samples_per_pair": 1}), lists_of(generate), "", "")
     rows = []
     for pair in few:
         positive = positives[pair["positive_id"]]
-        rows += asking.requests(pair | {"positive": positive, "example": positive if generate.style_example else ""})
+        rows += maker.requests(pair | {"positive": positive, "example": positive if generate.style_example else ""})
     rendered = render(pa.Table.from_pylist(rows, REQUEST), prompt_of(generate), generate.seed)
     prompts = [messages[0]["content"] for messages in rendered["messages"].to_pylist()]
     counted_by, tokens = _tokens(prompts, generate)

@@ -104,7 +104,7 @@ def _is_meta_text(negative: str, query: str, positive: str) -> bool:
 
 
 def covered(text: list[str], source: list[str], run: int) -> float:
-    """The share of the words of `text` that lie in a run of `run` words which stands in `source` too.
+    """The share of the words of `text` that lie in a run of `run` words which is in `source` too.
 
     A text shorter than a run is one run.
     """

@@ -4,14 +4,14 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from ray.data import ActorPoolStrategy, Dataset
+from ray.data import Dataset
 
 from syneg import schemas
 from syneg.generate import duplicates
 from syneg.generate.answers import Answer, parse
 from syneg.generate.gate import reject_reason
 from syneg.generate.keys import digest
-from syneg.on_ray.placement import claimed_cpus, node_group, threads
+from syneg.on_ray.placement import actors, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.generate import GateConfig, GenerateConfig
 from syneg.settings.resources import ResourcesConfig
@@ -52,12 +52,8 @@ def gated(
         fn_constructor_args=(encoder, model, gate),
         batch_size=pool.batch_rows,
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=pool.min_workers, max_size=pool.max_workers),
-        num_cpus=claimed_cpus(pool, resources),
-        num_gpus=pool.gpus or None,
-        accelerator_type=pool.accelerator_type,
-        resources=node_group(pool),
         runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads(pool))}},
+        **actors(pool, resources),
     )
 
 

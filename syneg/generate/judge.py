@@ -19,7 +19,7 @@ from syneg import schemas
 from syneg.errors import BadInput, StageFailed
 from syneg.generate import engine, prompts
 from syneg.generate.answers import Answer
-from syneg.generate.engines.asked import LIGHT, Asked, Pieces
+from syneg.generate.engines.asked import LIGHTLY, Decoding, Pieces
 from syneg.generate.gating import negatives
 from syneg.generate.requests import in_pieces
 from syneg.generate.spending import untold
@@ -42,17 +42,17 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig, judge: Ju
         StageFailed: the engine failed more than `judge.max_error_rate` of the texts. The others are kept.
     """
     asked = engine_of(generate, judge)
-    written = inputs.tables["answers"].dataset().map_batches(partial(_texts, generate=generate), **_LIGHTLY)
+    written = inputs.tables["answers"].dataset().map_batches(partial(_texts, generate=generate), **LIGHTLY)
     texts = ray.data.from_arrow_refs(written.materialize().to_arrow_refs())
     total, done = texts.count(), context.recovered_of("judgements").keys
-    left = texts.map_batches(partial(_without, done=ray.put(done)), **_LIGHTLY)
+    left = texts.map_batches(partial(_without, done=ray.put(done)), **LIGHTLY)
     return judged(left, total, total - len(done), judge, asked, context)
 
 
 def engine_of(generate: GenerateConfig, judge: JudgeConfig) -> Engine:
     """Raises BadInput if nobody is named who could be asked."""
     asked = judge.engine or generate.engine
-    if asked.kind == "recorded":
+    if not asked.asks:
         raise BadInput("judge.engine: the answers are recorded, so there is no LLM to ask. Give judge.engine.")
     return asked
 
@@ -76,7 +76,7 @@ class _Counted:
 
     input_tokens: int = 0
     output_tokens: int = 0
-    untold: int = 0  # judgements whose tokens the engine did not tell
+    untold: int = 0  # judgements whose tokens the engine did not report
 
     def add(self, block: pa.Table) -> None:
         """Rows of schemas.JUDGEMENTS."""
@@ -91,17 +91,14 @@ class _Counted:
         return tokens | ({"warnings": [untold(self.untold)]} if self.untold else {})
 
 
-_LIGHTLY = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
-
-
 def judgements(
     texts: Dataset, judge: JudgeConfig, asked: Engine, resources: ResourcesConfig, at_stake: int = 256
 ) -> Dataset:
     """Rows of `TEXTS` as rows of schemas.JUDGEMENTS and the `error` of those that could not be judged."""
     pieces = in_pieces(texts, Pieces.of(resources.generate, at_stake).rows)
-    rendered = pieces.map_batches(partial(_render, template=template(judge), judge=judge), **_LIGHTLY)
-    how = Asked(max_tokens=1, max_model_len=judge.max_model_len, choices=("Yes", "No"))
-    return engine.answer(rendered, ["id"], how, asked, resources, at_stake).map_batches(_columns, **_LIGHTLY)
+    rendered = pieces.map_batches(partial(_render, template=template(judge), judge=judge), **LIGHTLY)
+    how = Decoding(max_tokens=1, max_model_len=judge.max_model_len, choices=("Yes", "No"))
+    return engine.answer(rendered, ["id"], how, asked, resources, at_stake).map_batches(_columns, **LIGHTLY)
 
 
 def template(judge: JudgeConfig) -> str:

@@ -15,7 +15,7 @@ import ray
 import ray.data
 
 from syneg.generate import judge as judging
-from syneg.generate.engines.asked import LIGHT
+from syneg.generate.engines.asked import LIGHTLY
 from syneg.generate.keys import digest
 from syneg.ids import rows_of
 from syneg.passages import texts_by_id
@@ -69,7 +69,7 @@ def _texts(pairs: pa.Table, queries: Source, passages: Source) -> ray.data.Datas
     starts = range(0, max(1, pairs.num_rows), _PAIRS_AT_ONCE)
     pieces = [pairs.slice(start, _PAIRS_AT_ONCE) for start in starts]
     read = partial(_with_passages, passages=passages)
-    return ray.data.from_blocks(pieces).map_batches(read, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+    return ray.data.from_blocks(pieces).map_batches(read, **LIGHTLY)
 
 
 def _with_passages(pairs: pa.Table, passages: Source) -> pa.Table:
@@ -82,7 +82,7 @@ def _with_passages(pairs: pa.Table, passages: Source) -> pa.Table:
 
 def gate(inputs: Inputs, context: Context, *, gate: GateConfig, judge_mined: JudgeMinedConfig) -> Output:
     """The candidates of mining again. Rejected as "answers_query" is what the judge says answers its query with more
-    than `gate.max_answer_probability`, the same limit as for synthetic negatives; as "not_judged" what stands behind
+    than `gate.max_answer_probability`, the same limit as for synthetic negatives; as "not_judged" what ranks behind
     the first `judge_mined.per_sampler` of its query and sampler. Reads candidates and judgements.
 
     A pair that the engine failed to judge is kept, as a synthetic negative is. Memory is bounded by one block of

@@ -12,7 +12,7 @@ from syneg.errors import BadInput, StageFailed
 from syneg.generate import engine, prompts
 from syneg.generate.answers import object_in
 from syneg.generate.attributes import AttributeLists
-from syneg.generate.engines.asked import Asked
+from syneg.generate.engines.asked import Decoding
 from syneg.generate.keys import digest
 from syneg.generate.writing import root_cause
 from syneg.passages import COLUMNS, named_texts
@@ -54,7 +54,7 @@ def propose(texts: list[str], generate: GenerateConfig, resources: ResourcesConf
         BadInput: the engine is one of recorded answers.
         StageFailed: the engine stopped or failed, or its answer cannot be used.
     """
-    if generate.engine.kind == "recorded":
+    if not generate.engine.asks:
         raise BadInput("generate.engine: recorded answers cannot be asked anything. Give a vllm or an openai engine.")
     mark = prompts.fence(generate.seed, "proposal", *texts)
     shown = "\n".join(f"{mark}\n{first_words(text, _WORDS)}\n{mark}" for text in texts)
@@ -63,8 +63,10 @@ def propose(texts: list[str], generate: GenerateConfig, resources: ResourcesConf
     request = pa.table(
         {"id": ["proposal"], "messages": pa.array([[message]], prompts.MESSAGES), "seed": [generate.seed]}
     )
-    asked = Asked(generate.max_tokens, generate.max_model_len, generate.temperature, generate.top_p, schema=_SCHEMA)
-    answered = engine.answer(ray.data.from_blocks([request]), ["id"], asked, generate.engine, resources)
+    decoding = Decoding(
+        generate.max_tokens, generate.max_model_len, generate.temperature, generate.top_p, schema=_SCHEMA
+    )
+    answered = engine.answer(ray.data.from_blocks([request]), ["id"], decoding, generate.engine, resources)
     try:
         (row,) = answered.take_all()
     except ray.exceptions.RayError as error:

@@ -13,7 +13,7 @@ import ray
 import ray.data
 
 from syneg.generate.attributes import AttributeLists, Attributes
-from syneg.generate.engines.asked import LIGHT
+from syneg.generate.engines.asked import LIGHTLY
 from syneg.generate.keys import digest, request_key, sampling_seed
 from syneg.generate.shown import Shown
 from syneg.ids import rows_of
@@ -106,7 +106,7 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def dataset(pairs: pa.Table, shown: Shown, asking: "Asking", done: KeySet, batch_rows: int) -> ray.data.Dataset:
+def dataset(pairs: pa.Table, shown: Shown, maker: "RequestMaker", done: KeySet, batch_rows: int) -> ray.data.Dataset:
     """The requests of `pairs` that are not `done`, rows of `REQUEST` in blocks of `batch_rows`.
 
     The texts are fetched in tasks, so the driver never holds them. The rows wait in the object store,
@@ -116,9 +116,9 @@ def dataset(pairs: pa.Table, shown: Shown, asking: "Asking", done: KeySet, batch
     known = ray.put(done)
 
     def make(batch: pa.Table) -> Iterator[pa.Table]:
-        yield from requests(batch, shown, asking, ray.get(known))
+        yield from requests(batch, shown, maker, ray.get(known))
 
-    rows = ray.data.from_blocks(slices).map_batches(make, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+    rows = ray.data.from_blocks(slices).map_batches(make, **LIGHTLY)
     return in_pieces(rows, batch_rows)
 
 
@@ -128,10 +128,10 @@ def in_pieces(rows: ray.data.Dataset, batch_rows: int) -> ray.data.Dataset:
     return ray.data.from_arrow_refs(pieces.to_arrow_refs())
 
 
-def requests(pairs: pa.Table, shown: Shown, asking: "Asking", done: KeySet) -> Iterator[pa.Table]:
+def requests(pairs: pa.Table, shown: Shown, maker: "RequestMaker", done: KeySet) -> Iterator[pa.Table]:
     """Rows of `REQUEST` that are not `done`, in blocks; one pass over the corpus for every `_PAIRS_AT_ONCE` pairs.
 
-    Those that share the front of their prompt stand together, so that the engine's cache still holds it.
+    Those that share the front of their prompt are together, so that the engine's cache still holds it.
     """
     yield REQUEST.empty_table()  # a block has its columns also where nothing is left to ask
     for first in range(0, pairs.num_rows, _PAIRS_AT_ONCE):
@@ -140,15 +140,15 @@ def requests(pairs: pa.Table, shown: Shown, asking: "Asking", done: KeySet) -> I
             rows = [
                 request
                 for pair in piece[start : start + _SORTED_AT_ONCE]
-                for request in asking.requests(pair)
+                for request in maker.requests(pair)
                 if request["negative_id"] not in done
             ]
             if rows:
-                yield pa.Table.from_pylist(sorted(rows, key=asking.shared), REQUEST)
+                yield pa.Table.from_pylist(sorted(rows, key=maker.shared), REQUEST)
 
 
 @dataclass(frozen=True)
-class Asking:
+class RequestMaker:
     """What all requests of a run share."""
 
     generate: GenerateConfig

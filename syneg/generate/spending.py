@@ -19,11 +19,11 @@ class Spent:
 
     input_tokens: int = 0
     output_tokens: int = 0
-    counted: int = 0  # answers whose tokens the engine told
+    counted: int = 0  # answers whose tokens the engine reported
     uncounted: int = 0  # answers whose tokens it did not tell
     answered: int = 0  # in this attempt
     errors: int = 0
-    tells: bool = True  # False: the engine need not tell tokens, since nothing is paid
+    tells: bool = True  # False: the engine need not report tokens, since nothing is paid
     piece_seconds: float = 0.0  # from the first request of a piece to the last answer, of the slowest piece
 
     def add(self, block: pa.Table) -> None:
@@ -78,7 +78,7 @@ class Spent:
         """What is said where it has `ended` before all of `total` answers; `before` this attempt were stored."""
         if self.unknown:
             return StageFailed(
-                f"generate: the endpoint tells no tokens (`usage`) with its {self.uncounted} answers, so that "
+                f"generate: the endpoint reports no tokens (`usage`) with its {self.uncounted} answers, so that "
                 f"generate.budget cannot be kept and nothing more is asked; {before + self.answered} of {total} are "
                 "stored. Have it tell them, and ask anew with another generate.seed; or set generate.budget.tokens and "
                 "generate.budget.money to null, bound the cost by generate.max_pairs, and run the same command again."
@@ -103,7 +103,7 @@ class Spent:
 
     @property
     def unknown(self) -> bool:
-        """Whether there are answers, and none of them tells what it cost."""
+        """Whether there are answers, and none of them says what it cost."""
         return self.uncounted > 0 and not self.counted
 
     def _used(self, budget: Budget) -> float:

@@ -1,4 +1,4 @@
-"""Phase 1 as two stages: `run` has the LLM write, which is dear; `check` gates what it wrote, which is cheap.
+"""Phase 1 as two stages: `run` has the LLM write, which is expensive; `check` gates what it wrote, which is cheap.
 
 They are two because whether a negative duplicates another is known only when all are written, while what was written
 has to be stored piece by piece so that a killed attempt costs no token twice. It also leaves the gate's settings free
@@ -21,7 +21,7 @@ from syneg.generate import attributes, engine, forbidden, gating, prompts, writi
 from syneg.generate.attributes import AttributeLists
 from syneg.generate.engines.asked import Pieces
 from syneg.generate.prompts import Prompt
-from syneg.generate.requests import Asking, dataset, requests, training_pairs
+from syneg.generate.requests import RequestMaker, dataset, requests, training_pairs
 from syneg.generate.shown import Shown
 from syneg.generate.spending import Spent
 from syneg.generate.survey import Survey, survey
@@ -48,8 +48,8 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     """
     prompt, lists = prompt_of(generate), lists_of(generate)
     # Recorded answers were written to a prompt that is not known here.
-    version = generate.engine.kind if generate.engine.kind == "recorded" else prompt.version
-    asking = Asking(generate, lists, version, engine.identity(generate.engine))
+    version = prompt.version if generate.engine.asks else generate.engine.kind
+    maker = RequestMaker(generate, lists, version, engine.identity(generate.engine))
     tables = inputs.tables
     pairs = training_pairs(
         tables["queries"].table(),
@@ -61,12 +61,12 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     done = recovered.keys
     pieces = Pieces.of(context.resources.generate, writing.at_stake(context))
     shown = Shown(tables["passages"], tables.get("candidates"))
-    made = partial(dataset, pairs, shown, asking, batch_rows=pieces.rows)
-    spent = Spent(tells=generate.engine.kind != "recorded")
+    made = partial(dataset, pairs, shown, maker, batch_rows=pieces.rows)
+    spent = Spent(tells=generate.engine.asks)
     saved = Counter[str](rows=0, input_tokens=0, output_tokens=0)
     earlier, taken = context.earlier and context.earlier("answers", {}), KeySet()
     if earlier and len(earlier.keys):
-        asked = (block["negative_id"].to_pylist() for block in requests(pairs, shown, asking, done))
+        asked = (block["negative_id"].to_pylist() for block in requests(pairs, shown, maker, done))
         taken = KeySet.of(chain.from_iterable(asked)) & earlier.keys
     for block in recovered.rows.blocks(_COUNTED):
         was_taken = earlier.keys.mask(block["negative_id"]) if earlier else np.zeros(block.num_rows, bool)
@@ -76,8 +76,8 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     open_requests = total - len(done) - len(taken)
     found = _counted(earlier.rows(taken), saved) if earlier else iter(())
     known = done | taken
-    answers = writing.answers(made, known, open_requests, prompt, asking, spent, context) if open_requests else iter(())
-    facts = {"requests": total, "engine": generate.engine.kind, "model": asking.model, "prompt_version": version}
+    answers = writing.answers(made, known, open_requests, prompt, maker, spent, context) if open_requests else iter(())
+    facts = {"requests": total, "engine": generate.engine.kind, "model": maker.model, "prompt_version": version}
     return Output(
         rows_in=total,
         tables={"answers": chain(found, answers)},

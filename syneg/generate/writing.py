@@ -19,12 +19,12 @@ from syneg.errors import StageFailed
 from syneg.generate import admission, engine, prompts
 from syneg.generate.answers import Answer, parse, schema
 from syneg.generate.attributes import Attributes
-from syneg.generate.engines.asked import AFTER, ANSWERED, LIGHT, Asked, Pieces
+from syneg.generate.engines.asked import ANSWERED, LIGHTLY, LIGHTLY_AFTER, Decoding, Pieces
 from syneg.generate.gate import reject_reason
 from syneg.generate.keys import request_key
 from syneg.generate.prompts import Prompt
 from syneg.generate.reasons import NOT_ANSWERED
-from syneg.generate.requests import EARLIER, REQUEST, Asking
+from syneg.generate.requests import EARLIER, REQUEST, RequestMaker
 from syneg.generate.spending import Spent
 from syneg.keyset import KeySet
 from syneg.settings.generate import Budget, GateConfig, GenerateConfig
@@ -37,9 +37,9 @@ Made = Callable[[KeySet], Dataset]
 """The requests but for those whose negative_id is given."""
 
 
-def asked(generate: GenerateConfig) -> Asked:
+def decoding(generate: GenerateConfig) -> Decoding:
     """What all requests for a negative have in common."""
-    return Asked(
+    return Decoding(
         max_tokens=generate.max_tokens,
         max_model_len=generate.max_model_len,
         temperature=generate.temperature,
@@ -63,17 +63,17 @@ def at_stake(context: Context) -> int:
 
 
 def answers(
-    make: Made, done: KeySet, open_requests: int, prompt: Prompt, asking: Asking, spent: Spent, context: Context
+    make: Made, done: KeySet, open_requests: int, prompt: Prompt, maker: RequestMaker, spent: Spent, context: Context
 ) -> Iterator[pa.Table]:
     """Blocks of schemas.ANSWERS as they come. The engine starts when the first is taken, and ends with the last.
 
-    An answer that is asked for again appears once, as it was answered last. What the engine failed comes at the end:
-    where there is none, it is asked again by the next attempt.
+    A retried answer appears once, in its last form. Failed requests are stored last, so that an interrupted attempt
+    retries them.
 
     Raises:
         StageFailed: the engine failed too often or stopped, or the budget is spent. The blocks before are whole.
     """
-    generate, budget = asking.generate, asking.generate.budget
+    generate, budget = maker.generate, maker.generate.budget
     total = len(done) + open_requests
     context.progress(f"0/{open_requests} answers, the first take longest")
     aside = _Aside()
@@ -84,14 +84,14 @@ def answers(
                 break
             requests = aside.asked_again() if attempt else make(done)
             # Closed also where it is left early, so that the engine's workers end with it.
-            with closing(_answered(admission.admitted(requests, room), prompt, asking, context)) as found:
+            with closing(_answered(admission.admitted(requests, room), prompt, maker, context)) as found:
                 for block in found:
                     spent.add(block)
                     spent.time(block)
                     final, failed = aside.put(block, last=attempt == generate.retries, known=budget.capped)
                     spent.answered += final.num_rows + failed
                     context.progress(f"{spent.answered}/{open_requests} answers")
-                    yield _as_stored(final, asking)
+                    yield _as_stored(final, maker)
                     spent.check_errors(block, total, generate)
                     under_way = room.give.remote(block["negative_id"].to_pylist(), _room(spent, budget, context))
                     if not ray.get(under_way) and spent.ended(budget):
@@ -99,8 +99,8 @@ def answers(
             if not aside.rejected:
                 break
         if spent.ended(budget) and spent.answered < open_requests:
-            yield from _beyond_budget(make, done, aside, asking, spent, total)
-        yield from (_as_stored(rows, asking) for rows in aside.failures())
+            yield from _beyond_budget(make, done, aside, maker, spent, total)
+        yield from (_as_stored(rows, maker) for rows in aside.failures())
     except ray.exceptions.RayError as error:
         raise StageFailed(
             f"generate: the engine stopped after {len(done) + spent.answered} of {total} answers: {root_cause(error)}\n"
@@ -140,7 +140,7 @@ class _Aside:
 
     def asked_again(self) -> Dataset:
         self.rejected, self.earlier = [], self.rejected
-        return ray.data.from_arrow_refs(self.earlier).map_batches(_asked_again, **_LIGHTLY)
+        return ray.data.from_arrow_refs(self.earlier).map_batches(_asked_again, **LIGHTLY)
 
     def left(self) -> Iterator[pa.Table]:
         """The rejected ones for which no other answer came, as they were answered last."""
@@ -160,17 +160,15 @@ def _put(rows: pa.Table) -> list[Any]:
     return [ray.put(rows)] if rows.num_rows else []
 
 
-_LIGHTLY: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
-_LIGHTLY_AFTER: dict[str, Any] = _LIGHTLY | {"num_cpus": AFTER}
-
-
-def _answered(requests: Dataset, prompt: Prompt, asking: Asking, context: Context) -> Generator[pa.Table, None, None]:
-    generate = asking.generate
-    rendered = requests.map_batches(partial(render, prompt=prompt, seed=generate.seed), **_LIGHTLY)
+def _answered(
+    requests: Dataset, prompt: Prompt, maker: RequestMaker, context: Context
+) -> Generator[pa.Table, None, None]:
+    generate = maker.generate
+    rendered = requests.map_batches(partial(render, prompt=prompt, seed=generate.seed), **LIGHTLY)
     answered = engine.answer(
-        rendered, list(REQUEST.names), asked(generate), generate.engine, context.resources, at_stake(context)
+        rendered, list(REQUEST.names), decoding(generate), generate.engine, context.resources, at_stake(context)
     )
-    return blocks(answered.map_batches(partial(_looked_at, generate=generate), **_LIGHTLY_AFTER))
+    return blocks(answered.map_batches(partial(_looked_at, generate=generate), **LIGHTLY_AFTER))
 
 
 def render(batch: pa.Table, prompt: Prompt, seed: int) -> pa.Table:
@@ -236,17 +234,17 @@ def _asked_again(answered: pa.Table) -> pa.Table:
 
 
 def _beyond_budget(
-    make: Made, done: KeySet, aside: _Aside, asking: Asking, spent: Spent, total: int
+    make: Made, done: KeySet, aside: _Aside, maker: RequestMaker, spent: Spent, total: int
 ) -> Iterator[pa.Table]:
     """What becomes of the requests that the budget did not reach."""
-    budget = asking.generate.budget
+    budget = maker.generate.budget
     for rows in aside.left():
         spent.answered += rows.num_rows
-        yield _as_stored(rows, asking)
+        yield _as_stored(rows, maker)
     if budget.on_reached == "stop" or spent.unknown:
         raise spent.ending(budget, len(done), total)
     for block in blocks(make(done | KeySet.of(aside.settled))):
-        yield _as_stored(_never_asked(block), asking)
+        yield _as_stored(_never_asked(block), maker)
 
 
 def _never_asked(requests: pa.Table) -> pa.Table:
@@ -259,8 +257,8 @@ def _never_asked(requests: pa.Table) -> pa.Table:
     return pa.table({name: requests[name] for name in requests.column_names} | made)
 
 
-def _as_stored(block: pa.Table, asking: Asking) -> pa.Table:
-    for name, value in (("prompt_version", asking.prompt_version), ("model", asking.model)):
+def _as_stored(block: pa.Table, maker: RequestMaker) -> pa.Table:
+    for name, value in (("prompt_version", maker.prompt_version), ("model", maker.model)):
         block = block.append_column(name, pa.array([value] * block.num_rows, pa.string()))
     return block.select(schemas.ANSWERS.names)
 

@@ -13,7 +13,7 @@ from syneg.mine.filters import Judged, Ranked, reject_reasons
 from syneg.mine.passages import Passages, query_keys
 from syneg.mine.searches import Ranking, ranked_rows
 from syneg.mine.shard import Shard
-from syneg.settings.mine import MineConfig, SamplerConfig, SamplerName
+from syneg.settings.mine import TRAITS, MineConfig, SamplerConfig, SamplerName
 from syneg.stage import Source
 
 _KEY = list(schemas.KEYS["candidates"])  # query_id, sampler, passage_id
@@ -81,7 +81,7 @@ def _of_sampler(
     anchor = ranking.anchors(shard)[query]
     ranked = Ranked(query, passage, rank, score, anchor)
     settings = mine.samplers.get(name) or SamplerConfig()
-    if name == "simans":  # its ranks are those of the draw, made from the window
+    if TRAITS[name].from_window:
         settings = settings.model_copy(update={"window_start": 0})
     reasons = reject_reasons(ranked, judged, settings, mine.near_duplicate_bits)
     columns = {
@@ -155,7 +155,7 @@ def _with_places(found: pa.Table, mine: MineConfig) -> pa.Table:
     lots = np.zeros(len(rows))
     lots[drawn] = [draws.lot(mine.seed, "place", *key) for key in keys]
     query, sampler = (accepted[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in _KEY[:2])
-    order = np.lexsort((np.arange(len(rows)), lots, query, sampler))  # rows of a group stand best first
+    order = np.lexsort((np.arange(len(rows)), lots, query, sampler))  # rows of a group are best first
     place = np.full(found.num_rows, np.nan)
     place[rows[order]] = nth_of_group(query[order], sampler[order])
     return schemas.with_columns(found, place=place)

@@ -1,4 +1,4 @@
-"""What there is to tell of the samplers: counted slice by slice, joined, and put into words as JSON values."""
+"""Statistics by sampler: counted by slice, merged, turned into JSON."""
 
 from collections import Counter
 from collections.abc import Mapping

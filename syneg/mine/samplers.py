@@ -15,7 +15,7 @@ from syneg.mine import searches
 from syneg.mine.shard import Shard
 from syneg.on_ray.workers import Workers
 from syneg.search import ivf
-from syneg.settings.mine import Bm25Config, MineConfig, SamplerConfig, SamplerName
+from syneg.settings.mine import TRAITS, Bm25Config, MineConfig, SamplerConfig, SamplerName
 from syneg.stage import Inputs
 from syneg.vectors import unpack
 
@@ -66,12 +66,12 @@ class Search:
     @cached_property
     def rankings(self) -> dict[RankingName, tuple[SamplerName, ...]]:
         """The rankings by vectors that the samplers of this run take, and who takes each."""
-        ance: RankingName = "trained" if "tuned_passage_vectors" in self.corpus.inputs.tables else "base"
-        takes: dict[SamplerName, RankingName] = {"dense": "base", "simans": "base", "ance": ance, "adore": "query_side"}
+        newest: RankingName = "trained" if "tuned_passage_vectors" in self.corpus.inputs.tables else "base"
         asked: dict[RankingName, tuple[SamplerName, ...]] = {}
         for sampler in self.corpus.mine.samplers:
-            if sampler in takes:
-                asked[takes[sampler]] = (*asked.get(takes[sampler], ()), sampler)
+            if vectors := TRAITS[sampler].vectors:
+                name = newest if vectors == "newest" else vectors
+                asked[name] = (*asked.get(name, ()), sampler)
         return asked
 
     def by_vectors(self, sampler: SamplerName) -> Any:

@@ -36,7 +36,7 @@ class Ranking:
         return Ranking(self.rows.slice(first, end - first), self.positive_scores[shard.has(own)])
 
     def _starts(self, shard: Shard, query: int) -> int:
-        """The first row of `query` or of one after it: shards and rows stand in the order of the queries' ids."""
+        """The first row of `query` or of one after it: shards and rows are in the order of the queries' ids."""
         if query == shard.queries.num_rows:
             return self.rows.num_rows
         ids = self.rows["query_id"]
@@ -124,7 +124,7 @@ def draw_simans(shard: Shard, ranking: Ranking, window_start: int, mine: MineCon
     rows = ranking.rows.filter(pc.field("rank") >= window_start)
     query = rows_of(rows["query_id"], shard.ids)
     log_weights = draws.simans_log_weights(rows["score"].to_numpy(), ranking.anchors(shard)[query], mine.simans)
-    ends = np.searchsorted(query, np.arange(shard.queries.num_rows + 1))  # rows stand in the queries' order
+    ends = np.searchsorted(query, np.arange(shard.queries.num_rows + 1))  # rows are in the queries' order
     places = np.empty(len(query), np.int64)
     for name, start, end in zip(shard.ids.to_pylist(), ends[:-1], ends[1:], strict=True):
         generator = draws.generator(mine.seed, "simans", name)
@@ -134,7 +134,7 @@ def draw_simans(shard: Shard, ranking: Ranking, window_start: int, mine: MineCon
 
 
 def ranked_rows(shard: Shard, query: np.ndarray, ids: pa.Array | pa.ChunkedArray, places: np.ndarray) -> pa.Table:
-    """Rows in the order given, ranked within their query; no scores. Rows of one query stand together."""
+    """Rows in the order given, ranked within their query; no scores. Rows of one query are together."""
     return pa.table(
         [
             shard.ids.take(pa.array(query)),

@@ -21,8 +21,8 @@ from syneg.stage import Inputs, Source
 
 # Parts of a big table that are read at the same time, at most; each is read by one worker, whole.
 _PARTS = 256
-# Reasons by which a passage may be no answer to the query. With any other it is not borrowed for it either: what ranks
-# before a window is left out of it because it may be one.
+# Passages rejected for these reasons may still be lent; any other reason may mean the passage answers the query: also
+# to rank before a window, which starts where it does for that.
 _SILENT = {"below_min_score", "short_query", "not_judged"}
 _UNFIT = [reason for reason in rejection.REASONS["candidates"] if reason not in _SILENT]
 _CANDIDATE = ["query_id", "passage_id", "sampler", "rank", "score", "cross_score", "reject_reason"]

@@ -12,8 +12,8 @@ import pyarrow as pa
 from syneg.encoder.recipe import base_model
 from syneg.ids import rows_of
 from syneg.mix import shortcut
-from syneg.mix.recipe import SYNTHETIC, seeded
-from syneg.schemas import ACCEPTED
+from syneg.mix.compose import seeded
+from syneg.schemas import ACCEPTED, SYNTHETIC_SOURCE
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.probe import ProbeConfig
 from syneg.stage import Context, Inputs, Output, Source
@@ -23,7 +23,7 @@ _FEWEST = 20  # of a kind: below, an AUC says nothing
 
 
 class Sampled(NamedTuple):
-    """A negative that was drawn. Of one that stands in several instances, one place counts."""
+    """A negative that was drawn. One that is in several instances counts once."""
 
     lot: float
     id: str
@@ -55,7 +55,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, probe: Prob
 
 
 def _suffices(negatives: Sequence[Sampled], folds: int) -> bool:
-    """Texts of one query stand in one fold, so that as many queries as folds are needed, too."""
+    """Texts of one query are in one fold, so that as many queries as folds are needed, too."""
     return len(negatives) >= max(_FEWEST, 2 * folds) and len({one.query_id for one in negatives}) >= folds
 
 
@@ -92,7 +92,7 @@ def sample(blocks: Iterable[pa.Table], number: int, seed: int) -> tuple[list[Sam
         for row in rows:
             sources = {negative["source"] for negative in row["negatives"]}
             for negative in row["negatives"]:
-                kind = (negative["source"] == SYNTHETIC, SYNTHETIC in sources)
+                kind = (negative["source"] == SYNTHETIC_SOURCE, SYNTHETIC_SOURCE in sources)
                 lot = seeded(seed, negative["id"]).random()
                 one = Sampled(lot, negative["id"], negative["text"], row["query_id"])
                 known = drawn.setdefault(kind, {})

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from syneg import schemas
-from syneg.mix.recipe import (
-    SYNTHETIC,
+from syneg.mix.compose import (
     Composed,
     Kind,
     Negative,
@@ -92,7 +91,7 @@ class Shard:
             key = (row["query_id"], row["positive_id"])
             self._asked[key] += 1
             if row["reject_reason"] is None:
-                self._written[key].append(Negative(row["negative_id"], Text("", row["text"]), SYNTHETIC))
+                self._written[key].append(Negative(row["negative_id"], Text("", row["text"]), schemas.SYNTHETIC_SOURCE))
         self._unfit: dict[str, set[str]] = defaultdict(set)  # passages that mining rejected, by query
         rejected = candidates.filter(~schemas.ACCEPTED)
         for query_id, passage in zip(*(rejected[name].to_pylist() for name in ("query_id", "passage_id")), strict=True):

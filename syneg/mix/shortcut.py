@@ -86,7 +86,7 @@ def _is_punctuation(character: str) -> bool:
 
 
 def told_apart(features_NF: np.ndarray, synthetic_N: np.ndarray, query_N: np.ndarray, folds: int, seed: int) -> Told:
-    """Cross-validated AUC of a logistic regression. Texts of one query (`query_N`) stand in one fold, so that no fold
+    """Cross-validated AUC of a logistic regression. Texts of one query (`query_N`) are in one fold, so that no fold
     is scored on a topic that it was fitted on.
 
     Args:

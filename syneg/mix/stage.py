@@ -9,8 +9,8 @@ import pyarrow as pa
 from syneg import positives, schemas
 from syneg.ids import rows_of
 from syneg.mix import review
+from syneg.mix.compose import seeded
 from syneg.mix.join import joined
-from syneg.mix.recipe import seeded
 from syneg.mix.shard import Recipe
 from syneg.mix.tally import Tally
 from syneg.settings.mine import MineConfig
@@ -26,7 +26,7 @@ _LENDING_QUERIES = 4_096
 def run(inputs: Inputs, context: Context, *, mine: MineConfig, mix: MixConfig) -> Output:
     """One row a training (query, positive) pair; a pair that cannot be filled keeps its reason (`mix.on_short`).
 
-    rows_in counts the pairs. facts: `Tally.facts`, and warnings in words. Rows stand in the order of a hash of their
+    rows_in counts the pairs. facts: `Tally.facts`, and warnings in words. Rows are in the order of a hash of their
     queries by `mix.seed`, and shuffled within a shard of them.
 
     Raises:
@@ -78,7 +78,7 @@ def _keys(pairs: pa.Table) -> pa.Array:
 
 
 def _shards(pairs: pa.Table) -> Iterator[pa.Table]:
-    """`pairs` cut after every so many queries."""
+    """`pairs` cut after a number of queries."""
     ids = pairs["query_id"].to_numpy()
     first_of_query = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]]) if len(ids) else np.array([], int)
     starts = first_of_query[::_SHARD_QUERIES].tolist()

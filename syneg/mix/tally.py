@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from syneg.mix.recipe import SYNTHETIC, Composed, Kind
+from syneg.mix.compose import Composed, Kind
+from syneg.schemas import SYNTHETIC_SOURCE
 
 _MANY_DROPPED = 0.1  # share of the pairs
 
@@ -33,12 +34,12 @@ class Tally:
             return
         sources = Counter(negative.source for negative in composed.negatives)
         self.instances += 1
-        self.with_synthetic += bool(sources[SYNTHETIC])
+        self.with_synthetic += bool(sources[SYNTHETIC_SOURCE])
         self.negatives.update(sources)
         if composed.replaced:
             self.replaced[why["synthetic"]] += composed.replaced
         self.borrowed.update(
-            "synthetic" if negative.source == SYNTHETIC else "retrieved"
+            "synthetic" if negative.source == SYNTHETIC_SOURCE else "retrieved"
             for negative in composed.negatives
             if negative.borrowed_from is not None
         )
@@ -59,7 +60,7 @@ class Tally:
         }
         return {
             "with_synthetic": self.with_synthetic,
-            "synthetic_share": self.negatives[SYNTHETIC] / max(1, self.negatives.total()),
+            "synthetic_share": self.negatives[SYNTHETIC_SOURCE] / max(1, self.negatives.total()),
             "struck_in_review": sum(len(named) == 3 for named in self.struck),
             **{name: dict(sorted(found.items())) for name, found in counts.items()},
         }
@@ -83,7 +84,7 @@ class Tally:
     def _of_replaced(self) -> list[str]:
         """Of pairs that the LLM was asked for."""
         replaced = self.replaced.total() - self.replaced["not_asked_for"]
-        own = self.negatives[SYNTHETIC] - self.borrowed["synthetic"]
+        own = self.negatives[SYNTHETIC_SOURCE] - self.borrowed["synthetic"]
         if replaced <= own:
             return []
         return [

@@ -1,8 +1,10 @@
-"""How many CPUs a worker computes with, and how many of them it reserves in Ray."""
+"""What a worker computes with, and what it reserves in Ray."""
 
 import math
+from typing import Any
 
 import ray
+from ray.data import ActorPoolStrategy
 
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 
@@ -28,3 +30,14 @@ def claimed_cpus(workers: WorkerResources, resources: ResourcesConfig) -> float:
     share = (ray.cluster_resources().get("CPU", 1.0) / resources.shared_by - 1) / workers.max_workers
     claimed = min(workers.cpus, share)
     return float(math.floor(claimed)) if claimed > 1 else max(0.0, claimed)
+
+
+def actors(workers: WorkerResources, resources: ResourcesConfig) -> dict[str, Any]:
+    """What `map_batches` takes to run a class on these workers."""
+    return {
+        "compute": ActorPoolStrategy(min_size=workers.min_workers, max_size=workers.max_workers),
+        "num_cpus": claimed_cpus(workers, resources),
+        "num_gpus": workers.gpus or None,
+        "accelerator_type": workers.accelerator_type,
+        "resources": node_group(workers),
+    }

@@ -1,7 +1,7 @@
-"""What would end a run in the middle, seen while it is planned: settings against each other, what the files that they
-name hold, and what this machine has.
+"""Plan-time checks for what would otherwise stop a run half-way: settings against each other, the content of the files
+that they name, and what this machine has.
 
-All look at `stages`, those that are asked for and not done: a setting that no stage reads any more refuses nothing.
+All look at `stages`, those that are asked for and not done. Settings read only by finished stages are not checked.
 Only `machine` imports anything heavy: `syneg plan` asks for the others.
 """
 

@@ -6,10 +6,12 @@ there are some. Nothing here is measured on a GPU.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from syneg.config.run import RunConfig
 from syneg.pipeline import graph
 from syneg.pipeline.stages import ONE_ROUND
+from syneg.settings.mine import TRAITS
 from syneg.settings.resources import EstimateConfig, ResourcesConfig, WorkerResources
 from syneg.store import layout
 from syneg.vectors import bytes_each
@@ -25,6 +27,18 @@ class Sizes:
     queries: int | None = None  # of all splits
     training_pairs: int | None = None  # (query, relevant passage)
     test_queries: int | None = None
+
+    @classmethod
+    def of_config(cls, config: RunConfig) -> "Sizes":
+        """What the config says of the collection."""
+        said = config.resources.estimate
+        return cls(said.passages, said.queries, said.training_pairs, said.test_queries)
+
+    @classmethod
+    def of_corpus(cls, facts: Mapping[str, Any]) -> "Sizes":
+        """From the `facts` of a finished corpus."""
+        queries = facts["queries"]
+        return cls(facts["passages"], sum(queries.values()), facts["judgements"]["train"], queries["test"])
 
 
 @dataclass(frozen=True)
@@ -67,14 +81,6 @@ def usd(seconds: Mapping[str, float], resources: ResourcesConfig) -> float | Non
 
 def _gpus(workers: WorkerResources | None) -> float:
     return workers.max_workers * workers.gpus if workers else 0.0
-
-
-def sizes(config: RunConfig, corpus: Mapping[str, int] | None = None) -> Sizes:
-    """From a finished `corpus` where there is one, otherwise what the config says of the collection."""
-    said = config.resources.estimate
-    if corpus is None:
-        return Sizes(said.passages, said.queries, said.training_pairs, said.test_queries)
-    return Sizes(corpus["passages"], corpus["queries"], corpus["training_pairs"], corpus["test_queries"])
 
 
 def estimate(config: RunConfig, size: Sizes, stages: tuple[str, ...]) -> list[Estimate]:
@@ -136,10 +142,10 @@ class _Job:
 
     @property
     def candidates(self) -> int:
-        """At most. Ranks before a window's start are stored too, as rejected ones; simans draws from the window."""
-        samplers = self.config.mine.samplers
-        unstored = samplers["simans"].window_start if "simans" in samplers else 0
-        return self.training_queries * (sum(sampler.window_end for sampler in samplers.values()) - unstored)
+        """At most. Ranks before a window's start are stored too, as rejected ones, unless the sampler draws from it."""
+        samplers = self.config.mine.samplers.items()
+        stored = sum(each.window_end - each.window_start * TRAITS[name].from_window for name, each in samplers)
+        return self.training_queries * stored
 
     def corpus(self) -> _Work:
         rows = self.passages + self.queries + self.pairs
@@ -186,13 +192,10 @@ class _Job:
         those in the windows, and the positives, whose scores are rows too."""
         mine, rates, workers = self.config.mine, self.rates, self.config.resources.mine.max_workers
         rows, scores = self.candidates, self.training_queries * self.passages
-        searches = (
-            bool({"dense", "simans"} & set(mine.samplers)) + ("ance" in mine.samplers) + ("adore" in mine.samplers)
-        )
         lists, probes = mine.ivf.resolved(self.passages) if mine.index == "ivf" else (1, 1)
-        seconds = searches * scores * probes / lists / rates.scores_per_second
+        seconds = len(mine.vectors) * scores * probes / lists / rates.scores_per_second
         seconds += self.passages / rates.passages_indexed_per_second / workers
-        if "bm25" in mine.samplers:
+        if any(TRAITS[name].words for name in mine.samplers):
             seconds += scores / rates.bm25_scores_per_second / workers
         if mine.cross_encoder is not None:
             rows += self.pairs

@@ -16,7 +16,7 @@ from syneg.encoder.recipe import resolved
 from syneg.errors import StageFailed, Superseded
 from syneg.settings.section import Section
 from syneg.stage import Context, Inputs, Output, Recovered, Stage, Stake
-from syneg.store import files, folders, layout, manifest, tally
+from syneg.store import files, folders, layout, manifest, retry_count
 from syneg.store.manifest import Manifest, Part
 
 
@@ -49,7 +49,7 @@ def run(
         raise _superseded(stage, folder)  # since we planned
     from syneg.store import recovery
 
-    began, retries = time.monotonic(), tally.retries()
+    began, retries = time.monotonic(), retry_count.retries()
     with tempfile.TemporaryDirectory(prefix=f"syneg-{stage.name}-") as scratch:
         left = {table: recovery.recover(folder, table) for table in stage.writes if stage.resumes_by_row}
         context = _context(config, root, stage, fingerprint, left, Path(scratch), progress)
@@ -70,7 +70,7 @@ def run(
         rows_out=rows_out,
         rejected=rejected,
         seconds=round(time.monotonic() - began, 3),
-        retries=tally.retries() - retries,
+        retries=retry_count.retries() - retries,
         facts=dict(output.facts()),
         settings={name: section.model_dump(mode="json") for name, section in sections(config, stage).items()},
         versions={library: version(library) for library in ("syneg", "ray", "torch", "transformers")},

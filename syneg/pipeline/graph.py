@@ -47,7 +47,7 @@ def to_score(bm25: bool) -> tuple[Stage, ...]:
 
 
 def named(*names: str) -> tuple[Stage, ...]:
-    """These stages, as they stand in a run of one round."""
+    """These stages, as they are in a run of one round."""
     return tuple(stage for stage in ONE_ROUND if stage.name in names)
 
 
@@ -78,7 +78,7 @@ def _shows_mined(config: RunConfig) -> bool:
 
 def _left_out(config: RunConfig) -> set[str]:
     left_out = set[str]() if config.judge.enabled else {"judge"}
-    if "adore" not in config.mine.samplers:
+    if "query_side" not in config.mine.vectors:
         left_out.add("adore")
     if not config.judge_mined.enabled:
         left_out |= {"judge_mined", "gate_mined"}
@@ -107,7 +107,7 @@ def _source(address: str) -> str:
 
 
 def _of_round(stage: Stage, number: int, rounds: int) -> Stage:
-    """`stage` as it stands in one round: it reads its own round's tables and the model of the round before."""
+    """`stage` as it is in one round: it reads its own round's tables and the model of the round before."""
 
     def named(name: str, of_round: int) -> str:
         return layout.of_round(name, of_round) if name in _REPEATED and of_round < rounds else name

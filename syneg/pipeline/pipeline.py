@@ -1,4 +1,4 @@
-"""The graph of stages, what of it is done (`plan`), and doing the rest (`run`)."""
+"""What of a run's graph is done (`look`, `plan`), and doing the rest (`run`)."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Graph:
-    """Stages to plan and run. What is `given` by a stage's name stands for its output: who reads it reads that."""
+    """Stages to plan and run. What is `given` by a stage's name replaces its output: who reads it reads that."""
 
     stages: Sequence[Stage]
     given: Mapping[str, Manifest] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def look(config: RunConfig, allow_unreachable: bool = False, graph: Graph | None
 
     Raises:
         BadInput: a file or model that the config names is not there.
-        Unreachable: object storage does not let us look; with `allow_unreachable` what stands there is left open.
+        Unreachable: object storage does not let us look; with `allow_unreachable` what is there is left open.
     """
     os.environ.update(config.storage.environment)
     graph = graph or Graph(stages(config))

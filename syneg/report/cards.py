@@ -38,7 +38,7 @@ class Origins:
 
 
 def dataset(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str:
-    """The card of the training instances. `report` is what `publish` returned for `run`."""
+    """The card of the training instances. `report` is what `assemble` returned for `run`."""
     facts = _facts(run)
     front = {"tags": ["retrieval", "hard-negatives", "synthetic", "syneg"], "task_categories": ["text-retrieval"]}
     instances = report["instances"]
@@ -77,7 +77,7 @@ def dataset(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str
 
 
 def model(run: RunSummary, report: Mapping[str, Any], origins: Origins) -> str:
-    """The card of the tuned model. `report` is what `publish` returned for `run`."""
+    """The card of the tuned model. `report` is what `assemble` returned for `run`."""
     config, verdict, instances = report["config"], report["verdict"], report["instances"]
     return model_card.render(
         config["encoder"],

@@ -23,7 +23,7 @@ _SYSTEMS = {"bm25": "BM25", "base": "Base", "tuned": "Tuned", "adore": "ADORE"}
 
 
 def render(report: Mapping[str, Any], content: Path) -> str:
-    """The page as HTML text. `report` is what `publish` returned, `content` the folder that the report stage wrote."""
+    """The page as HTML text. `report` is what `assemble` returned, `content` the folder that the report stage wrote."""
     read = json.loads((content / "content.json").read_text(encoding="utf-8"))
     plots = [{**plot, "svg": Markup((content / f"{plot['name']}.svg").read_text("utf-8"))} for plot in read["plots"]]
     script = Path(__file__).with_name("review.js").read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def template(name: str) -> jinja2.Template:
 
 
 def intervals(differences: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Where each interval stands on one axis for all measures, in percent of its width; 0 is at `zero`."""
+    """Where each interval lies on one axis for all measures, in percent of its width; 0 is at `zero`."""
     ends = [0.0, *(found[end] for found in differences.values() for end in ("low", "high"))]
     width = max(ends) - min(ends) or 1.0
 

@@ -199,7 +199,7 @@ def _smoothed(counts: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _visible(epochs: Mapping[str, Mapping[str, np.ndarray]], edges: np.ndarray) -> tuple[float, float]:
-    """The stretch of the axis where anything stands, a bin of air on both sides."""
+    """The stretch of the axis where there is anything, a bin of air on both sides."""
     total = np.sum([counts for histograms in epochs.values() for counts in histograms.values()], axis=0)
     filled = np.flatnonzero(total)
     if not len(filled):

@@ -38,7 +38,7 @@ class RunSummary(TypedDict):
     storage_retries: int  # requests to object storage that were tried again in this run
 
 
-def publish(run: RunSummary, content: Path) -> dict[str, Any]:
+def assemble(run: RunSummary, content: Path) -> dict[str, Any]:
     """The content of report.json: JSON values only. `content` is the folder that the report stage wrote."""
     facts = {stage["stage"]: stage["facts"] for stage in run["stages"]}
     evaluate = facts["evaluate"]

@@ -1,6 +1,6 @@
 """What the page shows that has to be read from tables: numbers, plots and instances to read.
 
-The stage writes them to a folder once; the page itself is written by `publish` and `page` at the end of every run, from
+The stage writes them to a folder once; the page itself is made by `assemble` and `page` at the end of every run, from
 this folder and the manifests, without reading a table again.
 """
 
@@ -101,7 +101,12 @@ def _readings(drawn: list[tallies.Pair], instances: Source, synthetic: Source) -
     """The drawn instances in full, each synthetic negative with its attributes and the reasoning before it."""
     rows = instances.where("query_id", [query_id for query_id, _ in drawn]).to_pylist()
     by_pair = {(row["query_id"], row["positive_id"]): row for row in rows}
-    written = [found["id"] for pair in drawn for found in by_pair[pair]["negatives"] if found["source"] == "synthetic"]
+    written = [
+        found["id"]
+        for pair in drawn
+        for found in by_pair[pair]["negatives"]
+        if found["source"] == schemas.SYNTHETIC_SOURCE
+    ]
     origins = synthetic.where("negative_id", written, ["negative_id", *_OF_SYNTHETIC]).to_pylist()
     by_id = {row.pop("negative_id"): row for row in origins}
     for pair in drawn:
@@ -129,7 +134,7 @@ def _plots(
     delta = changed["tuned"].to_numpy() - changed["base"].to_numpy()
     caption = "One bar a test query: what it gained or lost by fine-tuning."
     yield "changes", "Query by query", caption, plots.query_changes(delta, changed["measure"][0].as_py())
-    # Of an epoch before the last planned one, in which training ended early, none are recorded.
+    # If training stopped early, the last epoch has no similarities.
     seen = {epoch: own for epoch, own in similarities.items() if any(counts.sum() for counts in own.values())}
     if seen:
         svg = plots.score_distributions(seen, tallies.EDGES)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from syneg.schemas import ACCEPTED
+from syneg.schemas import ACCEPTED, SYNTHETIC_SOURCE
 
 EDGES = np.linspace(-1.0, 1.0, 201)
 """Bins of similarity. Cosines a rounding error outside [-1, 1] fall into the outermost bins."""
@@ -96,7 +96,7 @@ def similarity_histograms(blocks: Iterable[pa.Table], epochs: Mapping[str, range
 
 def by_source(found: Mapping[str, Any]) -> dict[str, Any]:
     """The same values by source: positives first, then synthetic, then the samplers by name."""
-    place = {"positive": 0, "synthetic": 1}
+    place = {"positive": 0, SYNTHETIC_SOURCE: 1}
     return {source: found[source] for source in sorted(found, key=lambda source: (place.get(source, 2), source))}
 
 
@@ -106,7 +106,7 @@ class InstanceTally:
 
     usable: int = 0
     with_synthetic: int = 0
-    in_place_of_rejected: int = 0  # a synthetic negative was asked for and rejected; a retrieved one stands there
+    in_place_of_rejected: int = 0  # a synthetic negative was asked for and rejected; a retrieved one is there
     rejected: Counter[str] = field(default_factory=Counter)
     negatives: Counter[str] = field(default_factory=Counter)  # by source
     drawn: list[Pair] = field(default_factory=list)
@@ -129,7 +129,7 @@ def instance_tally(blocks: Iterable[pa.Table], asked: frozenset[Pair], to_read: 
         usable = block.filter(ACCEPTED)
         pairs = zip(usable["query_id"].to_pylist(), usable["positive_id"].to_pylist(), strict=True)
         for pair, sources in zip(pairs, _sources(usable["negatives"]), strict=True):
-            synthetic = "synthetic" in sources
+            synthetic = SYNTHETIC_SOURCE in sources
             tally.usable += 1
             tally.with_synthetic += synthetic
             tally.in_place_of_rejected += not synthetic and pair in asked

@@ -28,7 +28,7 @@ Sparse = Any  # scipy.sparse arrays, whose annotations leave the shape open
 
 @dataclass(frozen=True)
 class Terms:
-    """How often each word stands in each of P passages, as a sparse matrix [P, V] by rows."""
+    """How often each word occurs in each of P passages, as a sparse matrix [P, V] by rows."""
 
     passage_ids: pa.Array
     words: list[str]  # V
@@ -108,7 +108,7 @@ class Bm25Index:
         found = np.zeros(len(rows), dtype=np.float32)
         data, indices, indptr = (self.index.scores[name] for name in ("data", "indices", "indptr"))
         for place, (words, row) in enumerate(zip(self._words(texts), rows, strict=True)):
-            for word in words:  # a word's passages stand in the order of the corpus
+            for word in words:  # a word's passages are in the order of the corpus
                 start, end = indptr[word], indptr[word + 1]
                 at = start + np.searchsorted(indices[start:end], row)
                 if at < end and indices[at] == row:
@@ -116,7 +116,7 @@ class Bm25Index:
         return found
 
     def _words(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The words of each text that the corpus has, by number, a repeated one as often as it stands there."""
+        """The words of each text that the corpus has, by number, a repeated one as often as it occurs there."""
         tokens = _tokens(texts, self.settings)
         number_of = {number: self.index.vocab_dict.get(word, -1) for word, number in tokens.vocab.items()}
         numbers = [np.array([number_of[number] for number in ids], np.int32) for ids in tokens.ids]

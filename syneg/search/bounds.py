@@ -1,6 +1,6 @@
-"""Which passages may be among a query's best: what matrix products, which round, can say.
+"""Candidate pairs from rounded matrix products, with error bounds.
 
-How far each may err is known; within that lie the best, which are scored one by one.
+How far each product may err is known; the best are within that, and are scored one by one.
 """
 
 from typing import NamedTuple, Protocol
@@ -34,8 +34,8 @@ class Products(Protocol):
         Args:
             queries_BD: float32.
             least_B: float32, scores below which nothing matters; -inf where that is not known.
-            sure: whether the k best must be there. Else the floor may be a guess, which is faster: whoever asks looks
-                whether k of the pairs reach it.
+            sure: whether the k best must be there. If false, the floor may be a guess, which is faster; the caller must
+                check that k pairs reach it.
         """
         ...
 

@@ -3,7 +3,7 @@
 The vectors are L2-normalised, so that the inner product is the cosine. `search` looks at some of the passages, `merged`
 joins what several searches found, and the outcome does not depend on who looked at which block. A matrix product, which
 rounds with its shape and type, only says which pairs may be among the best; these few are scored one by one, and equal
-ones stand in the order of ids. One pass against a bound finds them: selecting the k best of every row of the product,
+ones are in the order of ids. One pass against a bound finds them: selecting the k best of every row of the product,
 as FAISS does, takes longer than the product itself.
 """
 
@@ -51,7 +51,7 @@ def top_k(queries: pa.Table, passages: Iterable[pa.Table], k: int) -> pa.Table:
         k: at least 1.
 
     Returns:
-        `schemas.RANKING` with min(k, P) rows a query, in the queries' order; equal scores stand in the order of ids,
+        `schemas.RANKING` with min(k, P) rows a query, in the queries' order; equal scores are in the order of ids,
         so that the blocks' layout does not matter.
     """
     return search(unpack(queries["vector"]), passages, k).ranking(queries["id"], k)

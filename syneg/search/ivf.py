@@ -31,7 +31,7 @@ _PAIRS = 4_096  # scored at once: their vectors stay in the cache
 
 @dataclass(frozen=True)
 class Centres:
-    """What the lists of every worker stand around."""
+    """The centres of every worker's lists."""
 
     index: np.ndarray  # uint8: a FAISS index without vectors, as bytes
     probes: int

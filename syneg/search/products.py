@@ -21,7 +21,7 @@ def block_rows(width: int) -> int:
 
 
 def products(passages_PD: np.ndarray, queries: int) -> Products:
-    """The fastest for a block (float16) and so many queries."""
+    """The fastest for a block (float16) and this number of queries."""
     if on_cuda():
         from syneg.search.cuda import Bfloat16
 

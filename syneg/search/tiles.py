@@ -1,7 +1,7 @@
 """Products on a CPU, tile by tile, each looked at while it is in the cache.
 
-A tile is a sample of the passages. So what the best of some tiles score tells what the best of all will, and a guess of
-it leaves fewer pairs to be scored than what is certain.
+A tile is a sample of the passages. The best scores of the first tiles predict the overall best, and this guess leaves
+fewer pairs to be scored than a certain bound.
 """
 
 import math
@@ -53,7 +53,7 @@ class Tile:
 
 def dealt(order_P: np.ndarray) -> list[np.ndarray]:
     """Passages in tiles: `order_P` is cut into runs of as many groups as there are tiles, each tile is dealt a group
-    of each, at random. So it is a sample, whatever stands together. Only the last, of what remains, may not divide into
+    of each, at random. So it is a sample, whatever was together. Only the last, of what remains, may not divide into
     groups."""
     tiles = max(1, round(len(order_P) / TILE_ROWS))
     whole = len(order_P) // (tiles * GROUP) * tiles * GROUP
@@ -99,8 +99,8 @@ def reaching(
 
 
 class _Floor:
-    """A score, as products count, that each query's k best of all passages reach: all of them surely, or, as far as the
-    best of those seen so far are those of a sample, nearly always."""
+    """A lower bound on each query's k-th best score, in product units: a certain one, or one that holds nearly always,
+    as far as the best of those seen so far are those of a sample."""
 
     def __init__(self, least_B: np.ndarray, passages: int, k: int, sure: bool) -> None:
         self.value_B, self.risen_B, self.sure = least_B, np.isneginf(least_B), sure
@@ -120,7 +120,7 @@ class _Floor:
 
 
 def _best(values_BN: np.ndarray, k: int) -> np.ndarray:
-    """The k largest, or all; the least stands first. To partition at two places at once takes four times as long."""
+    """The k largest, or all; the least comes first. To partition at two places at once takes four times as long."""
     k = min(k, values_BN.shape[1])
     return np.partition(values_BN, -k, axis=1)[:, -k:] if k else values_BN
 

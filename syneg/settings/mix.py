@@ -49,7 +49,7 @@ class MixConfig(Section):
 
     @property
     def takes_retrieved(self) -> bool:
-        """hybrid and direct do whatever the numbers say: retrieved negatives stand in where synthetic ones lack."""
+        """hybrid and direct do whatever the numbers say: retrieved negatives replace missing synthetic ones."""
         return self.strategy not in ("synthetic_only", "in_batch_only")
 
     def most_retrieved(self, written: int) -> int:
@@ -64,7 +64,7 @@ class MixConfig(Section):
 
     @property
     def least_synthetic(self) -> int:
-        """How many synthetic negatives an instance needs that carries any, as no retrieved one stands in for them."""
+        """How many synthetic negatives an instance needs that carries any, as no retrieved one replaces them."""
         return self.per_instance if self.takes_synthetic and self.strategy != "hybrid" else 0
 
     @_check(mode="after")

@@ -60,7 +60,7 @@ class EstimateConfig(Section):
 class TrainResources(WorkerResources):
     """Workers between `min_workers` and `max_workers`, as many as there is room for; all of them where the two agree.
 
-    What is at stake at any moment are the steps since the last checkpoint, whatever dies.
+    A crash costs the steps since the last checkpoint, whatever dies.
     """
 
     checkpoint_seconds: PositiveFloat = 300.0

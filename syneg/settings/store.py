@@ -14,9 +14,9 @@ _SECRETS = ("key", "secret", "token", "password", "credential", "profile")
 class StoreConfig(Section):
     """Where everything is kept.
 
-    No worker is at more than `part_rows` rows, or `part_seconds` of its time, of what is dear (answers, vectors) before
-    it is stored: that is what a death may cost to do again. How fast a worker answers is not known before it does, so
-    its requests are limited by the rate in resources.estimate; a warning says where that was too high.
+    A worker never holds more than `part_rows` unsaved answers or vectors, or `part_seconds` of work: what a crash
+    costs. How fast a worker answers is not known before it does, so its requests are limited by the rate in
+    resources.estimate; a warning says where that was too high.
     """
 
     root: Address = "out"  # a folder, or s3://bucket/prefix

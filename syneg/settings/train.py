@@ -67,7 +67,9 @@ class TrainConfig(Section):
     false_negative_margin: NonNegativeFloat | None = None  # leaves out in-batch negatives that score above s+ plus it
     distillation: DistillationConfig | None = None
     matryoshka_dimensions: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = ()  # beside the model's own
-    trained_layers: NonNegativeInt | None = None  # the last so many; 0: only what follows them; None: everything
+    trained_layers: NonNegativeInt | None = (
+        None  # the last ones, by number; 0: only what follows them; None: everything
+    )
     lora: LoraConfig | None = None
     activation_checkpointing: bool = False  # less memory, a third forward pass
     query_max_length: PositiveInt = 64  # in tokens; mining and evaluation have the encoder's

@@ -43,14 +43,14 @@ def check(root: str, made: Manifest) -> Audited:
 
 
 def _check_table(folder: str, table: str, listed: list[Part]) -> None:
-    """Checksums, schema, counts of rows and reasons, and that no key stands twice. Holds 16 bytes a row."""
+    """Checksums, schema, counts of rows and reasons, and that no key appears twice. Holds 16 bytes a row."""
     names = schemas.KEYS[table]
     keys: list[np.ndarray] = []
     for part, rows in zip(listed, parts.read_all(folder, listed), strict=True):
         path = files.join(folder, part.name)
         expected = parts.schema_of(table, rows.schema)
         if not rows.schema.equals(expected):
-            raise StoreError(f"{path} has not the columns of {table}.\nSeen: {rows.schema}\nExpected: {expected}")
+            raise StoreError(f"{path} does not have the columns of {table}.\nSeen: {rows.schema}\nExpected: {expected}")
         if rows.num_rows != part.rows:
             raise StoreError(f"{path} has {rows.num_rows:,} rows; its manifest says {part.rows:,}.")
         if "reject_reason" in rows.column_names:

@@ -61,12 +61,12 @@ def absolute(path: str) -> str:
 
 
 def exists(path: str) -> bool:
-    """Whether an object stands at `path`, or anything below it."""
+    """Whether there is an object at `path`, or anything below it."""
     return _storage(path).exists(path)
 
 
 def check_vacant(folder: str) -> None:
-    """Raises BadInput unless nothing stands at `folder` or below it, nor on a disk a file above it."""
+    """Raises BadInput unless nothing is at `folder` or below it, nor on a disk a file above it."""
     if any(entries_below(folder)):
         raise BadInput(f"{folder} exists already and is not an empty folder. Give a new folder; nothing was written.")
     for path in () if is_remote(folder) else (Path(folder), *Path(folder).parents):
@@ -91,7 +91,7 @@ def read(path: str) -> bytes:
 
 
 def put(path: str, content: bytes) -> None:
-    """Writes `path` whole, replacing what stood there."""
+    """Writes `path` whole, replacing what was there."""
     put_chunks(path, [content])
 
 
@@ -101,7 +101,7 @@ def put_chunks(path: str, chunks: Iterable[bytes]) -> None:
 
 
 def create(path: str, content: bytes) -> bool:
-    """Writes `path` if nothing stands there. False if something does: of two writers exactly one gets True."""
+    """Writes `path` if nothing is there. False if something does: of two writers exactly one gets True."""
     return _storage(path).create(path, content)
 
 

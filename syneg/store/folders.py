@@ -98,7 +98,7 @@ def _read(folder: str, part: Part, take: Callable[[bytes], Any]) -> None:
         raise StoreError(f"{folder} lacks {part.name}, which its list names. Remove it to go on.") from error
     if digest.hexdigest() != part.sha256:
         raise StoreError(
-            f"{folder}/{part.name} is damaged: it has not the checksum that its list names "
+            f"{folder}/{part.name} is damaged: its checksum differs from the listed one "
             f"({part.bytes:,} bytes were written). Remove this folder to go on."
         )
 

@@ -1,4 +1,4 @@
-"""What lies under a root and nobody stands on: what killed attempts left, and outputs that no run names.
+"""What lies under a root and nobody depends on: what killed attempts left, and outputs that no run names.
 
 Only what a stage writes is looked at, by its path: a file of somebody else's, wherever it lies, is never garbage.
 """
@@ -19,7 +19,7 @@ from syneg.store.manifest import Manifest
 
 
 class _Names(BaseModel):
-    """What a record stands on: of a run its stages' fingerprints, of an evaluation all outputs."""
+    """What a record depends on: of a run its stages' fingerprints, of an evaluation all outputs."""
 
     stages: dict[str, str] = {}
     outputs: list[str] = []

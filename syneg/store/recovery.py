@@ -60,7 +60,7 @@ def _keys_of(folder: str, table: str, key: str, name: str) -> tuple[Part, np.nda
 
 
 def _repeated(keys: np.ndarray) -> np.ndarray:
-    """bool [N]: which stand earlier in `keys` already."""
+    """bool [N]: which are earlier in `keys` already."""
     order = np.argsort(keys, kind="stable")
     again = np.zeros(len(keys), bool)
     again[order[1:]] = keys[order[1:]] == keys[order[:-1]]
@@ -97,7 +97,7 @@ class Earlier:
     def _usable(self, folder: str, name: str) -> pa.Table:
         try:
             _, rows = parts.read_unlisted(folder, self._table, name)
-        except StoreError:  # nobody stands on it here, so its rows are made again; `syneg verify` names it
+        except StoreError:  # no manifest here depends on it, so its rows are made again; `syneg verify` names it
             return pa.table({self._key: pa.array([], pa.string())})
         return rows.filter(pc.field("error").is_null()) if "error" in rows.column_names else rows
 
@@ -117,7 +117,7 @@ def _other_parts(
         try:
             made = manifest.load(root, stage, output)
         except StoreError:
-            continue  # nobody stands on it here
+            continue  # no manifest here depends on it
         if facts and not (made and facts.items() <= made.facts.items()):
             continue
         listed = [part.name for part in made.tables.get(table, ())] if made else names[output]

@@ -16,7 +16,7 @@ import botocore.exceptions
 from botocore.parsers import ResponseParserError
 
 from syneg.errors import Unreachable
-from syneg.store import tally
+from syneg.store import retry_count
 
 Result = TypeVar("Result")
 
@@ -132,6 +132,6 @@ def calling(path: str, call: Callable[[], Result]) -> Result:
                     f"{path}: {failure}, {_ATTEMPTS} times in a row. What is stored is kept: see to the storage, "
                     "then run the same command again."
                 ) from error
-        tally.add_retry()
+        retry_count.add_retry()
         time.sleep(_CHANCE.uniform(0, min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)))
     raise AssertionError("unreachable: the last attempt returns or raises")

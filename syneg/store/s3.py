@@ -181,7 +181,7 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def create(path: str, content: bytes) -> bool:
     """A put with `If-None-Match: *`.
 
-    If it is refused, what stands there may be our own, put by an attempt whose answer was lost: then we were first.
+    If it is refused, what is there may be our own, put by an attempt whose answer was lost: then we were first.
     Counting our attempts would not tell: aiohttp repeats a PUT without a word when a connection that it kept is closed.
     """
     bucket, key = _bucket_and_key(path)

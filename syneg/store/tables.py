@@ -34,7 +34,7 @@ def write(rows: pa.Table | Iterable[pa.Table], folder: str, table: str) -> list[
 
 @dataclass(frozen=True)
 class RowWriter:
-    """`Context.store_rows`, by the worker that made the rows, so that none are at stake on their way to another."""
+    """`Context.store_rows`, by the worker that made the rows, so that none are lost on their way to another."""
 
     folder: str
 

@@ -1,4 +1,4 @@
-"""What every training worker is told."""
+"""What every training worker gets."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -2,7 +2,7 @@
 
     L = -log( exp(s(q, d+) / t) / sum over d in C(q) of exp(s(q, d) / t) )       (arXiv 2412.17250, phase 3)
 
-s is the cosine, which for unit vectors is the product. What stands in C(q) is the one difference between the variants:
+s is the cosine, which for unit vectors is the product. What is in C(q) is the one difference between the variants:
 the instance's own passages (the paper), or those of the whole batch as well (in-batch negatives).
 """
 
@@ -33,8 +33,8 @@ def info_nce(scores_QC: Tensor, positive_Q: Tensor, allowed_QC: Tensor, temperat
 def distilled(scores_QK: Tensor, teacher_QK: Tensor, temperature: float, teacher_temperature: float) -> Tensor:
     """KL(teacher || student) of each query [Q], over the softmax of its own passages' scores, the first the positive's.
 
-    Where `teacher_QK` is NaN a passage takes part in neither softmax. It is 0 where the teacher knows the positive not,
-    or nothing else.
+    Where `teacher_QK` is NaN a passage takes part in neither softmax. It is 0 if the teacher did not score the
+    positive, or scored nothing else.
     """
     known_QK = ~teacher_QK.isnan() & ~teacher_QK[:, :1].isnan()
     known_QK[:, 0] = True  # alone it has all of both softmaxes

@@ -25,8 +25,8 @@ from syneg.store import files
 from syneg.train.batches import Order
 from syneg.train.checkpoint import put_whole
 from syneg.train.frozen import FrozenPassages
+from syneg.train.learning_rate import learning_rate
 from syneg.train.loss import lambda_mrr
-from syneg.train.schedule import learning_rate
 from syneg.train.trainable import adamw
 from syneg.vectors import pack
 

@@ -1,4 +1,4 @@
-"""TensorBoard, MLflow and Weights & Biases, for those who ask: the driver tells them every row of the metrics.
+"""TensorBoard, MLflow and Weights & Biases, for those who ask: the driver sends them every row of the metrics.
 
 Where MLflow and Weights & Biases send things is theirs to know (MLFLOW_TRACKING_URI, WANDB_PROJECT, ...).
 """
@@ -88,7 +88,7 @@ def asked_for(pool: TrainResources, title: str) -> dict[str, Callable[[], Tracke
 
 
 class Telling:
-    """Starts trackers and tells them the rows. One that fails is told nothing more, and the others go on.
+    """Starts trackers and sends them the rows. One that fails is sent nothing more, and the others go on.
 
     Being watched must not end a training, which may have taken days. What it failed with goes to stderr at once.
     """
@@ -96,7 +96,7 @@ class Telling:
     def __init__(self, starting: Mapping[str, Callable[[], Tracker]]) -> None:
         self.warnings: list[str] = []  # one for each that failed
         self._failed: set[str] = set()
-        # All of it in one thread, whoever tells: what MLflow started belongs to the thread that started it.
+        # All of it in one thread, whoever sends: what MLflow started belongs to the thread that started it.
         self._thread = ThreadPoolExecutor(1)
         self._started: dict[str, Future[Tracker]] = {}
         for name, start in starting.items():

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from syneg.settings.train import LoraConfig, TrainConfig
 
 _TRANSFORMER = "model.0."  # what the names of its weights begin with
-_LAYER = re.compile(r"\.(?:layers?|h|blocks?)\.(\d+)\.")  # of BERT and its kin: encoder.layer.3.attention...
+_LAYER = re.compile(r"\.(?:layers?|h|blocks?)\.(\d+)\.")  # of BERT and its relatives: encoder.layer.3.attention...
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, one of each for every weight
-# What stands behind the layers: pooler, final_layer_norm (T5), final_norm (ModernBERT), norm (Qwen), ln_f (GPT-2).
+# What follows the layers: pooler, final_layer_norm (T5), final_norm (ModernBERT), norm (Qwen), ln_f (GPT-2).
 _BEHIND = re.compile(r"\.(?:pooler|(?:final_?)?(?:layer_?)?norm|norm_f|ln_f)\.", re.IGNORECASE)
 
 

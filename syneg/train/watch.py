@@ -1,4 +1,4 @@
-"""When to save a checkpoint: after so many steps or seconds, and when a node is about to be taken away."""
+"""When to save a checkpoint: after a number of steps or seconds, and when a node is about to be taken away."""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ WISHES = ("save", "ask")  # what the first worker wants all to do after a step
 _ASK_SECONDS = 5.0  # between two questions whether a node is to be taken away, which every worker must ask together
 
 
-class Watch:
+class CheckpointClock:
     """The first worker looks at the clock; the others hear of it by the sums that all workers exchange."""
 
     def __init__(self, pool: TrainResources) -> None:

@@ -29,15 +29,15 @@ from syneg.train.dev import DevSplit
 from syneg.train.engine import Engine
 from syneg.train.instances import Instances
 from syneg.train.job import Job
+from syneg.train.learning_rate import learning_rate
 from syneg.train.measure import WINDOW, Record, Summed, not_finite, operations_per_token, peak_of, step_sums
 from syneg.train.node import data_folder, forget_copy, peak_memory
 from syneg.train.peers import Peers
 from syneg.train.plain import PlainEngine
-from syneg.train.schedule import learning_rate
 from syneg.train.selection import Selection
 from syneg.train.similarities import similarities
 from syneg.train.step import Prepared, Step
-from syneg.train.watch import WISHES, Watch
+from syneg.train.watch import WISHES, CheckpointClock
 
 _LOOKED_AT = 32  # instances whose vectors are looked at before a model is put
 
@@ -68,7 +68,7 @@ class _Training:
     checkpoints: Checkpoints
     first: int  # step
     warnings: list[str]
-    watch: Watch
+    clock: CheckpointClock
     _helpers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
     _saving: "Future[None] | None" = None
 
@@ -122,7 +122,7 @@ class _Training:
             checkpoints,
             first=selection.progress.step,
             warnings=[*warnings, *lost],
-            watch=Watch(job.pool),
+            clock=CheckpointClock(job.pool),
         )
 
     def run(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class _Training:
                 row["dev_ndcg"] = self.selection.look(self.encoder, number)
             if self.peers.rank == 0:
                 job.journal.metrics.remote(row, self._line(row, number, steps))
-            if self.watch.agreed_to_save(wishes) and number < steps:
+            if self.clock.agreed_to_save(wishes) and number < steps:
                 self._save()
         seconds = time.monotonic() - began
         if self._saving is not None:
@@ -171,7 +171,7 @@ class _Training:
         """
         config = self.job.train
         scored = self.step.backward(prepared)
-        sums = step_sums(scored, self.job.sources, self.watch.wishes(number, self.peers.rank))
+        sums = step_sums(scored, self.job.sources, self.clock.wishes(number, self.peers.rank))
         summed = Summed.of(self.peers.total(sums.to(self.encoder.device)), len(WISHES))
         if not math.isfinite(summed.loss):
             rows = [name for names in _told_by_all(not_finite(scored), self.peers) for name in names]
@@ -207,10 +207,10 @@ class _Training:
         if is_first:
             selection = self.selection
             found = Checkpoint(selection.progress, trainable.snapshot(self.encoder), moments, selection.best)
-            since = self.watch.saved_until(self.first)
+            since = self.clock.saved_until(self.first)
             recorded: Any = ray.get(self.job.journal.tables.remote(since))
             self._saving = self._helpers.submit(self.checkpoints.save, found, recorded, since)
-            self.watch.saved(selection.progress.step)
+            self.clock.saved(selection.progress.step)
 
     def _check_finite(self, steps: int) -> None:
         """The losses are those of the weights before each step: of what the last one made nobody has seen any.

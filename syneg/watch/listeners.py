@@ -1,4 +1,4 @@
-"""Who hears how a run goes on: the record in storage, Ray's metrics, the log. Each is a `pipeline.Listener`."""
+"""Who hears how a run goes on: several listeners at once, progress.json, the log. Each is a `pipeline.Listener`."""
 
 import json
 import os
@@ -43,7 +43,7 @@ class Everyone:
             listener.finished(stage, result, reused)
 
 
-class Recorder:
+class ProgressWriter:
     """Puts progress.json every few seconds, so that `syneg status` knows of the run wherever the storage is read.
 
     A put that fails is left to the next beat: being watched must not end a run.
@@ -62,7 +62,7 @@ class Recorder:
         self._ended = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="progress", daemon=True)
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> "ProgressWriter":
         return self
 
     def __exit__(

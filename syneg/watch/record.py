@@ -1,7 +1,7 @@
-"""What a run stands on: the record `{root}/runs/{name}/run.json`, put anew whenever one of its stages has finished.
+"""What a run depends on: the record `{root}/runs/{name}/run.json`, put anew whenever one of its stages has finished.
 
 `syneg show`, `export`, `verify` and `compare` read it, and `syneg gc` keeps what it names. Under one name run.json is
-the newest run's; the record of an earlier one that stands on something else is kept beside it as run-DIGEST.json.
+the newest run's; the record of an earlier one that depends on something else is kept beside it as run-DIGEST.json.
 """
 
 import hashlib
@@ -59,10 +59,10 @@ def load(address: str) -> Record | None:
 def put(run_folder: str, config: RunConfig, stages: Mapping[str, str], model: str | None = None) -> str:
     """Makes this run the newest of its name. Returns the address of its record.
 
-    `model`: the training whose model lies in the folder now, "" for none; without it what was said before stands.
+    `model`: the training whose model lies in the folder now, "" for none; without it what was said before remains.
 
     Raises:
-        StoreError: the record that stands there cannot be read.
+        StoreError: the record that is there cannot be read.
     """
     address = path(run_folder)
     before = load(address)
@@ -90,7 +90,7 @@ def earlier(run_folder: str) -> list[str]:
     return [files.join(run_folder, entry.name) for entry in sorted(found, key=lambda entry: -entry.modified)]
 
 
-class Writer:
+class RecordWriter:
     """A `pipeline.Listener` that keeps the record while the run goes on, so that one that is stopped has it, too.
 
     A put that fails is left to the next stage: a record must not end a run.

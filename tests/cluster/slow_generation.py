@@ -11,7 +11,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from syneg import cli
 from syneg.generate import engine
-from syneg.generate.engines.asked import Asked
+from syneg.generate.engines.asked import Decoding
 from syneg.on_ray.placement import node_group
 from syneg.settings.generate import Engine
 from syneg.settings.resources import ResourcesConfig
@@ -27,10 +27,15 @@ class Slow:
 
 
 def answer(
-    requests: Dataset, columns: list[str], asked: Asked, settings: Engine, resources: ResourcesConfig, at_stake: int
+    requests: Dataset,
+    columns: list[str],
+    decoding: Decoding,
+    settings: Engine,
+    resources: ResourcesConfig,
+    at_stake: int,
 ) -> Dataset:
     workers = resources.generate
-    return _recorded(requests, columns, asked, settings, resources, at_stake).map_batches(
+    return _recorded(requests, columns, decoding, settings, resources, at_stake).map_batches(
         Slow,
         batch_size=workers.batch_rows,
         batch_format="pyarrow",

@@ -62,7 +62,7 @@ def test_stopped_half_way_and_submitted_again(ray_head: Head, config: Path, fold
     kept = _stop(ray_head, job, folder)
     log, _ = first.communicate(timeout=120)
     assert first.returncode == 143, log
-    assert "What was stored is kept" in log
+    assert "Finished work is kept" in log
     stopped = progress.load(run)
     assert stopped is not None
     assert stopped.state == "stopped"

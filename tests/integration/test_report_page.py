@@ -60,7 +60,7 @@ def console(answer: subprocess.CompletedProcess[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     content = sample.content(tmp_path_factory.mktemp("report"))
-    return page.render(publish.publish(sample.summary(), content), content)
+    return page.render(publish.assemble(sample.summary(), content), content)
 
 
 def test_loads_without_a_word_on_the_console_and_documents_do_nothing(text: str, tmp_path: Path) -> None:

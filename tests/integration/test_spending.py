@@ -92,9 +92,9 @@ def test_without_token_counts_no_budget_is_spent_blindly(tmp_path: Path) -> None
     with StandIn(usage=False) as server:
         budget = Budget(tokens=10**9, on_reached="finish")
         generate = settings(server, budget=budget, samples_per_pair=4)
-        kept = stopped(generate, context(tmp_path), r"tells no tokens.*generate\.max_pairs")
+        kept = stopped(generate, context(tmp_path), r"reports no tokens.*generate\.max_pairs")
         assert kept.num_rows == server.requests <= 2 * PIECE
-        assert stopped(generate, context(tmp_path, kept), "tells no tokens").num_rows == 0
+        assert stopped(generate, context(tmp_path, kept), "reports no tokens").num_rows == 0
         assert server.requests == kept.num_rows
         free = generate.model_copy(update={"budget": Budget()})
         output = stage.run(corpus(), context(tmp_path, kept), generate=free)

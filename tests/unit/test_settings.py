@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from syneg.mix.recipe import wanted
+from syneg.mix.compose import wanted
 from syneg.settings.adore import AdoreConfig
 from syneg.settings.corpus import CorpusConfig
 from syneg.settings.evaluate import EvaluateConfig

@@ -125,7 +125,7 @@ def test_stopped(wait: str, number: signal.Signals) -> None:
     said, complained = process.communicate(timeout=30)
     assert process.returncode == 143
     assert said.endswith("closed\n")
-    assert "What was stored is kept" in complained
+    assert "Finished work is kept" in complained
     assert "Traceback" not in complained
 
 
@@ -136,7 +136,7 @@ def test_a_stage_that_waits_for_ray_is_not_waited_for(number: signal.Signals, co
     said, complained = process.communicate(timeout=30)
     assert process.returncode == code
     assert said.endswith("closed\n")
-    assert "What was stored is kept" in complained
+    assert "Finished work is kept" in complained
     assert "Traceback" not in complained
 
 

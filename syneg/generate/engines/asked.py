@@ -1,4 +1,4 @@
-"""What every engine is told, and the columns that every engine answers with, also as a chat completion tells them."""
+"""What every engine gets, and the columns that every engine answers with, also when read from a chat completion."""
 
 import json
 import math
@@ -15,9 +15,15 @@ LIGHT = 0.1
 """CPUs of a step beside the engine. With whole ones, two cores could not hold them all and would wait for ever."""
 
 AFTER = 0.0
-"""CPUs of a step behind the engine: none. Ray Data shares CPUs out from the first step on and lends the last one what
-is left, which on two cores is nothing for as long as a step before it runs; and the one that waits for room
+"""CPUs of a step behind the engine: none. Ray Data shares CPUs out from the first operator on and gives the last
+operator only leftovers, on two cores nothing until the earlier ones finish; and the one that waits for room
 (`admission`) runs until something is stored."""
+
+LIGHTLY: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": LIGHT}
+"""What `map_batches` takes for a step beside the engine that gets blocks as they come."""
+
+LIGHTLY_AFTER: dict[str, Any] = LIGHTLY | {"num_cpus": AFTER}
+"""The same for a step behind the engine."""
 
 _FINISHED = {"stop": "stop", "length": "length", "content_filter": "refusal"}
 _FILTERED = ("content_filter", "content_policy_violation")  # codes of errors
@@ -44,7 +50,7 @@ class Pieces:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Decoding:
     """How the LLM is to answer, the same for all requests."""
 
     max_tokens: int
@@ -54,7 +60,9 @@ class Asked:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     schema: dict[str, Any] | None = None  # the JSON that an answer has to be
-    choices: tuple[str, str] | None = None  # one of two words; told is the probability of the first against the second
+    choices: tuple[str, str] | None = (
+        None  # one of two words; reported is the probability of the first against the second
+    )
 
 
 ANSWERED = pa.schema(
@@ -178,7 +186,7 @@ def _inside(value: Any, name: str) -> dict[str, Any]:
 
 
 def _first_token(choice: dict[str, Any]) -> dict[str, float]:
-    """The probabilities of what may stand first in the answer."""
+    """The probabilities of what may come first in the answer."""
     match choice:
         case {"logprobs": {"content": [{"top_logprobs": [*tokens]}, *_]}}:
             return {token["token"]: math.exp(token["logprob"]) for token in tokens}

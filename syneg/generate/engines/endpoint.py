@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput, StageFailed
-from syneg.generate.engines.asked import ANSWERED, LIGHT, Asked, Pieces, error_in, of_error, of_reply
+from syneg.generate.engines.asked import ANSWERED, LIGHT, Decoding, Pieces, error_in, of_error, of_reply
 from syneg.on_ray.placement import node_group
 from syneg.redaction import without
 from syneg.settings.generate import OpenaiEngine
@@ -42,7 +42,7 @@ _CHANCE = random.SystemRandom()  # the waits are nobody's results: they take not
 def answer(
     requests: Dataset,
     columns: list[str],
-    asked: Asked,
+    decoding: Decoding,
     engine: OpenaiEngine,
     resources: ResourcesConfig,
     pieces: Pieces,
@@ -50,7 +50,7 @@ def answer(
     """See `syneg.generate.engine.answer`."""
     return requests.map_batches(
         Endpoint,
-        fn_constructor_args=(engine, asked, columns, key(engine)),
+        fn_constructor_args=(engine, decoding, columns, key(engine)),
         compute=ActorPoolStrategy(size=1),
         num_cpus=LIGHT,
         resources=node_group(resources.generate),
@@ -81,7 +81,7 @@ def key(engine: OpenaiEngine) -> SecretStr:
 class Endpoint:
     """A worker: a batch of requests to a batch of answers, many batches at the same time."""
 
-    def __init__(self, engine: OpenaiEngine, asked: Asked, columns: list[str], key: SecretStr) -> None:
+    def __init__(self, engine: OpenaiEngine, decoding: Decoding, columns: list[str], key: SecretStr) -> None:
         from openai import AsyncOpenAI
 
         limits = engine.limits
@@ -94,7 +94,7 @@ class Endpoint:
         self._create: Any = client.chat.completions.with_raw_response.create  # its overloads know no plain dicts
         self._engine, self._columns = engine, columns
         self._key = key.get_secret_value().strip() if engine.api_key_env else ""
-        self._sampling, self._choices = sampling(engine, asked), asked.choices
+        self._sampling, self._choices = sampling(engine, decoding), decoding.choices
         self._room = asyncio.Semaphore(limits.max_in_flight)
         self._pace = Pace(limits.requests_per_minute)
 
@@ -136,25 +136,25 @@ class Endpoint:
             waits += 1
 
 
-def sampling(engine: OpenaiEngine, asked: Asked) -> dict[str, Any]:
+def sampling(engine: OpenaiEngine, decoding: Decoding) -> dict[str, Any]:
     """The arguments that all requests share."""
     settings: dict[str, Any] = {
         "model": engine.model,
-        "temperature": asked.temperature,
-        "top_p": asked.top_p,
-        engine.max_tokens_name: asked.max_tokens,
+        "temperature": decoding.temperature,
+        "top_p": decoding.top_p,
+        engine.max_tokens_name: decoding.max_tokens,
         "extra_body": dict(engine.extra_body),
     }
-    if asked.choices:
+    if decoding.choices:
         settings |= {"logprobs": True, "top_logprobs": 20}
-    others = {"min_p": (asked.min_p, 0.0), "repetition_penalty": (asked.repetition_penalty, 1.0)}
+    others = {"min_p": (decoding.min_p, 0.0), "repetition_penalty": (decoding.repetition_penalty, 1.0)}
     # They are no part of OpenAI's interface, but of most others'.
     settings["extra_body"] |= {name: value for name, (value, unset) in others.items() if value != unset}
-    if asked.schema and engine.response_format == "json_schema":
-        schema = asked.schema if engine.string_bounds else _without_bounds(asked.schema)
+    if decoding.schema and engine.response_format == "json_schema":
+        schema = decoding.schema if engine.string_bounds else _without_bounds(decoding.schema)
         form = {"name": "answer", "strict": True, "schema": schema}
         settings["response_format"] = {"type": "json_schema", "json_schema": form}
-    elif asked.schema and engine.response_format == "json_object":
+    elif decoding.schema and engine.response_format == "json_object":
         settings["response_format"] = {"type": "json_object"}
     return settings
 

@@ -20,7 +20,7 @@ import ray
 from ray.data import Dataset
 
 from syneg.errors import BadInput
-from syneg.generate.engines.asked import ANSWERED, LIGHT, error_in, of_error, of_reply
+from syneg.generate.engines.asked import ANSWERED, LIGHTLY, error_in, of_error, of_reply
 from syneg.settings.generate import RecordedEngine
 from syneg.store import files
 from syneg.texts import storable
@@ -50,11 +50,11 @@ def answer(requests: Dataset, columns: list[str], engine: RecordedEngine) -> Dat
     def answered(batch: pa.Table) -> pa.Table:
         return look_up(batch, columns, ray.get(rows))
 
-    return requests.map_batches(answered, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+    return requests.map_batches(answered, **LIGHTLY)
 
 
 def load(path: str) -> pa.Table:
-    """The answers, as a model's answer would read; what a row tells of its attributes goes before what was drawn."""
+    """The answers, as a model's answer would read; what a row says of its attributes goes before what was drawn."""
     seen: Counter[tuple[str, str]] = Counter()
     rows: dict[tuple[str, str, int], dict[str, Any]] = {}
     for place, row in _rows(path):
@@ -69,7 +69,7 @@ def load(path: str) -> pa.Table:
 
 
 def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every row of the file, and where it stands."""
+    """Every row of the file, and its place."""
     content = _content(path)
     if content.startswith(b"PAR1"):
         try:

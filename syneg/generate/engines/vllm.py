@@ -9,7 +9,7 @@ import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset
 
 from syneg.errors import BadInput
-from syneg.generate.engines.asked import AFTER, LIGHT, Asked, Pieces, share
+from syneg.generate.engines.asked import AFTER, LIGHT, LIGHTLY_AFTER, Decoding, Pieces, share
 from syneg.on_ray.placement import claimed_cpus, node_group, threads
 from syneg.settings.generate import VllmEngine
 from syneg.settings.resources import ResourcesConfig
@@ -25,7 +25,7 @@ _MAX_NUM_SEQS = 256  # requests that vLLM works on at once
 def answer(
     requests: Dataset,
     columns: list[str],
-    asked: Asked,
+    decoding: Decoding,
     engine: VllmEngine,
     resources: ResourcesConfig,
     pieces: Pieces,
@@ -37,16 +37,16 @@ def answer(
     engine = engine.model_copy(update={"model": models.check(engine.model, "generate.engine.model")})
     folder = str(models.servable(engine.model, "generate.engine.model"))
     sampling: dict[str, Any] = {
-        "temperature": asked.temperature,
-        "top_p": asked.top_p,
-        "min_p": asked.min_p,
-        "repetition_penalty": asked.repetition_penalty,
-        "max_tokens": asked.max_tokens,
+        "temperature": decoding.temperature,
+        "top_p": decoding.top_p,
+        "min_p": decoding.min_p,
+        "repetition_penalty": decoding.repetition_penalty,
+        "max_tokens": decoding.max_tokens,
     }
-    if asked.schema:
-        sampling["structured_outputs"] = {"json": json.dumps(asked.schema)}
+    if decoding.schema:
+        sampling["structured_outputs"] = {"json": json.dumps(decoding.schema)}
     processor = build_processor(
-        _processor_config(folder, asked, engine, resources, pieces),
+        _processor_config(folder, decoding, engine, resources, pieces),
         preprocess=partial(_with_sampling, sampling=sampling),
         preprocess_map_kwargs={"num_cpus": LIGHT},
         postprocess_map_kwargs={"num_cpus": AFTER},
@@ -54,26 +54,24 @@ def answer(
     workers = resources.generate
     tokenized = requests.map_batches(
         ChatTokenizer,
-        fn_constructor_args=(engine, asked, columns),
+        fn_constructor_args=(engine, decoding, columns),
         compute=ActorPoolStrategy(min_size=1, max_size=workers.max_workers),
         num_cpus=LIGHT,
         memory=_TOKENIZER_BYTES,
         batch_size=pieces.rows,
         batch_format="pyarrow",
     )
-    return processor(tokenized).map_batches(
-        partial(_answers, asked=asked, columns=columns), batch_size=None, batch_format="pyarrow", num_cpus=AFTER
-    )
+    return processor(tokenized).map_batches(partial(_answers, decoding=decoding, columns=columns), **LIGHTLY_AFTER)
 
 
 def _processor_config(
-    folder: str, asked: Asked, engine: VllmEngine, resources: ResourcesConfig, pieces: Pieces
+    folder: str, decoding: Decoding, engine: VllmEngine, resources: ResourcesConfig, pieces: Pieces
 ) -> "vLLMEngineProcessorConfig":
     from ray.data.llm import vLLMEngineProcessorConfig
 
     workers = resources.generate
     settings: dict[str, Any] = {
-        "max_model_len": asked.max_model_len,
+        "max_model_len": decoding.max_model_len,
         "max_num_seqs": _MAX_NUM_SEQS,
         "trust_remote_code": engine.trust_remote_code,
         # A small model pads JSON with white space without end unless the grammar forbids it.
@@ -94,7 +92,7 @@ def _processor_config(
             "dtype": "float32",
             "enforce_eager": True,  # compiling takes a CPU two minutes, more than it saves on a small model
             "enable_chunked_prefill": False,
-            "max_num_batched_tokens": max(asked.max_model_len, 2048),
+            "max_num_batched_tokens": max(decoding.max_model_len, 2048),
         }
         # vLLM's own binding leaves one core idle for its scheduler, which is half of a laptop's two, and gives the
         # engines of one node the same cores.
@@ -131,7 +129,7 @@ class ChatTokenizer:
     vLLM would take the rendered text too, but then puts a second begin-of-text before the one that many templates hold.
     """
 
-    def __init__(self, engine: VllmEngine, asked: Asked, columns: list[str]) -> None:
+    def __init__(self, engine: VllmEngine, decoding: Decoding, columns: list[str]) -> None:
         from transformers import AutoTokenizer
 
         self._tokenizer = AutoTokenizer.from_pretrained(
@@ -139,11 +137,11 @@ class ChatTokenizer:
         )
         self._template_kwargs = engine.chat_template_kwargs
         self._columns = columns
-        spellings = [form for word in asked.choices or () for form in (word, word.lower(), word.upper())]
+        spellings = [form for word in decoding.choices or () for form in (word, word.lower(), word.upper())]
         tokens = [self._tokenizer.encode(form, add_special_tokens=False) for form in spellings]
         self._choices = sorted({ids[0] for ids in tokens if len(ids) == 1})
-        if asked.choices and len(self._choices) < 2:
-            raise BadInput(f"{engine.model} has no single token for each of {asked.choices}, so it cannot judge.")
+        if decoding.choices and len(self._choices) < 2:
+            raise BadInput(f"{engine.model} has no single token for each of {decoding.choices}, so it cannot judge.")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         tokens = self._tokenizer.apply_chat_template(
@@ -168,7 +166,7 @@ def _with_sampling(row: dict[str, Any], sampling: dict[str, Any]) -> dict[str, A
     return {"sampling_params": sampling | {"seed": row["seed"]} | choices}
 
 
-def _answers(batch: pa.Table, asked: Asked, columns: list[str]) -> pa.Table:
+def _answers(batch: pa.Table, decoding: Decoding, columns: list[str]) -> pa.Table:
     """The processor's rows as answers.
 
     It drops vLLM's finish reason, so that is told from the counts. An error row has the other rows' columns only as
@@ -180,7 +178,7 @@ def _answers(batch: pa.Table, asked: Asked, columns: list[str]) -> pa.Table:
     for error, metrics, read, written in zip(
         errors, batch["metrics"].to_pylist(), inputs.to_pylist(), outputs.to_pylist(), strict=True
     ):
-        cut = written >= asked.max_tokens or read + written >= asked.max_model_len
+        cut = written >= decoding.max_tokens or read + written >= decoding.max_model_len
         reasons.append("error" if error else "length" if cut else "stop")
         asked_at.append(metrics["arrival_time"] if metrics else None)
         cached.append(metrics.get("num_cached_tokens") if metrics else None)  # told by plugin.py
@@ -195,19 +193,19 @@ def _answers(batch: pa.Table, asked: Asked, columns: list[str]) -> pa.Table:
             "input_tokens": inputs.cast(pa.int32()),
             "output_tokens": outputs.cast(pa.int32()),
             "cached_tokens": pa.array(cached, pa.int32()),
-            "probability": pa.array(_probabilities(batch, asked), pa.float32()),
+            "probability": pa.array(_probabilities(batch, decoding), pa.float32()),
             "asked_at": pa.array(asked_at, pa.float64()),
             "seconds": pa.array(seconds, pa.float32()),
         }
     )
 
 
-def _probabilities(batch: pa.Table, asked: Asked) -> list[float | None]:
+def _probabilities(batch: pa.Table, decoding: Decoding) -> list[float | None]:
     """Of the first choice, from the log-probabilities of the only token: {token id: {logprob, decoded_token}}."""
-    if asked.choices is None:
+    if decoding.choices is None:
         return [None] * batch.num_rows
     found = []
     for positions in batch["logprobs"].to_pylist():
         tokens = dict(positions[0]).values() if positions else ()
-        found.append(share({token["decoded_token"]: math.exp(token["logprob"]) for token in tokens}, asked.choices))
+        found.append(share({token["decoded_token"]: math.exp(token["logprob"]) for token in tokens}, decoding.choices))
     return found

@@ -12,7 +12,7 @@ from syneg import schemas
 from syneg.config.run import RunConfig
 from syneg.errors import BadInput
 from syneg.experiment import evaluation, standings
-from syneg.experiment.evaluation import Asked
+from syneg.experiment.evaluation import ModelOnCollection
 from syneg.pipeline import graph, pipeline
 from syneg.pipeline.pipeline import Graph
 from syneg.pipeline.run import Run
@@ -131,7 +131,9 @@ def test_models_are_compared_in_pairs_and_equal_ones_do_not_differ(config: RunCo
     queries = [f"q{number}" for number in range(60)]
     base = {query: (number % 7) / 10 for number, query in enumerate(queries)}
     better = {query: value + 0.2 + (number % 3) / 50 for number, (query, value) in enumerate(base.items())}
-    asked = [Asked("c", name, config, Graph(graph.to_score(bm25=False))) for name in ("base", "copy", "better")]
+    asked = [
+        ModelOnCollection("c", name, config, Graph(graph.to_score(bm25=False))) for name in ("base", "copy", "better")
+    ]
     finished = [Run(config, {"score": scored(config, "score", "model", values)}) for values in (base, base, better)]
     finished[0] = Run(config, {**finished[0].manifests, "score_bm25": scored(config, "score_bm25", "bm25", base)})
     found = standings.gather(asked, finished)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from syneg.errors import BadInput
 from syneg.generate.engines import endpoint
-from syneg.generate.engines.asked import ANSWERED, Asked
+from syneg.generate.engines.asked import ANSWERED, Decoding
 from syneg.settings.generate import EndpointLimits, GenerateConfig, OpenaiEngine
 
 ENGINE = OpenaiEngine(kind="openai", model="m", base_url="http://127.0.0.1:1/v1")
@@ -24,7 +24,7 @@ def engine(**changes: object) -> OpenaiEngine:
 
 
 def test_the_schema_goes_along_as_the_provider_takes_it() -> None:
-    asked = Asked(max_tokens=7, max_model_len=99, schema=SCHEMA)
+    asked = Decoding(max_tokens=7, max_model_len=99, schema=SCHEMA)
     form = endpoint.sampling(ENGINE, asked)["response_format"]
     assert form == {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": SCHEMA}}
     unbounded = endpoint.sampling(engine(string_bounds=False), asked)["response_format"]["json_schema"]["schema"]
@@ -34,11 +34,11 @@ def test_the_schema_goes_along_as_the_provider_takes_it() -> None:
 
 
 def test_sampling_names_only_what_every_provider_knows() -> None:
-    found = endpoint.sampling(ENGINE, Asked(max_tokens=7, max_model_len=99))
+    found = endpoint.sampling(ENGINE, Decoding(max_tokens=7, max_model_len=99))
     assert found == {"model": "m", "temperature": 0.0, "top_p": 1.0, "max_tokens": 7, "extra_body": {}}
     own = endpoint.sampling(
         engine(max_tokens_name="max_completion_tokens", extra_body={"provider": "p"}),
-        Asked(max_tokens=7, max_model_len=99, min_p=0.1, repetition_penalty=1.1),
+        Decoding(max_tokens=7, max_model_len=99, min_p=0.1, repetition_penalty=1.1),
     )
     assert own["max_completion_tokens"] == 7
     assert own["extra_body"] == {"provider": "p", "min_p": 0.1, "repetition_penalty": 1.1}

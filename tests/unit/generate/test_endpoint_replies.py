@@ -15,7 +15,7 @@ import pytest
 from syneg.errors import StageFailed
 from syneg.generate import prompts
 from syneg.generate.engines import endpoint
-from syneg.generate.engines.asked import ANSWERED, Asked
+from syneg.generate.engines.asked import ANSWERED, Decoding
 from syneg.settings.generate import EndpointLimits, OpenaiEngine
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
@@ -67,7 +67,7 @@ def answered(url: str, retries: int = 2) -> dict[str, Any]:
     batch = pa.table({"id": ["a"], "messages": messages, "seed": [1]})
 
     async def row() -> dict[str, Any]:
-        worker = endpoint.Endpoint(engine, Asked(max_tokens=9, max_model_len=99), ["id"], endpoint.key(engine))
+        worker = endpoint.Endpoint(engine, Decoding(max_tokens=9, max_model_len=99), ["id"], endpoint.key(engine))
         (found,) = [block async for block in worker(batch)]
         return found.to_pylist()[0]
 

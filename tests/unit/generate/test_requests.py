@@ -5,7 +5,7 @@ import pytest
 
 from syneg import schemas
 from syneg.generate.attributes import AttributeLists
-from syneg.generate.requests import REQUEST, Asking, requests, training_pairs
+from syneg.generate.requests import REQUEST, RequestMaker, requests, training_pairs
 from syneg.generate.shown import Shown
 from syneg.keyset import KeySet
 from syneg.settings.generate import GenerateConfig, VllmEngine
@@ -21,8 +21,10 @@ PAIR = {
 }
 
 
-def asking(lists: AttributeLists | None = LISTS, model: str = "m", version: str = "v", **settings: object) -> Asking:
-    return Asking(GenerateConfig.model_validate(settings), lists, version, model)
+def asking(
+    lists: AttributeLists | None = LISTS, model: str = "m", version: str = "v", **settings: object
+) -> RequestMaker:
+    return RequestMaker(GenerateConfig.model_validate(settings), lists, version, model)
 
 
 def tables(count: int) -> tuple[pa.Table, pa.Table]:
@@ -92,7 +94,7 @@ def test_a_request_fits_its_schema_and_is_reproducible() -> None:
         asking(engine=VllmEngine(engine_kwargs={"dtype": "bfloat16"})),
     ],
 )
-def test_the_id_covers_what_makes_the_row(changed: Asking) -> None:
+def test_the_id_covers_what_makes_the_row(changed: RequestMaker) -> None:
     assert changed.requests(PAIR)[0]["negative_id"] != asking().requests(PAIR)[0]["negative_id"]
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from syneg import schemas
 from syneg.generate import engine, stage
-from syneg.generate.requests import Asking, requests, training_pairs
+from syneg.generate.requests import RequestMaker, requests, training_pairs
 from syneg.generate.shown import Shown
 from syneg.keyset import KeySet
 from syneg.settings.generate import GenerateConfig, RecordedEngine
@@ -51,8 +51,8 @@ def asked(config: GenerateConfig) -> list[str]:
     """The ids of all requests."""
     tables = INPUTS.tables
     pairs = training_pairs(QUERIES, QRELS, tables["passages"].blocks, None)
-    asking = Asking(config, stage.lists_of(config), "recorded", engine.identity(config.engine))
-    blocks = requests(pairs, Shown(tables["passages"]), asking, KeySet())
+    maker = RequestMaker(config, stage.lists_of(config), "recorded", engine.identity(config.engine))
+    blocks = requests(pairs, Shown(tables["passages"]), maker, KeySet())
     return [name for block in blocks for name in block["negative_id"].to_pylist()]
 
 

@@ -229,8 +229,11 @@ def test_a_price_is_what_a_stage_holds_at_its_widest() -> None:
 
 def test_nothing_is_guessed_of_a_collection_that_nobody_described() -> None:
     run = overrides.load("configs/scifact.yaml")
-    assert cost.estimate(run, cost.sizes(run), names(run)) == []
-    known = cost.sizes(run, {"passages": 10, "queries": 4, "training_pairs": 3, "test_queries": 1})
+    assert cost.estimate(run, cost.Sizes.of_config(run), names(run)) == []
+    known = cost.Sizes.of_corpus(
+        {"passages": 10, "queries": {"train": 3, "test": 1}, "judgements": {"train": 3, "test": 2}}
+    )
+    assert known == cost.Sizes(passages=10, queries=4, training_pairs=3, test_queries=1)
     assert [found.stage for found in cost.estimate(run, known, names(run))] == list(names(run))[
         :-1
     ]  # all but the report

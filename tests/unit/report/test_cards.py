@@ -32,7 +32,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         if stage["stage"] == "mix":
             stage["facts"] = {"synthetic_replaced": {"all_rejected": 10}, "borrowed": {}, "short": {}}
     run["stages"].append({**run["stages"][4], "stage": "probe", "facts": PROBED})
-    report = publish.publish(run, sample.content(tmp_path_factory.mktemp("cards")))
+    report = publish.assemble(run, sample.content(tmp_path_factory.mktemp("cards")))
     return cards.dataset(run, report, ORIGINS), cards.model(run, report, ORIGINS)
 
 
@@ -46,7 +46,7 @@ def test_a_run_that_neither_wrote_nor_mined_says_so(tmp_path: Path) -> None:
     run = sample.summary()
     run["config"] = overrides.load("configs/demo.yaml").model_dump(mode="json")
     run["stages"] = [stage for stage in run["stages"] if stage["stage"] not in ("generate", "gate", "mine")]
-    report = publish.publish(run, sample.content(tmp_path))
+    report = publish.assemble(run, sample.content(tmp_path))
     report["candidates"] = {}
     card = cards.dataset(run, report, ORIGINS)
     assert "None: no LLM was asked." in card
@@ -87,7 +87,7 @@ def test_the_model_card(rendered: tuple[str, str]) -> None:
 def test_the_smallest_p_is_not_written_as_zero(tmp_path: Path) -> None:
     run = sample.summary()
     run["config"] = overrides.load("configs/demo.yaml").model_dump(mode="json")
-    report = publish.publish(run, sample.content(tmp_path))
+    report = publish.assemble(run, sample.content(tmp_path))
     report["differences"]["MAP"] = {**report["differences"]["MAP"], "p": 1 / 10_001}
     assert "(\N{MINUS SIGN}0.4 to +4.6, p < 0.001)" in cards.model(run, report, ORIGINS)
 

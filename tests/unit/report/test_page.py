@@ -44,7 +44,7 @@ class Outline(HTMLParser):
 @pytest.fixture(scope="module")
 def outline(tmp_path_factory: pytest.TempPathFactory) -> Outline:
     content = sample.content(tmp_path_factory.mktemp("report"))
-    return Outline(page.render(publish.publish(sample.summary(), content), content))
+    return Outline(page.render(publish.assemble(sample.summary(), content), content))
 
 
 def test_text_from_documents_is_text(outline: Outline) -> None:
@@ -108,7 +108,7 @@ def test_ids_stand_once(outline: Outline) -> None:
 
 def test_a_run_without_rows_but_those_of_the_test_has_a_page(tmp_path: Path) -> None:
     content = sample.content(tmp_path, sample.no_more_than_the_test())
-    found = Outline(page.render(publish.publish(sample.summary(), content), content))
+    found = Outline(page.render(publish.assemble(sample.summary(), content), content))
     assert "0 training instances" in found.text
     assert found.count("svg") == 2  # what changed, and when the stages ran
 

@@ -13,7 +13,7 @@ from tests.unit.report import sample
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    return publish.publish(sample.summary(), sample.content(tmp_path_factory.mktemp("report")))
+    return publish.assemble(sample.summary(), sample.content(tmp_path_factory.mktemp("report")))
 
 
 def test_holds_what_is_promised(report: dict) -> None:

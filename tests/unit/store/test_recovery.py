@@ -106,7 +106,7 @@ def test_what_must_be_known_of_an_output_is_looked_up_in_its_manifest(tmp_path: 
 
 
 def test_another_output_that_is_damaged_gives_nothing(tmp_path: Path) -> None:
-    """Nobody stands on it here. A part of vectors does not even tell its dimensions any more."""
+    """No manifest here depends on it. A part of vectors does not even show its dimensions any more."""
     root = str(tmp_path)
     for name in ("damaged", "gone", "unreadable"):
         folder = manifest.output_folder(root, "generate", name)

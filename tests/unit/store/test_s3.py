@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from syneg.errors import BadInput, StoreError, Unreachable
-from syneg.store import digests, files, folders, models, retries, tally
+from syneg.store import digests, files, folders, models, retries, retry_count
 from tests import faulty_proxy
 
 MIB = 2**20
@@ -78,7 +78,7 @@ def test_a_third_of_all_requests_failing_costs_time_alone(
     kinds: list[faulty_proxy.Fault] = ["503", "503", "500", "reset", "lost", "cut", "slow"]
     with faulty_proxy.before(s3_url, lambda *_: chance.choice(kinds) if chance.random() < 0.3 else None) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        before = tally.retries()
+        before = retry_count.retries()
         content = {f"{number:02d}": random.Random(number).randbytes(50_000) for number in range(40)}
         for name, value in content.items():
             assert files.create(f"{s3_root}/{name}", value), name
@@ -89,7 +89,7 @@ def test_a_third_of_all_requests_failing_costs_time_alone(
         assert len(list(files.files_below(s3_root))) == 41
         # A slow body costs none, an answer without a body cannot be cut, and aiohttp itself repeats some resets.
         surely = proxy.injected["503"] + proxy.injected["500"]
-        assert 10 < surely <= tally.retries() - before <= proxy.injected.total() - proxy.injected["slow"]
+        assert 10 < surely <= retry_count.retries() - before <= proxy.injected.total() - proxy.injected["slow"]
 
 
 def test_a_create_whose_answer_was_lost_is_ours(
@@ -112,7 +112,7 @@ def test_a_server_that_stays_down_ends_the_job_with_what_to_do(
 
 
 def test_what_does_not_pass_ends_at_once(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = tally.retries()
+    before = retry_count.retries()
     with pytest.raises(Unreachable, match=r"NoSuchBucket .* create it, or mend the address"):
         files.exists("s3://no-such-bucket/root")
     with pytest.raises(BadInput, match="no credentials in it"):
@@ -124,7 +124,7 @@ def test_what_does_not_pass_ends_at_once(s3_root: str, monkeypatch: pytest.Monke
         files.read(f"{s3_root}/name")
     with pytest.raises(BadInput, match=r"store\.root: .* is not writable .*secret key does not fit"):
         files.check_writable(s3_root)
-    assert tally.retries() == before
+    assert retry_count.retries() == before
 
 
 def test_a_server_that_replaces_what_was_to_be_created_once_is_refused(

@@ -1,4 +1,4 @@
-"""The record of what a run stands on: kept while it runs, and beside that of a later run of the same name."""
+"""The record of what a run depends on: kept while it runs, and beside that of a later run of the same name."""
 
 import time
 from pathlib import Path
@@ -34,7 +34,7 @@ def seen(address: str) -> record.Record:
 
 
 def run(config: RunConfig, first: str = "make", last: str = "count") -> Run:  # noqa: F811
-    heard = listeners.Everyone([small.Heard(), record.Writer(config, folder(config))])
+    heard = listeners.Everyone([small.Heard(), record.RecordWriter(config, folder(config))])
     return pipeline.run(config, heard, first, last)
 
 
@@ -58,7 +58,7 @@ def test_a_run_that_ends_in_the_middle_has_a_record(
 
 
 def test_a_run_that_does_nothing_has_no_record_and_one_that_begins_late_has_all(config: RunConfig) -> None:  # noqa: F811
-    writer = record.Writer(config, folder(config))
+    writer = record.RecordWriter(config, folder(config))
     writer.started(small.STAGES[0])
     assert not files.exists(record.path(folder(config)))
     small.run(config)

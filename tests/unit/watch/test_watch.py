@@ -73,12 +73,12 @@ def test_a_message_is_shown_as_it_is() -> None:
 
 def test_a_run_is_seen_in_its_storage_while_it_runs_and_when_it_is_done(tmp_path: Path) -> None:
     folder = str(tmp_path / "runs" / "demo")
-    with listeners.Recorder(config(tmp_path), folder, ["corpus", "generate", "gate"]) as recorder:
-        recorder.started(stage("corpus"))
-        recorder.finished(stage("corpus"), made("corpus"), False)
-        recorder.started(stage("generate"))
-        recorder.progressed(stage("generate"), f"5/20 answers {SECRET}")
-        recorder._put()
+    with listeners.ProgressWriter(config(tmp_path), folder, ["corpus", "generate", "gate"]) as writer:
+        writer.started(stage("corpus"))
+        writer.finished(stage("corpus"), made("corpus"), False)
+        writer.started(stage("generate"))
+        writer.progressed(stage("generate"), f"5/20 answers {SECRET}")
+        writer._put()
         running = progress.load(folder)
         assert running is not None
         assert (running.state, running.stages["generate"].state) == ("running", "running")
@@ -87,7 +87,7 @@ def test_a_run_is_seen_in_its_storage_while_it_runs_and_when_it_is_done(tmp_path
         shown = text(running)
         assert "5 of 20" in shown
         assert "waits" in shown  # the gate
-        recorder.finished(stage("generate"), made("generate"), False)
+        writer.finished(stage("generate"), made("generate"), False)
     done = progress.load(folder)
     assert done is not None
     assert done.state == "done"
@@ -98,9 +98,9 @@ def test_a_run_is_seen_in_its_storage_while_it_runs_and_when_it_is_done(tmp_path
 
 @pytest.mark.parametrize(("error", "state"), [(KeyboardInterrupt(), "stopped"), (ValueError(f"no {SECRET}"), "failed")])
 def test_how_a_run_ended_is_told(tmp_path: Path, error: BaseException, state: str) -> None:
-    recorder = listeners.Recorder(config(tmp_path), str(tmp_path), [])
-    recorder.started(stage("generate"))
-    recorder.__exit__(type(error), error, None)
+    writer = listeners.ProgressWriter(config(tmp_path), str(tmp_path), [])
+    writer.started(stage("generate"))
+    writer.__exit__(type(error), error, None)
     ended = progress.load(str(tmp_path))
     assert ended is not None
     assert ended.state == state
@@ -119,7 +119,7 @@ def test_a_driver_that_was_killed_is_missed(tmp_path: Path) -> None:
 
 
 def test_bad_input_leaves_no_record(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="bad"), listeners.Recorder(config(tmp_path), str(tmp_path), []):
+    with pytest.raises(ValueError, match="bad"), listeners.ProgressWriter(config(tmp_path), str(tmp_path), []):
         raise ValueError("bad")
     assert progress.load(str(tmp_path)) is None
 
@@ -127,8 +127,8 @@ def test_bad_input_leaves_no_record(tmp_path: Path) -> None:
 def test_a_store_that_fails_does_not_end_the_run(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("a file where a folder should be")
-    with listeners.Recorder(config(tmp_path), str(blocked / "runs"), []) as recorder:
-        recorder.started(stage("corpus"))
+    with listeners.ProgressWriter(config(tmp_path), str(blocked / "runs"), []) as writer:
+        writer.started(stage("corpus"))
 
 
 def test_the_log_is_an_object_a_line() -> None:

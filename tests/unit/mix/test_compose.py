@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syneg.mix.recipe import (
-    SYNTHETIC,
+from syneg.mix.compose import (
     Composed,
     Kind,
     Negative,
@@ -17,13 +16,14 @@ from syneg.mix.recipe import (
     take_turns,
     wanted,
 )
+from syneg.schemas import SYNTHETIC_SOURCE
 from syneg.settings.mix import MixConfig, Strategy
 
 HYBRID = Wanted(1, 2, replaceable=True)
 
 
 def synthetic(name: str, text: str | None = None) -> Negative:
-    return Negative(name, Text("", text or f"text of {name}"), SYNTHETIC)
+    return Negative(name, Text("", text or f"text of {name}"), SYNTHETIC_SOURCE)
 
 
 def retrieved(name: str, rank: int, text: str | None = None, title: str = "") -> Negative:
@@ -143,7 +143,7 @@ TEXT = st.sampled_from(["gold", "Gold ", "", "a", "b", "c", "d"])
 def test_never_a_positive_an_empty_text_or_a_duplicate(written: list[str], found: list[str], gold: list[str]) -> None:
     negatives = compose(
         keys_of(Text("", text) for text in gold),
-        [Negative(f"s{row}", Text("", text), SYNTHETIC) for row, text in enumerate(written)],
+        [Negative(f"s{row}", Text("", text), SYNTHETIC_SOURCE) for row, text in enumerate(written)],
         [Negative(f"r{row}", Text("", text), "bm25", 1.0, row) for row, text in enumerate(found)],
         HYBRID,
     ).negatives

@@ -1,6 +1,6 @@
 import pytest
 
-from syneg.train.schedule import learning_rate
+from syneg.train.learning_rate import learning_rate
 
 
 def test_it_rises_and_falls_and_is_never_zero() -> None:

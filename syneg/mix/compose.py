@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from syneg.schemas import SYNTHETIC_SOURCE
 from syneg.settings.mix import MixConfig
 from syneg.texts import body_of, normalized, passage_text
 
-SYNTHETIC = "synthetic"
 Kind = Literal["synthetic", "retrieved"]
 T = TypeVar("T")
 
@@ -129,7 +129,7 @@ def compose(
 ) -> Composed:
     """The negatives of one instance: synthetic ones first, each kind in the order in which it comes.
 
-    No text stands twice and none is empty or one of `never`, the keys of the query and of all its positives.
+    No text appears twice and none is empty or one of `never`, the keys of the query and of all its positives.
     """
     seen = {"", *never}
 
@@ -166,5 +166,5 @@ def borrow(composed: Composed, never: AbstractSet[str], lent: Mapping[Kind, Iter
         seen |= keys_of(negative.text for negative in taken)
         if len(taken) < number:
             missing[kind] = number - len(taken)
-    negatives.sort(key=lambda negative: negative.source != SYNTHETIC)  # stable: synthetic ones first
+    negatives.sort(key=lambda negative: negative.source != SYNTHETIC_SOURCE)  # stable: synthetic ones first
     return Composed(negatives, composed.replaced, missing)
