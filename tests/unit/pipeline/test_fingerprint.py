@@ -65,7 +65,7 @@ def test_a_setting_reruns_just_what_depends_on_it(setting: str, value: Any, same
     assert changed(resolved(**tree)) == set(marks(resolved())) - same
 
 
-def test_files_and_models_enter_by_their_content(tmp_path: Path) -> None:
+def test_files_and_models_enter_by_their_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def beir(folder: Path, text: str) -> str:
         (folder / "qrels").mkdir(parents=True)
         (folder / "corpus.jsonl").write_text('{"_id": "p", "title": "", "text": "%s"}\n' % text)  # noqa: UP031
@@ -77,6 +77,8 @@ def test_files_and_models_enter_by_their_content(tmp_path: Path) -> None:
     paths = [beir(tmp_path / name, text) for name, text in (("a", "same"), ("b", "same"), ("c", "other"))]
     first, copy, other = (marks(resolved(corpus={"source": "beir", "path": path}))["corpus"] for path in paths)
     assert first == copy != other
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert marks(resolved(corpus={"source": "beir", "path": "~/a"}))["corpus"] == first
 
 
 def test_a_missing_attributes_file_is_named(tmp_path: Path) -> None:

@@ -90,6 +90,17 @@ def test_runs_in_order_then_reuses_everything(config: RunConfig) -> None:
     assert again.manifests == finished.manifests
 
 
+def test_a_root_in_the_home_folder_is_one_place(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    settings = config.model_dump(mode="json") | {"store": {"root": "~/out"}}
+    run(RunConfig.model_validate(settings))
+    assert run(RunConfig.model_validate(settings)).reused == {"make", "count"}
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
 def test_a_changed_setting_runs_what_depends_on_it(config: RunConfig) -> None:
     run(config)
     run(config.model_copy(update={"mix": MixConfig(seed=5)}))
