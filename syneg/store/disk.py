@@ -16,7 +16,9 @@ def entry(path: str) -> Entry:
 
 def _entry(path: Path, name: str) -> Entry:
     status = path.stat()
-    return Entry(name, status.st_size, status.st_mtime, str(status.st_mtime_ns))
+    # `touch -d` and `cp -p` set the first time, but not the second one; a file that is moved here has another inode.
+    version = f"{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
+    return Entry(name, status.st_size, status.st_mtime, version)
 
 
 def exists(path: str) -> bool:
