@@ -1,5 +1,6 @@
 """Objects on this machine's disk, or on a file system that all machines mount: the functions of `store.files`."""
 
+import errno
 import os
 import uuid
 from collections.abc import Iterable, Iterator
@@ -7,7 +8,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from syneg.errors import StoreError
 from syneg.store.entry import Entry
+
+_MAKE_ROOM = "make room there"
+_GIVE_RIGHTS = "let this user write there"
+_WHAT_TO_DO = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EFBIG: "raise the limit to the size of a file (`ulimit -f`, or the file system's own)",
+    errno.EROFS: _GIVE_RIGHTS,
+    errno.EACCES: _GIVE_RIGHTS,
+    errno.EPERM: _GIVE_RIGHTS,
+}
 
 
 def entry(path: str) -> Entry:
@@ -51,17 +64,29 @@ def create(path: str, content: bytes) -> bool:
 
 @contextmanager
 def _durably_written(target: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
-    """A temporary file beside `target` that holds `chunks` on the disk; removed at the end if it is still there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary file beside `target` that holds `chunks` on the disk; removed at the end if it is still there.
+
+    Raises:
+        StoreError: the disk is full, or does not let this user write.
+    """
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("xb") as file:
-            file.writelines(chunks)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.writelines(chunks)
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in _WHAT_TO_DO:
+            raise
+        raise StoreError(
+            f"{target} cannot be written ({error.strerror}). What is stored is kept: "
+            f"{_WHAT_TO_DO[error.errno]}, then run the same command again."
+        ) from error
 
 
 def entries_below(folder: str) -> Iterator[Entry]:

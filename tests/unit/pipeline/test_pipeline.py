@@ -101,6 +101,20 @@ def test_a_root_in_the_home_folder_is_one_place(
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
+def test_a_root_need_not_be_writable_where_nothing_is_to_run(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(config)
+
+    def refuses(folder: str) -> None:
+        raise BadInput("not writable")
+
+    monkeypatch.setattr(files, "check_writable", refuses)
+    assert run(config).reused == {"make", "count"}
+    with pytest.raises(BadInput, match="not writable"):
+        run(config.model_copy(update={"mix": MixConfig(seed=5)}))
+
+
 def test_a_changed_setting_runs_what_depends_on_it(config: RunConfig) -> None:
     run(config)
     run(config.model_copy(update={"mix": MixConfig(seed=5)}))
