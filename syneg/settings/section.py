@@ -31,6 +31,10 @@ class Content:
         return core_schema.no_info_after_validator_function(_address, handler(source))
 
 
+class Circumstance:
+    """Marks a field that decides no row: where something is asked, how much may fail. It enters no fingerprint."""
+
+
 Address = Annotated[str, AfterValidator(_address)]
 """Of a place to write to, whose content enters no fingerprint."""
 ModelAddress = Annotated[str, Content("model")]
@@ -46,6 +50,11 @@ class Section(BaseModel):
     def decides_rows(self) -> bool:
         """Whether the fingerprint covers it. A section that only says how fast or how far to go does not."""
         return True
+
+    def circumstances(self) -> set[str]:
+        """The names of its fields that decide no row."""
+        fields = type(self).model_fields.items()
+        return {name for name, field in fields if any(isinstance(mark, Circumstance) for mark in field.metadata)}
 
 
 def sections_in(annotation: Any) -> list[type[BaseModel]]:
