@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from typing import BinaryIO
 from syneg.errors import StoreError
 from syneg.store.entry import Entry
 
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")  # as `_durably_written` calls it
 _MAKE_ROOM = "make room there"
 _GIVE_RIGHTS = "let this user write there"
 _WHAT_TO_DO = {
@@ -90,12 +92,23 @@ def _durably_written(target: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
 
 
 def entries_below(folder: str) -> Iterator[Entry]:
+    return (entry for entry in _all_below(folder) if not entry.name.endswith(".tmp"))
+
+
+def unfinished_below(folder: str) -> Iterator[tuple[str, Entry]]:
+    """What a put that was killed left, or one that goes on has written so far: for which name below `folder`, and the
+    file."""
+    for entry in _all_below(folder):
+        above, _, name = entry.name.rpartition("/")
+        if found := _TEMPORARY.fullmatch(name):
+            yield f"{above}/{found[1]}" if above else found[1], entry
+
+
+def _all_below(folder: str) -> Iterator[Entry]:
     root = Path(folder)
-    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    for name in names:
-        if not name.endswith(".tmp"):
-            with suppress(FileNotFoundError):  # removed since
-                yield _entry(root / name, name)
+    for name in sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()):
+        with suppress(FileNotFoundError):  # removed since
+            yield _entry(root / name, name)
 
 
 def delete(path: str) -> None:

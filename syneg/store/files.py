@@ -115,6 +115,12 @@ def files_below(folder: str) -> Iterator[tuple[str, int]]:
     return ((entry.name, entry.bytes) for entry in entries_below(folder))
 
 
+def unfinished_below(folder: str) -> Iterator[tuple[str, Entry]]:
+    """What puts that were killed left below `folder`: the name that each was for, and the file. Nothing in object
+    storage, where an upload that was not completed is no object: a bucket's lifecycle rule ends it."""
+    return iter(()) if is_remote(folder) else disk.unfinished_below(folder)
+
+
 def delete(path: str) -> None:
     """Removes `path`; nothing happens if it is not there."""
     _storage(path).delete(path)
