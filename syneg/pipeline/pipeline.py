@@ -10,7 +10,7 @@ from typing import Protocol
 from syneg.cluster import session
 from syneg.config.run import RunConfig
 from syneg.encoder.recipe import resolved
-from syneg.errors import BadInput, Unreachable
+from syneg.errors import BadInput, SynegError, Unreachable
 from syneg.pipeline import checks, execution, fingerprint, schedule
 from syneg.pipeline.graph import stages
 from syneg.settings.encoder import EncoderConfig
@@ -188,9 +188,14 @@ def run(
         def work(name: str) -> Manifest:
             step = chosen[name]
             assert step.fingerprint is not None  # a plan that allows nothing unreachable
-            return step.manifest or execution.run(
-                config, step.stage, step.fingerprint, manifests, partial(listener.progressed, step.stage)
-            )
+            progress = partial(listener.progressed, step.stage)
+            try:
+                return step.manifest or execution.run(config, step.stage, step.fingerprint, manifests, progress)
+            except SynegError as error:
+                # Of a worker Ray gives back one of both kinds, whose text is the remote traceback.
+                if isinstance(cause := getattr(error, "cause", None), SynegError):
+                    raise cause from error
+                raise
 
         def end(name: str, made: Manifest) -> None:
             manifests[name] = made

@@ -90,31 +90,6 @@ def test_runs_in_order_then_reuses_everything(config: RunConfig) -> None:
     assert again.manifests == finished.manifests
 
 
-def test_a_root_in_the_home_folder_is_one_place(
-    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    settings = config.model_dump(mode="json") | {"store": {"root": "~/out"}}
-    run(RunConfig.model_validate(settings))
-    assert run(RunConfig.model_validate(settings)).reused == {"make", "count"}
-    assert [path.name for path in tmp_path.iterdir()] == ["home"]
-
-
-def test_a_root_need_not_be_writable_where_nothing_is_to_run(
-    config: RunConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(config)
-
-    def refuses(folder: str) -> None:
-        raise BadInput("not writable")
-
-    monkeypatch.setattr(files, "check_writable", refuses)
-    assert run(config).reused == {"make", "count"}
-    with pytest.raises(BadInput, match="not writable"):
-        run(config.model_copy(update={"mix": MixConfig(seed=5)}))
-
-
 def test_a_changed_setting_runs_what_depends_on_it(config: RunConfig) -> None:
     run(config)
     run(config.model_copy(update={"mix": MixConfig(seed=5)}))
