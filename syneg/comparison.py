@@ -95,7 +95,7 @@ def _settings(run: Run) -> dict[str, Any]:
 def _alike(a: Mapping[str, Manifest], b: Mapping[str, Manifest]) -> frozenset[str]:
     """The sections that came to the same in both: a file that they name may lie elsewhere and have the same content.
 
-    One stage of equal fingerprints shows that, since a fingerprint covers its sections whole.
+    One stage of equal fingerprints shows that, since a fingerprint covers all of its sections that decides a row.
     """
     marks = {made.fingerprint for made in b.values()}
     return frozenset(section for made in a.values() if made.fingerprint in marks for section in made.settings)

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from syneg.commands import terminal
+from syneg.commands import streams, terminal
 from syneg.commands.arguments import ConfigFile, Overrides
 from syneg.config import overrides
 from syneg.pipeline import pipeline
 
 
+@streams.outlived()
 def evaluate(
     config: ConfigFile,
     settings: Overrides = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from syneg import redaction
-from syneg.commands import terminal
+from syneg.commands import streams, terminal
 from syneg.commands.arguments import Overrides
 from syneg.commands.run import Log
 from syneg.commands.run import watched as run_watched
@@ -21,6 +21,7 @@ ExperimentFile = Annotated[
 ]
 
 
+@streams.outlived()
 def experiment(
     config: ExperimentFile,
     settings: Overrides = None,

@@ -1,5 +1,6 @@
 """Running a config, and looking at what that would do."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 
 from syneg import redaction
-from syneg.commands import terminal
+from syneg.commands import streams, terminal
 from syneg.commands.arguments import ConfigFile, Overrides
 from syneg.config import overrides
 from syneg.config.run import RunConfig
@@ -22,6 +23,7 @@ class Log(StrEnum):
     json = "json"
 
 
+@streams.outlived()
 def run(
     config: ConfigFile,
     settings: Overrides = None,
@@ -81,7 +83,7 @@ def watched(
     planned = names[: names.index(last) + 1] if last in names else names
     with ExitStack() as stack:
         if log is Log.json:
-            shown = listeners.JsonLines(config.name)
+            shown = listeners.JsonLines(config.name, sys.stdout)
         else:
             shown = stack.enter_context(terminal.Progress(console, label=label))
         writer = stack.enter_context(listeners.ProgressWriter(config, folder, planned))

@@ -23,6 +23,9 @@ def gc(
 
     What the records of runs and evaluations under ROOT name is kept, also those of earlier runs (run-DIGEST.json).
     To let go of a run, remove its record first. Files that syneg did not write are never listed.
+
+    Uploads to a bucket that a killed run did not complete are not listed: let a lifecycle rule of the bucket
+    (AbortIncompleteMultipartUpload) end them.
     """
     from syneg.pipeline.stages import ONE_ROUND, SCORE, SCORE_BM25
     from syneg.store import garbage

@@ -1,8 +1,9 @@
 """The whole configuration of a run: one frozen tree, a section a stage, and `resources`.
 
 What a section holds enters the fingerprints of the stages that read it. Fields marked `Content` name a file, folder or
-model: the fingerprint takes the digest of what they name instead of the name. Everything under `resources`, `store`,
-`storage` and the run's name stays out of every fingerprint, since it changes where rows are made, never which.
+model: the fingerprint takes the digest of what they name instead of the name. Fields marked `Circumstance`, everything
+under `resources`, `store` and `storage`, and the run's name stay out of every fingerprint, since they change where rows
+are made, never which.
 """
 
 from typing import Annotated

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from syneg.errors import BadInput
+from syneg.settings.address import expanded
 from syneg.settings.corpus import DEV, CorpusConfig
 from syneg.store import files as store
 
@@ -59,7 +60,7 @@ def to_evaluate_on(corpus: CorpusConfig, folder: str) -> CorpusConfig:
     Raises:
         BadInput: it is not there, or lacks passages, queries or judgements to test on.
     """
-    moved = corpus.model_copy(update={"source": "beir", "path": folder})
+    moved = corpus.model_copy(update={"source": "beir", "path": expanded(folder)})
     if _find(_folder(moved), f"qrels/{moved.split}.tsv") is None:
         moved = moved.model_copy(update={"split": None})
     if moved.dev_split != DEV and _find(_folder(moved), f"qrels/{moved.dev_split}.tsv") is None:

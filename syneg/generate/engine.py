@@ -14,7 +14,7 @@ def identity(engine: Engine) -> str:
     if isinstance(engine, RecordedEngine):
         return f"recorded@{recorded.digest(engine.path)[:12]}"
     if isinstance(engine, OpenaiEngine):
-        return f"{engine.model}@{engine.base_url}"
+        return f"{engine.model}@{engine.provider}" if engine.provider else engine.model
     return f"{engine.model}@{models.digest(engine.model, 'generate.engine.model')[:12]}"
 
 

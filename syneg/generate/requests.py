@@ -165,8 +165,9 @@ class RequestMaker:
     @cached_property
     def settings(self) -> str:
         """Everything else that makes the LLM write what it writes."""
-        engine = self.generate.engine.model_dump(exclude={"kind", "model", "path", "limits"})
-        return json.dumps([self.generate.model_dump(include=_SAMPLING), engine], sort_keys=True)
+        engine = self.generate.engine
+        told = engine.model_dump(exclude={"kind", "model", "path", "limits"} | engine.circumstances())
+        return json.dumps([self.generate.model_dump(include=_SAMPLING), told], sort_keys=True)
 
     def requests(self, pair: Mapping[str, str]) -> Sequence[dict[str, Any]]:
         """One row a sample of a pair with its texts (a row of `Shown.texts`).

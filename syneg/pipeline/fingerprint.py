@@ -24,9 +24,12 @@ def of_stage(name: str, version: int, sections: Mapping[str, Section], reads: Ma
 
 
 def _canonical(section: Section, key: str) -> dict[str, Any]:
-    """The section's values, with digests for the fields that are marked `Content`."""
+    """The section's values, with digests for the fields that are marked `Content`, without those that decide no row."""
     values: dict[str, Any] = {}
+    left_out = section.circumstances()
     for name, field in type(section).model_fields.items():
+        if name in left_out:
+            continue
         value, address = getattr(section, name), f"{key}.{name}"
         content = next((mark for mark in field.metadata if isinstance(mark, Content)), None)
         values[name] = _content(content, value, section, address) if content else _plain(value, address)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from syneg.cluster import session
 from syneg.config.run import RunConfig
-from syneg.errors import BadInput, Unreachable
+from syneg.errors import BadInput, SynegError, Unreachable
 from syneg.pipeline import checks, execution, fingerprint, schedule
 from syneg.pipeline.graph import stages
 from syneg.pipeline.run import Run
@@ -132,7 +132,8 @@ def run(
     _check_earlier(steps, asked)
     chosen = {step.stage.name: step for step in steps if step.stage.name in asked}
     checks.machine(config, _check(config, chosen.values()))
-    files.check_writable(config.store.root)
+    if not all(step.done for step in chosen.values()):
+        files.check_writable(config.store.root)
     manifests = {step.stage.name: step.manifest for step in steps if step.manifest}
     reused = frozenset(manifests)
     reads = {name: step.stage.sources for name, step in chosen.items()}
@@ -150,9 +151,14 @@ def run(
         def work(name: str) -> Manifest:
             step = chosen[name]
             assert step.fingerprint is not None  # a plan that allows nothing unreachable
-            return step.manifest or execution.run(
-                config, step.stage, step.fingerprint, manifests, partial(listener.progressed, step.stage)
-            )
+            progress = partial(listener.progressed, step.stage)
+            try:
+                return step.manifest or execution.run(config, step.stage, step.fingerprint, manifests, progress)
+            except SynegError as error:
+                # Of a worker Ray gives back one of both kinds, whose text is the remote traceback.
+                if isinstance(cause := getattr(error, "cause", None), SynegError):
+                    raise cause from error
+                raise
 
         def end(name: str, made: Manifest) -> None:
             manifests[name] = made

@@ -17,7 +17,7 @@ ONE_ROUND = (
     Stage(
         "generate",
         "syneg.generate.stage:run",
-        version=5,
+        version=6,
         reads=_CORPUS,
         writes=("answers",),
         sections=("generate",),

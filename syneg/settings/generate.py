@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic import model_validator as _check
 
-from syneg.settings.section import Content, ModelAddress, Section, Share, TextPath
+from syneg.settings.section import Circumstance, Content, ModelAddress, Section, Share, TextPath
 
 _SECTIONS = str(Path(__file__).parents[1] / "generate" / "sections")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -47,13 +47,18 @@ class EndpointLimits(Section):
 
 
 class OpenaiEngine(Section):
-    """Any OpenAI-compatible endpoint (vLLM's server, a gateway, a provider). The key comes from the environment."""
+    """Any OpenAI-compatible endpoint (vLLM's server, a gateway, a provider). The key comes from the environment.
+
+    The model, not its address, is taken to write the answers: what was answered stays paid for when the server moves.
+    """
 
     asks: ClassVar[bool] = True
     kind: Literal["openai"]
     model: Annotated[str, Field(min_length=1)]
-    base_url: Annotated[str, Field(pattern="^https?://")] = "https://api.openai.com/v1"
-    api_key_env: str | None = "OPENAI_API_KEY"  # None: the endpoint asks for no key
+    # Who serves it, where two that serve a model of the same name are to be told apart: another one is asked anew.
+    provider: str = ""
+    base_url: Annotated[str, Field(pattern="^https?://"), Circumstance()] = "https://api.openai.com/v1"
+    api_key_env: Annotated[str | None, Circumstance()] = "OPENAI_API_KEY"  # None: the endpoint asks for no key
     # How JSON is asked for: by schema, as any JSON object, or in the prompt alone. Some providers refuse a schema that
     # bounds strings; `string_bounds: false` leaves those bounds out.
     response_format: Literal["json_schema", "json_object", "text"] = "json_schema"
@@ -214,7 +219,7 @@ class GenerateConfig(Section):
     max_negative_chars: PositiveInt = 2000
     # Share of all requests that the engine may fail before the job does. What it failed is then asked again by the same
     # command; where the job comes through it is rejected as engine_error.
-    max_error_rate: Share = 0.1
+    max_error_rate: Annotated[Share, Circumstance()] = 0.1
     budget: Budget = Budget()
     seed: NonNegativeInt = 0
 
@@ -241,7 +246,8 @@ class JudgeConfig(Section):
     prompt: TextPath = str(Path(_SECTIONS).with_name("judge.txt"))
     max_passage_words: PositiveInt = 260
     max_model_len: PositiveInt = 2048
-    max_error_rate: Share = 0.1  # as `generate.max_error_rate`; what could not be judged is kept by the gate
+    # As `generate.max_error_rate`; what could not be judged is kept by the gate.
+    max_error_rate: Annotated[Share, Circumstance()] = 0.1
 
 
 class JudgeMinedConfig(Section):

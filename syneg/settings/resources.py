@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic import model_validator as _check
 
-from syneg.settings.section import Section
+from syneg.settings.section import Address, Section
 
 
 class WorkerResources(Section):
@@ -70,7 +70,7 @@ class TrainResources(WorkerResources):
     resize_seconds: PositiveFloat = 60.0
     max_failures: NonNegativeInt = 3  # of workers, before the job fails; nodes that are taken away do not count
     trackers: Annotated[tuple[Literal["tensorboard", "mlflow", "wandb"], ...], Field(strict=False)] = ()
-    tensorboard_folder: str = "tensorboard"  # each training has its own below it: RUN/STAGE-FINGERPRINT
+    tensorboard_folder: Address = "tensorboard"  # each training has its own below it: RUN/STAGE-FINGERPRINT
 
 
 class ResourcesConfig(Section):

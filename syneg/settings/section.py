@@ -6,29 +6,36 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from syneg.settings.address import flaw
+from syneg.settings.address import expanded, flaw
 
 
-def _known_kind(value: Any) -> Any:
-    if isinstance(value, str) and (wrong := flaw(value)):
+def _address(value: Any) -> Any:
+    """Checked, and expanded here and nowhere else: all who use it mean the same place."""
+    if not isinstance(value, str):
+        return value
+    if wrong := flaw(value):
         raise ValueError(wrong)
-    return value
+    return expanded(value)
 
 
 class Content:
     """Marks a field that names something by its address: "input" files, a "model", or "text" (a file or a folder).
 
-    With it comes the check that the address is one.
+    With it comes the check that the address is one; ~ becomes the home folder.
     """
 
     def __init__(self, kind: Literal["input", "model", "text"]) -> None:
         self.kind = kind
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(_known_kind, handler(source))
+        return core_schema.no_info_after_validator_function(_address, handler(source))
 
 
-Address = Annotated[str, AfterValidator(_known_kind)]
+class Circumstance:
+    """Marks a field that decides no row: where something is asked, how much may fail. It enters no fingerprint."""
+
+
+Address = Annotated[str, AfterValidator(_address)]
 """Of a place to write to, whose content enters no fingerprint."""
 ModelAddress = Annotated[str, Content("model")]
 TextPath = Annotated[str, Content("text")]
@@ -43,6 +50,11 @@ class Section(BaseModel):
     def decides_rows(self) -> bool:
         """Whether the fingerprint covers it. A section that only says how fast or how far to go does not."""
         return True
+
+    def circumstances(self) -> set[str]:
+        """The names of its fields that decide no row."""
+        fields = type(self).model_fields.items()
+        return {name for name, field in fields if any(isinstance(mark, Circumstance) for mark in field.metadata)}
 
 
 def sections_in(annotation: Any) -> list[type[BaseModel]]:

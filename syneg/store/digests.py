@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from syneg.errors import BadInput
 from syneg.store import files
 from syneg.store.entry import Entry
 
@@ -13,10 +14,22 @@ _CHUNK = 1 << 22
 
 
 def cache_folder() -> Path:
-    """Where digests, and models from elsewhere, are kept on this node: $SYNEG_CACHE, else the user's cache."""
+    """Where digests, and models from elsewhere, are kept on this node: $SYNEG_CACHE, else the user's cache.
+
+    Raises:
+        BadInput: neither is known.
+    """
     if given := os.environ.get("SYNEG_CACHE"):
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "syneg"
+    if known := os.environ.get("XDG_CACHE_HOME"):
+        return Path(known) / "syneg"
+    try:
+        return Path.home() / ".cache" / "syneg"
+    except RuntimeError as error:
+        raise BadInput(
+            "This user has no home folder (HOME is not set, and the system knows none), so there is no place to keep "
+            "the digests of what is read. Name a folder that may be written to by SYNEG_CACHE."
+        ) from error
 
 
 def of_file(path: str) -> str:

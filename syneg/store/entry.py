@@ -10,4 +10,4 @@ class Entry:
     name: str
     bytes: int
     modified: float  # Unix seconds
-    version: str  # other content under the same name has another one: the ETag, or the time in nanoseconds
+    version: str  # other content under the same name has another one: the ETag, or times and inode

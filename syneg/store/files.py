@@ -115,26 +115,48 @@ def files_below(folder: str) -> Iterator[tuple[str, int]]:
     return ((entry.name, entry.bytes) for entry in entries_below(folder))
 
 
+def unfinished_below(folder: str) -> Iterator[tuple[str, Entry]]:
+    """What puts that were killed left below `folder`: the name that each was for, and the file. Nothing in object
+    storage, where an upload that was not completed is no object: a bucket's lifecycle rule ends it."""
+    return iter(()) if is_remote(folder) else disk.unfinished_below(folder)
+
+
 def delete(path: str) -> None:
     """Removes `path`; nothing happens if it is not there."""
     _storage(path).delete(path)
 
 
 def check_writable(folder: str) -> None:
-    """Raises BadInput unless a file can be made in `folder`, once and only once."""
-    probe = join(folder, f".writable-{uuid.uuid4().hex}")
+    """Raises BadInput unless a file can be made in `folder`, once and only once, and removed again.
+
+    The file is called the same every time, so that no more than one is ever left. Where it stands already, because
+    another run looks at this moment or because nothing may be removed, the refusal to make it says enough.
+    """
+    probe = join(folder, ".writable")
     try:
-        create(probe, b"1")
-        only_once = not create(probe, b"2")
-        delete(probe)
+        made = create(probe, uuid.uuid4().bytes)
+        only_once = not made or not create(probe, uuid.uuid4().bytes)
     except (OSError, StoreError) as error:
-        reason = getattr(error, "strerror", None) or error
         raise BadInput(
-            f"store.root: {folder} is not writable ({reason}). "
+            f"store.root: {folder} is not writable ({_reason(folder, error)}). "
             "Give a folder that this user may write to, e.g. store.root=out."
+        ) from error
+    try:
+        delete(probe if made else f"{probe}-{uuid.uuid4().hex}")  # what another run has made is its own
+    except (OSError, StoreError) as error:
+        raise BadInput(
+            f"store.root: {folder} can be written to, but nothing there may be removed ({_reason(folder, error)}), as "
+            "old checkpoints of a training have to be. Allow it (s3:DeleteObject in a bucket), or give another folder. "
+            f"{probe} may be left there."
         ) from error
     if not only_once:
         raise BadInput(
             f"store.root: the server of {folder} replaces an object that was to be created only once, so two drivers "
             "could mix their output. Expected a server that honours If-None-Match, as AWS S3 does."
         )
+
+
+def _reason(folder: str, error: OSError | StoreError) -> str:
+    """What the system said of a disk, without what the store adds to it; of object storage all."""
+    said = error if is_remote(folder) else error.__cause__ or error
+    return str(getattr(said, "strerror", None) or error)

@@ -43,6 +43,8 @@ def find(root: str, before: float, stages: Iterable[Stage]) -> list[Garbage]:
 
     An output without a manifest is judged by its youngest object: a run that has been writing it for days still does.
 
+    What a killed put left on a disk is an object of the output that it was for.
+
     Raises:
         BadInput: nothing below `root` was written by syneg, or something there may not be read.
         StoreError: a record or a manifest cannot be read, so that what it names is not known.
@@ -60,8 +62,8 @@ def find(root: str, before: float, stages: Iterable[Stage]) -> list[Garbage]:
 def _find(root: str, before: float, written: Mapping[str, re.Pattern[str]]) -> Iterator[Garbage]:
     entries = _entries(root)
     outputs: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        at = layout.in_output(entry.name)
+    for name, entry in [*((entry.name, entry) for entry in entries), *files.unfinished_below(root)]:
+        at = layout.in_output(name)
         if at and at.stage in written and written[at.stage].fullmatch(at.inside):
             outputs[at.output].append(entry)
     records = [entry.name for entry in entries if layout.is_record(entry.name)]

@@ -8,7 +8,7 @@ knows which failures pass: botocore and s3fs try once.
 import io
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache, partial
 from itertools import chain
 from typing import Any, BinaryIO, cast
@@ -77,8 +77,20 @@ def exists(path: str) -> bool:
 
 
 def read(path: str) -> bytes:
-    # One stream: s3fs would ask for the size first.
-    return calling(path, lambda: cast(bytes, _system().cat_file(path, max_concurrency=1)))
+    return calling(path, partial(_content, path))
+
+
+def _content(path: str, **asked: str) -> bytes:
+    """By the key as it is: s3fs's own functions take "?versionId=" in it for something else."""
+    bucket, key = _bucket_and_key(path)
+    system = _system()
+
+    async def fetched() -> bytes:
+        answer = await system._call_s3("get_object", Bucket=bucket, Key=key, **asked)
+        async with answer["Body"] as body:  # gives the connection back, also after half a body
+            return await body.read()
+
+    return cast(bytes, s3fs.core.sync(system.loop, fetched))
 
 
 def entry(path: str) -> Entry:
@@ -121,17 +133,8 @@ class _Object(io.RawIOBase):
 
 
 def _piece(path: str, start: int, length: int, version: str) -> bytes:
-    bucket, key = _bucket_and_key(path)
-    system = _system()
-    asked = {"Bucket": bucket, "Key": key, "Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{version}"'}
-
-    async def fetched() -> bytes:
-        answer = await system._call_s3("get_object", **asked)
-        async with answer["Body"] as body:  # gives the connection back, also after half a body
-            return await body.read()
-
     try:
-        return cast(bytes, s3fs.core.sync(system.loop, fetched))
+        return _content(path, Range=f"bytes={start}-{start + length - 1}", IfMatch=f'"{version}"')
     except OSError as error:
         if Failure.of(error).is_precondition:
             raise StoreError(f"{path} was replaced while it was read. Run the same command again.") from error
@@ -209,4 +212,5 @@ def entries_below(folder: str) -> Iterator[Entry]:
 
 def delete(path: str) -> None:
     bucket, key = _bucket_and_key(path)
-    _request(path, "delete_object", Bucket=bucket, Key=key)
+    with suppress(FileNotFoundError):  # AWS S3 says nothing of an object that is not there; others may
+        _request(path, "delete_object", Bucket=bucket, Key=key)

@@ -94,7 +94,10 @@ def load(run_folder: str) -> RunProgress | None:
     try:
         return RunProgress.model_validate_json(files.read(where))
     except ValidationError as error:
-        raise StoreError(f"{where} cannot be read ({error}). The next beat of the run replaces it.") from error
+        raise StoreError(
+            f"{where} cannot be read ({error}). While the run goes on, its next beat replaces it within seconds. Once "
+            "it has ended, remove this file: it says how far the run was, and nothing stands on it."
+        ) from error
 
 
 def clock(seconds: float) -> str:

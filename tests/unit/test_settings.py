@@ -1,5 +1,6 @@
-"""What a section refuses by itself."""
+"""What a section refuses by itself, and what it makes of an address."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +9,15 @@ from pydantic import ValidationError
 from syneg.mix.compose import wanted
 from syneg.settings.adore import AdoreConfig
 from syneg.settings.corpus import CorpusConfig
+from syneg.settings.encoder import EncoderConfig
 from syneg.settings.evaluate import EvaluateConfig
+from syneg.settings.generate import GenerateConfig, RecordedEngine
 from syneg.settings.mine import Bm25Config, CrossEncoderConfig, IvfConfig, MineConfig, SamplerConfig, SimansConfig
 from syneg.settings.mix import MixConfig
 from syneg.settings.probe import ProbeConfig
+from syneg.settings.resources import TrainResources
 from syneg.settings.section import Section
+from syneg.settings.store import StoreConfig
 from syneg.settings.train import DevConfig, DistillationConfig, LoraConfig, TrainConfig
 
 SECTIONS = (
@@ -88,3 +93,28 @@ def test_what_a_mix_takes(settings: dict[str, Any], synthetic: bool, most_retrie
     assert max(each.retrieved for each in asked) == most_retrieved
     assert max((0 if each.replaceable else each.synthetic) for each in asked) == mix.least_synthetic
     assert mix.takes_retrieved == (mix.strategy not in ("synthetic_only", "in_batch_only"))
+
+
+ADDRESSES = [
+    (StoreConfig, {}, "root"),
+    (CorpusConfig, {"source": "beir"}, "path"),
+    (EncoderConfig, {}, "model"),
+    (GenerateConfig, {}, "attributes"),
+    (RecordedEngine, {"kind": "recorded"}, "path"),
+    (TrainResources, {}, "tensorboard_folder"),
+]
+
+
+@pytest.mark.parametrize(("section", "needed", "name"), ADDRESSES)
+def test_the_home_folder_is_meant_by_a_tilde_wherever_an_address_stands(
+    section: type[Section], needed: dict[str, Any], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given, meant in (("~/x", f"{tmp_path}/x"), ("out/~/x", "out/~/x"), ("s3://bucket/~/x", "s3://bucket/~/x")):
+        assert getattr(section.model_validate(needed | {name: given}), name) == meant
+
+
+def test_a_home_folder_that_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as without HOME, for a user whom no file knows
+    with pytest.raises(ValidationError, match=r"HOME is not set\. Give a full path"):
+        StoreConfig(root="~/x")

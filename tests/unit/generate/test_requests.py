@@ -120,10 +120,12 @@ def test_what_is_shared_stands_together() -> None:
     assert [row["domain"] for row in order("published")] == sorted(row["domain"] for row in order("published"))
 
 
-def test_limits_and_a_cap_that_stops_are_no_part_of_the_id() -> None:
+def test_limits_an_address_and_a_cap_that_stops_are_no_part_of_the_id() -> None:
     base = {"kind": "openai", "model": "m", "base_url": "http://x/v1"}
-    quick = asking(engine=base | {"limits": {"max_in_flight": 9}}, budget={"tokens": 5})
-    assert quick.requests(PAIR)[0] == asking(engine=base).requests(PAIR)[0]
+    moved = {"base_url": "http://y:8001/v1", "api_key_env": "OTHER_KEY"}
+    for same in ({"limits": {"max_in_flight": 9}}, moved):
+        quick = asking(engine=base | same, budget={"tokens": 5})
+        assert quick.requests(PAIR)[0] == asking(engine=base).requests(PAIR)[0]
     other = asking(engine=base | {"extra_body": {"reasoning_effort": "low"}})
     assert other.requests(PAIR)[0]["negative_id"] != asking(engine=base).requests(PAIR)[0]["negative_id"]
 

@@ -10,7 +10,8 @@ from syneg.config.run import RunConfig
 from syneg.errors import BadInput
 from syneg.pipeline import pipeline
 from syneg.pipeline.graph import names
-from syneg.settings.section import Content, Section
+from syneg.settings import generate
+from syneg.settings.section import Circumstance, Content, Section
 
 
 def resolved(**changes: Any) -> RunConfig:
@@ -25,8 +26,8 @@ def marks(config: RunConfig) -> dict[str, str | None]:
     return {step.stage.name: step.fingerprint for step in pipeline.plan(config)}
 
 
-def changed(config: RunConfig) -> set[str]:
-    before, after = marks(resolved()), marks(config)
+def changed(config: RunConfig, base: RunConfig | None = None) -> set[str]:
+    before, after = marks(base or resolved()), marks(config)
     return {stage for stage in before if before[stage] != after[stage]}
 
 
@@ -41,6 +42,34 @@ def test_where_and_how_wide_never_enter() -> None:
         name="other", store={"root": "/tmp/elsewhere"}, resources={"cpus": 1, "train": {"cpus": 2.0, "max_workers": 2}}
     )
     assert changed(elsewhere) == set()
+
+
+def test_where_an_endpoint_stands_and_what_may_fail_never_enter() -> None:
+    def asking(engine: dict[str, Any], **limits: float) -> RunConfig:
+        asked = {"kind": "openai", "model": "m", **engine}
+        judge = {"enabled": True, "engine": asked, **limits}
+        return resolved(generate={"engine": asked, **limits}, judge=judge, judge_mined={"enabled": True})
+
+    moved = {"base_url": "http://10.0.0.7:8001/v1", "api_key_env": "OTHER_KEY", "limits": {"max_in_flight": 1}}
+    assert changed(asking(moved, max_error_rate=0.5), asking({})) == set()
+    told_apart = changed(asking({"provider": "another"}), asking({}))
+    assert {"generate", "judge", "judge_mined", "train"} <= told_apart
+    assert not told_apart & {"corpus", "embed", "mine"}
+
+
+def test_these_fields_and_no_others_decide_no_row_of_a_section_that_does() -> None:
+    sections = [generate.OpenaiEngine(kind="openai", model="m"), *vars(resolved(corpus__source="stdlib")).values()]
+    found = {f"{type(section).__name__}.{name}" for section in sections for name in circumstances(section)}
+    assert found == {
+        "OpenaiEngine.base_url",
+        "OpenaiEngine.api_key_env",
+        "GenerateConfig.max_error_rate",
+        "JudgeConfig.max_error_rate",
+    }
+
+
+def circumstances(section: Any) -> set[str]:
+    return section.circumstances() if isinstance(section, Section) else set()
 
 
 NAMES = set(names(resolved()))
@@ -65,7 +94,7 @@ def test_a_setting_reruns_just_what_depends_on_it(setting: str, value: Any, same
     assert changed(resolved(**tree)) == set(marks(resolved())) - same
 
 
-def test_files_and_models_enter_by_their_content(tmp_path: Path) -> None:
+def test_files_and_models_enter_by_their_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def beir(folder: Path, text: str) -> str:
         (folder / "qrels").mkdir(parents=True)
         (folder / "corpus.jsonl").write_text('{"_id": "p", "title": "", "text": "%s"}\n' % text)  # noqa: UP031
@@ -77,6 +106,8 @@ def test_files_and_models_enter_by_their_content(tmp_path: Path) -> None:
     paths = [beir(tmp_path / name, text) for name, text in (("a", "same"), ("b", "same"), ("c", "other"))]
     first, copy, other = (marks(resolved(corpus={"source": "beir", "path": path}))["corpus"] for path in paths)
     assert first == copy != other
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert marks(resolved(corpus={"source": "beir", "path": "~/a"}))["corpus"] == first
 
 
 def test_a_missing_attributes_file_is_named(tmp_path: Path) -> None:
@@ -91,20 +122,20 @@ def test_a_missing_model_is_named() -> None:
         marks(resolved(encoder__model="package:no_such_package/model"))
 
 
-def test_every_content_mark_is_where_the_fingerprint_looks_for_it() -> None:
+def test_every_mark_is_where_the_fingerprint_looks_for_it() -> None:
     """`Annotated[str, Content(...)] | None` hides the mark inside the union, where pydantic does not collect it."""
 
     def hidden(annotation: Any) -> bool:
         inner = get_args(annotation)[1:] if hasattr(annotation, "__metadata__") else ()
         arguments = get_args(annotation)[:1] if hasattr(annotation, "__metadata__") else get_args(annotation)
-        found = any(isinstance(mark, Content) for mark in inner)
+        found = any(isinstance(mark, Content | Circumstance) for mark in inner)
         return found or any(hidden(argument) for argument in arguments)
 
     sections = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, Section)]
     for section in sections:
         for name, annotation in get_type_hints(section, include_extras=True).items():
             if name in section.model_fields and hidden(annotation):
-                marked = any(isinstance(mark, Content) for mark in section.model_fields[name].metadata)
+                marked = any(isinstance(mark, Content | Circumstance) for mark in section.model_fields[name].metadata)
                 assert marked, f"{section.__name__}.{name}"
 
 

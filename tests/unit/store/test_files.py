@@ -1,13 +1,14 @@
 """Puts are atomic, creates happen once."""
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from syneg.errors import BadInput
-from syneg.store import files
+from syneg.errors import BadInput, StoreError, Unreachable
+from syneg.store import disk, files
 
 
 def test_put_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -46,6 +47,49 @@ def test_a_root_that_is_not_writable_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match=r"store\.root: .*file/inside is not writable"):
         files.check_writable(str(tmp_path / "file" / "inside"))
+
+
+def test_looking_whether_a_root_is_writable_leaves_nothing(tmp_path: Path) -> None:
+    files.check_writable(str(tmp_path))
+    assert os.listdir(tmp_path) == []
+    (tmp_path / ".writable").write_text("of another run, which looks at this moment")
+    files.check_writable(str(tmp_path))
+    assert os.listdir(tmp_path) == [".writable"]
+
+
+def test_a_root_where_nothing_may_be_removed_is_named_and_holds_one_probe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: str) -> None:
+        raise Unreachable(f"{path}: AccessDenied")
+
+    monkeypatch.setattr(disk, "delete", refused)
+    for _ in range(3):
+        with pytest.raises(BadInput, match=r"nothing there may be removed .*AccessDenied.*s3:DeleteObject"):
+            files.check_writable(str(tmp_path))
+    assert os.listdir(tmp_path) == [".writable"]
+
+
+FULL = {errno.ENOSPC: "make room", errno.EFBIG: "raise the limit", errno.EACCES: "let this user write"}
+
+
+@pytest.mark.parametrize(("number", "advice"), FULL.items())
+def test_a_disk_that_is_full_or_refuses_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
+) -> None:
+    files.put(f"{tmp_path}/name", b"old")
+
+    def refuses(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuses)
+    for write in (files.put, files.create):
+        with pytest.raises(StoreError, match=rf"name cannot be written \(.*What is stored is kept: {advice}.* again"):
+            write(f"{tmp_path}/name", b"new")
+    assert os.listdir(tmp_path) == ["name"]
+    assert files.read(f"{tmp_path}/name") == b"old"
+    with pytest.raises(BadInput, match=rf"is not writable \({os.strerror(number)}\)"):
+        files.check_writable(str(tmp_path))
 
 
 def test_a_scheme_that_nobody_knows_is_refused() -> None:

@@ -107,6 +107,28 @@ def test_gc_knows_every_path_that_a_stage_writes_in_any_round(tmp_path: Path) ->
     assert found(tmp_path, stages=ONE_ROUND) == {"train_2": ("it was not finished", 4)}
 
 
+def test_gc_finds_what_a_killed_put_left(config: RunConfig, tmp_path: Path) -> None:  # noqa: F811
+    finished = run(config)
+    runs.publish_record(finished)
+    make = Path(manifest.output_folder(str(tmp_path), "make", finished.manifests["make"].fingerprint))
+    left = [
+        make / "queries" / f".part-{2 * MARK}.parquet.{2 * MARK}.tmp",
+        make / "model-01234567" / "1_Pooling" / f".config.json.{2 * MARK}.tmp",
+        tmp_path / "generate" / MARK / "queries" / f".part-{2 * MARK}.parquet.{2 * MARK}.tmp",
+    ]
+    others = [make / "queries" / ".notes.tmp", make / f".notes.{2 * MARK}.tmp", tmp_path / f".x.{2 * MARK}.tmp"]
+    for path in (*left, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    assert found(tmp_path) == {}  # a live run may be writing them
+    aged(tmp_path)
+    assert found(tmp_path) == {"make": ("its manifest does not list them", 2), "generate": ("it was not finished", 1)}
+    for item in garbage.find(str(tmp_path), time.time(), WRITING):
+        garbage.remove(str(tmp_path), item)
+    assert [path.exists() for path in (*left, *others)] == [False] * 3 + [True] * 3
+    assert run(config).reused == {"make", "count"}
+
+
 STRANGERS = (
     f"photos/{MARK}/cat.jpg",  # no stage
     f"photos/{MARK}/manifest.json",

@@ -40,6 +40,14 @@ def test_objects_are_as_files_are(s3_root: str) -> None:
         files.open_read(f"{s3_root}/a")
 
 
+def test_a_key_is_taken_as_it_is(s3_root: str) -> None:
+    root = f"{s3_root}/x?versionId=3"
+    files.check_writable(root)
+    files.put(f"{root}/a#b%20c", b"one")
+    assert files.read(f"{root}/a#b%20c") == files.open_read(f"{root}/a#b%20c").read() == b"one"
+    assert list(files.files_below(s3_root)) == [("x?versionId=3/a#b%20c", 3)]
+
+
 def test_of_many_creators_one_wins_and_its_content_stands(s3_root: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(lambda number: files.create(f"{s3_root}/manifest", b"%d" % number), range(16)))

@@ -11,6 +11,7 @@ from rich.console import Console
 from syneg.commands import status
 from syneg.config import overrides
 from syneg.config.run import RunConfig
+from syneg.errors import StoreError
 from syneg.pipeline.graph import stages
 from syneg.stage import Stage
 from syneg.store.manifest import Manifest
@@ -122,6 +123,12 @@ def test_bad_input_leaves_no_record(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="bad"), listeners.ProgressWriter(config(tmp_path), str(tmp_path), []):
         raise ValueError("bad")
     assert progress.load(str(tmp_path)) is None
+
+
+def test_a_damaged_record_says_what_to_do_of_a_run_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "progress.json").write_text("{")
+    with pytest.raises(StoreError, match="Once it has ended, remove this file"):
+        progress.load(str(tmp_path))
 
 
 def test_a_store_that_fails_does_not_end_the_run(tmp_path: Path) -> None:
