@@ -24,6 +24,10 @@ class Sizes:
     training_pairs: int | None = None  # (query, relevant passage)
     test_queries: int | None = None
 
+    @property
+    def known(self) -> bool:
+        return None not in (self.passages, self.queries, self.training_pairs, self.test_queries)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -76,7 +80,7 @@ def sizes(config: RunConfig, corpus: Mapping[str, int] | None = None) -> Sizes:
 
 
 def estimate(config: RunConfig, size: Sizes, stages: tuple[str, ...]) -> list[Estimate]:
-    """What each of `stages` should take; those of which nothing is known are left out."""
+    """What each of `stages` should take; those of which nothing is known are left out: all, unless `size.known`."""
     passages, queries, pairs, tested = size.passages, size.queries, size.training_pairs, size.test_queries
     if passages is None or queries is None or pairs is None or tested is None:
         return []
