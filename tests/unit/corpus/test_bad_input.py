@@ -15,8 +15,11 @@ GONE = None  # in place of a file's content: the file is not there
 BAD_BEIR = {
     "missing corpus": ({"corpus.jsonl": GONE}, ["corpus.path", "has no corpus.jsonl"]),
     "missing queries": ({"queries.jsonl": GONE}, ["has no queries.jsonl"]),
-    "missing split": ({"qrels/train.tsv": GONE}, ["corpus.split", "train.tsv", "qrels/test.tsv"]),
-    "missing test": ({"qrels/test.tsv": GONE}, ["corpus.test_split", "found there: qrels/train.tsv"]),
+    "missing split": ({"qrels/train.tsv": GONE}, ["corpus.split", "train.tsv", "there: test. Expected"]),
+    "missing test": (
+        {"qrels/test.tsv": GONE},
+        ["corpus.test_split", "splits found there: train. Expected judgements to test"],
+    ),
     "no gzip": ({"corpus.jsonl": GONE, "corpus.jsonl.gz": b"plain"}, ["corpus.jsonl.gz", "whole gzip"]),
     "cut gzip": ({"corpus.jsonl": GONE, "corpus.jsonl.gz": b"\x1f\x8b\x08\0\0\0\0\0\0\3"}, ["whole gzip"]),
     "broken JSON": ({"corpus.jsonl": '{"_id": "p1", "text": "a"}\n{"_id": "p2", "te\n'}, ["corpus.jsonl:2", "broken"]),
@@ -84,7 +87,7 @@ BAD_BEIR = {
 BAD_MSMARCO = {
     "no collection": ({"collection.tsv": GONE}, ["has no collection.tsv"]),
     "no queries": ({"queries.train.tsv": GONE}, ["has no queries.train.tsv"]),
-    "no qrels": ({"qrels.dev.small.tsv": GONE}, ["corpus.test_split", "qrels.dev.tsv, qrels.train.tsv"]),
+    "no qrels": ({"qrels.dev.small.tsv": GONE}, ["corpus.test_split", "found there: dev, train. Name one"]),
     "empty queries": ({"queries.dev.tsv": ""}, ["queries.dev.tsv", "no queries"]),
     "a document": ({"collection.tsv": "0\turl\ttitle\tbody\n"}, ["collection.tsv:1", "4 columns", "two"]),
     "no text": ({"collection.tsv": "0\tfirst\n1\n"}, ["collection.tsv:2", "1 columns"]),
@@ -123,6 +126,20 @@ def test_bad_beir_folder_is_refused(tmp_path: Path, changed: dict, parts: list[s
 def test_bad_msmarco_folder_is_refused(tmp_path: Path, changed: dict, parts: list[str]) -> None:
     path = _folder(tmp_path, MSMARCO, changed)
     _assert_refused(CorpusConfig(source="msmarco", path=path, test_split="dev.small"), parts)
+
+
+def test_files_without_a_split_in_their_names_are_to_be_renamed(tmp_path: Path) -> None:
+    renamed = {"qrels.train.tsv": GONE, "queries.train.tsv": GONE, "qrels.dev.tsv": GONE, "queries.dev.tsv": GONE}
+    plain = {"qrels.dev.small.tsv": GONE, "qrels.tsv": MSMARCO["qrels.train.tsv"], "queries.tsv": "10\ta\n"}
+    corpus = CorpusConfig(source="msmarco", path=_folder(tmp_path, MSMARCO, renamed | plain))
+    with pytest.raises(BadInput, match=r"there: none\. Rename qrels\.tsv to qrels\.train\.tsv and queries"):
+        run_stage(corpus)
+
+
+def test_a_split_that_another_role_has_by_default_is_to_be_freed(tmp_path: Path) -> None:
+    corpus = CorpusConfig(source="msmarco", path=_folder(tmp_path, MSMARCO, {"qrels.dev.small.tsv": GONE}))
+    with pytest.raises(BadInput, match=r"Name one .* \(for dev with corpus\.dev_split=null beside it\)"):
+        run_stage(corpus)
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
