@@ -129,7 +129,8 @@ def _needed(folder: str, *names: str) -> str:
         return path
     raise BadInput(
         f"corpus.path: {folder} has no {names[0]} (nor {names[0]}.gz). Expected corpus.jsonl, queries.jsonl and "
-        "qrels/ for corpus.source=beir, collection.tsv, queries.*.tsv and qrels.*.tsv for corpus.source=msmarco."
+        "qrels/ for corpus.source=beir, collection.tsv, queries.*.tsv and qrels.*.tsv for corpus.source=msmarco; the "
+        "README shows how to convert other formats (Your own data and LLM)."
     )
 
 
