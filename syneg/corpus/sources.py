@@ -74,7 +74,10 @@ def to_evaluate_on(corpus: CorpusConfig, folder: str) -> CorpusConfig:
 def _check_beir(folder: str) -> None:
     """As `files` would, but in the words of the option that takes BEIR folders alone."""
     if not store.exists(folder):
-        raise BadInput(f"--corpus: there is no folder {folder}. Give the folder of a collection in BEIR layout.")
+        raise BadInput(
+            f"--corpus: there is no folder {folder}{store.looked_from(folder)}. Give the folder of a collection in "
+            "BEIR layout."
+        )
     for name in ("corpus.jsonl", "queries.jsonl"):
         if _find(folder, name) is None:
             raise BadInput(
@@ -113,8 +116,8 @@ def _folder(corpus: CorpusConfig) -> str:
     assert corpus.path is not None  # the config refuses a source of files without a path
     if not store.exists(corpus.path):
         raise BadInput(
-            f"corpus.path: there is no folder {corpus.path}. Give the folder of a collection in "
-            f"{'BEIR layout' if corpus.source == 'beir' else 'MS MARCO tsv layout'}."
+            f"corpus.path: there is no folder {corpus.path}{store.looked_from(corpus.path)}. Give the folder of a "
+            f"collection in {'BEIR layout' if corpus.source == 'beir' else 'MS MARCO tsv layout'}."
         )
     return corpus.path
 

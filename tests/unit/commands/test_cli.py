@@ -83,6 +83,18 @@ def test_plan_says_why_storage_cannot_be_reached(syneg: Syneg, tmp_path: Path, m
         (("run", "configs/demo.yaml", "--from", "mine"), "--from mine needs finished stages before it"),
         (("run", "configs/demo.yaml", "--to", "mining"), "There is no stage 'mining'"),
         (("corpus", "/nowhere", "/tmp/never-written"), "/nowhere"),
+        (("run", "configs/demo.yaml", "encoder.model=nowhere"), f"no model at nowhere (looked from {ROOT}: paths are"),
+        (
+            ("run", "configs/demo.yaml", "mix.review=nowhere"),
+            f"there is no file nowhere (looked from {ROOT}: paths are",
+        ),
+        (("run", "configs/scifact.yaml", "corpus.path=nowhere"), f"no folder nowhere (looked from {ROOT}: paths are"),
+        (("run", "nowhere.yaml"), f"(looked from {ROOT}: paths are relative to where syneg is called"),
+        (
+            ("run", "configs/experiments/scifact.yaml"),
+            "is an experiment, not the config of one run: `syneg experiment configs/experiments/scifact.yaml`.",
+        ),
+        (("experiment", "configs/demo.yaml"), "is the config of one run: `syneg run configs/demo.yaml`."),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_2(
