@@ -12,6 +12,7 @@ _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 INTERRUPTED = 128 + signal.SIGINT
+OUTPUT_CLOSED = 128 + 13  # SIGPIPE, as a shell counts it; Windows has none
 MESSAGE = (
     "Stopped. What was stored is kept: the same command goes on from there, and asks no answer and encodes no text "
     "twice."

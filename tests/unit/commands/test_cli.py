@@ -1,5 +1,7 @@
 """The command line: exit codes, and one clear line for bad input before anything is written."""
 
+import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -51,6 +53,18 @@ def test_help_names_the_commands_and_the_exit_codes(syneg: Syneg) -> None:
 def test_version(syneg: Syneg) -> None:
     done = syneg("--version")
     assert (done.returncode, done.stdout) == (0, f"syneg {version('syneg')}\n")
+
+
+def test_output_that_somebody_closed_is_no_failure(tmp_path: Path) -> None:
+    """As by `| head`: rich prints the one, typer the other."""
+    for arguments in (("plan", "configs/demo.yaml", f"store.root={tmp_path}"), ("--help",)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [sys.executable, "-m", "syneg", *arguments], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_plan_shows_every_stage(syneg: Syneg, tmp_path: Path) -> None:
