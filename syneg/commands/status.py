@@ -16,6 +16,7 @@ def table(run: RunProgress, now: float | None = None) -> Group:
     headings = ["rows", "rejected", "rows/s", "took", "left"]
     rows = [(name, *_cells(run.stages.get(name))) for name in dict.fromkeys((*run.stages, *run.planned))]
     stages = terminal.filled("", ["stage", "state"], headings, rows)
+    stages.columns[1].no_wrap = True  # a word
     below = [f"Spent so far: about {run.usd:,.2f} USD (estimated, at the widest)"] if run.usd is not None else []
     above = Text(headline(run, now))  # no title, which would be broken where the table ends
     return Group(above, stages, *([Text(run.message)] if run.message else []), *below)
