@@ -17,7 +17,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Synthetic and mined hard negatives for dense retrievers, fine-tuning, and a verdict on whether they helped.",
-    epilog="Exit codes: 0 done, 2 bad config or input, 1 failed, 143 stopped (130 by Ctrl-C).",
+    epilog="Exit codes: 0 done, 2 bad config or input, 1 failed, 143 stopped (130 by Ctrl-C), "
+    "141 whoever read the output closed it.",
 )
 
 
@@ -63,6 +64,8 @@ def main() -> None:
         print(f"syneg: {redaction.redacted(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # rich and typer make 1 of it, as of a failure
+            sys.exit(termination.OUTPUT_CLOSED)
         if isinstance(ended, SystemExit) and ended.code != termination.INTERRUPTED:  # typer's for KeyboardInterrupt
             raise
         print(f"syneg: {termination.MESSAGE}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """The card of a trained model (README.md in its folder): training writes it, the run's report adds the scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from syneg.markdown import code, document, table
@@ -47,8 +47,7 @@ def render(
     that name, if dev queries were scored; `known` and `origin`: blocks on its quality, and on what it was made from.
     """
     negatives = ", ".join(sources) or "none but other instances' passages"
-    rows = {f"encoder.{name}": code(value) for name, value in encoder.items()}
-    rows |= {f"train.{name}": code(value) for name, value in train.items()}
+    settings = [*_settings("encoder", encoder), *_settings("train", train)]
     return document(
         _FRONT,
         "A dense retriever fine-tuned with hard negatives",
@@ -63,8 +62,26 @@ def render(
         _LIMITS,
         *origin,
         "## Settings",
-        table(("setting", "value"), list(rows.items())),
+        table(("setting", "value"), settings),
     )
+
+
+def _settings(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Full keys and what they hold; of a section within this one, each of its own."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _settings(f"{section}.{name}", value)
+        else:
+            yield f"{section}.{name}", in_words(value)
+
+
+def in_words(value: Any) -> str:
+    """A setting that is no section, as Markdown."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return code(str(value).lower())
+    return code(", ".join(map(str, value)) if isinstance(value, list | tuple) else value)
 
 
 def _of_dimensions(dimensions: Sequence[int]) -> str:

@@ -55,11 +55,9 @@ def load(run: str, root: str = "out") -> Run:
 
 
 def _record_of(run: str, root: str) -> str:
-    """The address of the record that `run` names. What holds a slash is a path, all else may be a name as well."""
+    """The address of the record that `run` names."""
     run = run.rstrip("/")
-    places = [record.path(run)]
-    if "/" not in run:
-        places.append(record.path(folder(root, run)))
+    places = [record.path(place) for place in folders_of(run, root)]
     if run.endswith(".json"):
         places.append(run)
     for place in places:
@@ -69,6 +67,12 @@ def _record_of(run: str, root: str) -> str:
         f"There is no run {run!r}: found no {' and no '.join(places)}. Give a run's folder, e.g. out/runs/demo, or its "
         "name and, where that is not out, --root. A run is there once the first of its stages is done."
     )
+
+
+def folders_of(run: str, root: str) -> list[str]:
+    """Where the folder may lie that `run` names. What holds a slash is a path, all else may be a name as well."""
+    run = run.rstrip("/")
+    return [run] if "/" in run else [run, folder(root, run)]
 
 
 def publish_run(run: Run, with_model: bool = True) -> str:

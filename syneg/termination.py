@@ -12,6 +12,7 @@ _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 INTERRUPTED = 128 + signal.SIGINT
+OUTPUT_CLOSED = 128 + 13  # SIGPIPE, as a shell counts it; Windows has none
 MESSAGE = "Stopped. Finished work is kept; run the same command to continue without repeating it."
 
 

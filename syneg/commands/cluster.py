@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from syneg.commands import terminal
-from syneg.commands.arguments import ConfigFile, Overrides
+from syneg.commands.arguments import ConfigFile, Overrides, Root
 from syneg.config import overrides
 
 Address = Annotated[
@@ -59,21 +59,29 @@ def submit(
 
 
 def status(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, e.g. out/runs/demo, or its config.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's folder, e.g. out/runs/demo, or its name, or its config.")
+    ],
     settings: Overrides = None,
+    root: Root = "out",
 ) -> None:
     """What of a run is done, what runs, its rate, time left and price: from its storage alone."""
     from syneg.commands import status as shown
     from syneg.errors import BadInput
-    from syneg.runs import folder
+    from syneg.runs import folder, folders_of
     from syneg.watch import progress
 
     if run.endswith((".yaml", ".yml")):
         config = overrides.load(run, settings or ())
-        run = folder(config.store.root, config.name)
-    found = progress.load(run.rstrip("/"))
+        places = [folder(config.store.root, config.name)]
+    else:
+        places = folders_of(run, root)
+    found = next((known for known in map(progress.load, places) if known), None)
     if found is None:
-        raise BadInput(f"{run}: no run has begun there (no progress.json). Expected a folder ROOT/runs/NAME.")
+        raise BadInput(
+            f"No run {run!r} has begun: found no {' and no '.join(map(progress.path, places))}. Give a run's folder, "
+            "e.g. out/runs/demo, or its config, or its name and, where that is not out, --root."
+        )
     terminal.console().print(shown.table(found))
 
 

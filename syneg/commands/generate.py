@@ -114,10 +114,18 @@ def sampled_cost(config: RunConfig) -> str:
 
     if not config.mix.takes_synthetic:
         return f"Generation: none, since mix.strategy={config.mix.strategy} takes no synthetic negatives."
-    corpus = next(step for step in pipeline.look(config) if step.stage.name == "corpus")
-    if corpus.manifest is None:
+    made = {step.stage.name: step.manifest for step in pipeline.look(config) if step.manifest}
+    if "generate" in made:
+        return f"Generation: done, {made['generate'].rows_out:,} rows; nothing more is asked of the LLM for them."
+    if "corpus" not in made:
         raise BadInput("--sample reads the corpus, which is not done. `syneg run CONFIG --to corpus` makes it first.")
-    finished = Run(config, {"corpus": corpus.manifest})
-    passages, queries, qrels = (finished.table("corpus", name) for name in ("passages", "queries", "qrels"))
+    run = Run(config, {"corpus": made["corpus"]})
+    passages, queries, qrels = (run.table("corpus", name) for name in ("passages", "queries", "qrels"))
     found = estimate(passages, queries, qrels, config.generate)
-    return found.in_words(config.generate, config.resources)
+    price, (device, seconds) = found.price(config.generate), found.taken(config.resources)
+    return (
+        f"Generation: {found.requests:,} requests; about {found.input_tokens:,} tokens read and "
+        f"{found.output_tokens:,} written, {found.most_output_tokens:,} at most (counted by {found.counted_by}); "
+        f"{terminal.duration(seconds)} of one {device} at the rates of resources.estimate"
+        + (f"; {price:,.2f} by the prices of generate.budget." if price else "; generate.budget has no prices.")
+    )

@@ -105,11 +105,23 @@ def plan(
     console.print(terminal.plan_table(steps))
     for reason in dict.fromkeys(step.unreachable for step in steps if step.unreachable):
         console.print(f"Not reached: {redaction.redacted(reason)}", style="yellow", highlight=False, markup=False)
-    corpus = steps[0].manifest
-    sizes = cost.Sizes.of_corpus(corpus.facts) if corpus else cost.Sizes.of_config(resolved)
-    if estimates := cost.estimate(resolved, sizes, graph.names(resolved)):
-        console.print(terminal.cost_table(estimates))
+    _print_costs(console, resolved, steps)
     if sample:
         from syneg.commands.generate import sampled_cost
 
         console.print(sampled_cost(resolved))
+
+
+def _print_costs(console: Console, config: RunConfig, steps: list[pipeline.Step]) -> None:
+    """What the stages should take that are not done yet, or why that is not known."""
+    to_run = tuple(step.stage.name for step in steps if not step.done)
+    corpus = steps[0].manifest
+    sizes = cost.Sizes.of_corpus(corpus.facts) if corpus else cost.Sizes.of_config(config)
+    if to_run and not sizes.known:
+        terminal.say(
+            console,
+            "No estimate: how large the collection is, is not known yet. `syneg run CONFIG --to corpus` finds the "
+            "sizes, or give resources.estimate.passages, queries, training_pairs and test_queries.",
+        )
+    elif estimates := cost.estimate(config, sizes, to_run):
+        console.print(terminal.cost_table(estimates, config.resources.estimate.has_default_rates))

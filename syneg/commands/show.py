@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Without --full: characters of a text, candidates of a sampler.
 _CHARS = 160
 _ROWS = 20
+_NEAR = 3  # ids that are told where there is no such query
 
 
 def show(
@@ -53,7 +54,8 @@ def about(run: "Run", query_id: str, full: bool = False) -> Iterator[RenderableT
 
     queries = rows("corpus", "queries")
     if not queries:
-        raise BadInput(f"The collection of {run.config.name} has no query {query_id!r}.")
+        ids = run.table("corpus", "queries").table(["query_id"])["query_id"].to_pylist()
+        raise BadInput(f"The collection of {run.config.name} has no query {query_id!r}. {_like(query_id, ids)}")
     qrels, synthetic = rows("corpus", "qrels"), rows("gate", "synthetic")
     candidates = rows(run.newest("candidates"), "candidates")
     wanted = {row["passage_id"] for row in qrels + candidates}
@@ -70,6 +72,14 @@ def about(run: "Run", query_id: str, full: bool = False) -> Iterator[RenderableT
     for row in rows(run.newest("instances"), "instances"):
         yield _of_negatives(_of_instance(row), ["id", "source", "rank", "score"], row["negatives"], full)
     yield from _lacking(run)
+
+
+def _like(query_id: str, ids: Sequence[str]) -> str:
+    """Ids that hold `query_id`, the shortest first, or else one to see what they look like."""
+    near = sorted((one for one in ids if query_id.casefold() in one.casefold()), key=len)[:_NEAR] if query_id else []
+    if near:
+        return f"Did you mean {' or '.join(map(repr, near))}?"
+    return f"Ids there look like {ids[0]!r}." if ids else "It has none at all."
 
 
 def _lacking(run: "Run") -> Iterator[str]:

@@ -14,11 +14,12 @@ def table(run: RunProgress, now: float | None = None) -> Group:
     """What is done, what runs, at which rate, how long it still takes, what it has cost."""
     now = time.time() if now is None else now
     headings = ["rows", "rejected", "rows/s", "took", "left"]
-    stages = terminal.table(headline(run, now), ["stage", "state"], headings)
-    for name in dict.fromkeys((*run.stages, *run.planned)):
-        stages.add_row(name, *_cells(run.stages.get(name)))
+    rows = [(name, *_cells(run.stages.get(name))) for name in dict.fromkeys((*run.stages, *run.planned))]
+    stages = terminal.filled("", ["stage", "state"], headings, rows)
+    stages.columns[1].no_wrap = True  # a word
     below = [f"Spent so far: about {run.usd:,.2f} USD (estimated, at the widest)"] if run.usd is not None else []
-    return Group(stages, *([Text(run.message)] if run.message else []), *below)
+    above = Text(headline(run, now))  # no title, which would be broken where the table ends
+    return Group(above, stages, *([Text(run.message)] if run.message else []), *below)
 
 
 def headline(run: RunProgress, now: float) -> str:

@@ -68,7 +68,7 @@ def verify(run: RunArgument, root: Root = "out") -> None:
     from syneg.store import audit
 
     finished = runs.load(run, root)
-    columns = ["stage", "parts", "rows", "MB", "in", "out", "rejected", ""]
+    columns = ["stage", "parts", "rows", "MB", "in", "out", "rejected", "record is"]
     table = terminal.table(f"Run {finished.config.name}", columns)
     untrue: list[StoreError] = []
     for name, made in finished.manifests.items():

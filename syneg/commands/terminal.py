@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Column, Table
+from rich.text import Text
 
 from syneg import redaction
 from syneg.differences import counted, probability, signed_interval, signed_points
@@ -20,6 +22,7 @@ from syneg.pipeline.run import Run
 from syneg.report.verdict import of_run
 from syneg.stage import Stage
 from syneg.store.manifest import Manifest
+from syneg.watch.progress import clock
 
 if TYPE_CHECKING:  # they import numpy and pyarrow
     from syneg.experiment.analysis import Analysis, Comparison
@@ -48,10 +51,23 @@ def say(console: Console, line: str, style: str | None = None) -> None:
 
 def table(title: str, left: Sequence[str], right: Sequence[str] = ()) -> Table:
     """An empty table with the headings `left`, then `right`, justified so. What is too long for a cell goes on in its
-    next line: rich's default would cut it. Cells are markup, so what a user brought is escaped; the title is text."""
-    columns = [Column(heading, overflow="fold") for heading in left]
+    next line: rich's default would cut it. The name of a stage is short, and never broken.
+
+    Cells are markup, so what a user brought is escaped; the title is text.
+    """
+    columns = [Column(heading, overflow="fold", no_wrap=heading == "stage") for heading in left]
     columns += [Column(heading, justify="right", overflow="fold") for heading in right]
     return Table(*columns, title=escape(title), title_justify="left")
+
+
+def filled(title: str, left: Sequence[str], right: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A `table` of `rows`, without the columns of `right` in which no row has anything."""
+    all_left = range(len(left))
+    kept = [*all_left, *(at for at in range(len(left), len(left) + len(right)) if any(row[at] for row in rows))]
+    shown = table(title, left, [right[at - len(left)] for at in kept[len(left) :]])
+    for row in rows:
+        shown.add_row(*(row[at] for at in kept))
+    return shown
 
 
 class Progress:
@@ -95,15 +111,24 @@ class Progress:
         while not self._ended.wait(self._every):
             now = time.monotonic()
             lines = [
-                f"{self._label}  … {name:<12} {said}  ({now - self._began[name]:.0f} s)"
+                self._line(name, redaction.redacted(said), now - self._began[name])
                 for name, said in list(self._said.items())
                 if now - self._began[name] >= self._every  # a stage that ends sooner needs no line
             ]
             if self._console.is_terminal:
-                self._status.update(escape(redaction.redacted("   ".join(lines))))
+                self._status.update(escape("\n  ".join(lines)))  # two columns are the spinner's
                 continue
             for line in lines:
                 self._print(line)
+
+    def _line(self, stage: str, said: str, seconds: float) -> str:
+        """What a stage says and for how long it has run. A line that moves has to fit: of a broken one a part stays."""
+        head, tail = f"{self._label}  … {stage:<12} ", f"  ({seconds:.0f} s)"
+        text = Text(said)
+        if self._console.is_terminal:
+            room = self._console.width - 2 - cell_len(head + tail)
+            text.truncate(max(room, 0), overflow="ellipsis")
+        return head + text.plain + tail
 
     def finished(self, stage: Stage, result: Manifest, reused: bool) -> None:
         self._said.pop(stage.name, None)
@@ -155,20 +180,38 @@ def _print_verdict(console: Console, sentence: str, caveats: Sequence[str]) -> N
     console.print()
 
 
-def cost_table(estimates: Sequence[Estimate]) -> Table:
+def cost_table(estimates: Sequence[Estimate], default_rates: bool) -> Table:
     """What each stage should take: an estimate from the rates in the config."""
-    headings = ["rows", "tokens", "stored", "GPUs", "hours", "USD"]
-    shown = table("Estimated from resources.estimate, not measured", ["stage"], headings)
-    for one in estimates:
-        tokens = f"{one.tokens:,}" if one.tokens else ""
-        price = "" if one.usd is None else f"{one.usd:,.2f}"
-        stored = f"{one.bytes / 2**30:,.2f} GiB" if one.bytes else ""
-        hours = f"{one.seconds / 3600:,.2f}"
-        shown.add_row(one.stage, f"{one.rows:,}", tokens, stored, f"{one.gpus:g}" if one.gpus else "", hours, price)
+    rows = [
+        (
+            one.stage,
+            f"{one.rows:,}",
+            f"{one.tokens:,}" if one.tokens else "",
+            _size(one.bytes),
+            f"{one.gpus:g}" if one.gpus else "",
+            duration(one.seconds),
+            "" if one.usd is None else f"{one.usd:,.2f}",
+        )
+        for one in estimates
+    ]
     total = None if estimates[0].usd is None else sum(one.usd or 0.0 for one in estimates)
-    hours = sum(one.seconds for one in estimates) / 3600
-    shown.add_row("in all", "", "", "", "", f"{hours:,.2f}", "" if total is None else f"{total:,.2f}")
-    return shown
+    price = "" if total is None else f"{total:,.2f}"
+    rows.append(("in all", "", "", "", "", duration(sum(one.seconds for one in estimates)), price))
+    title = "Estimated from resources.estimate, not measured"
+    if default_rates:
+        title = "Estimated by the default rates of resources.estimate, which were not measured here"
+    return filled(title, ["stage"], ["rows", "tokens", "stored", "GPUs", "time", "USD"], rows)
+
+
+def duration(seconds: float) -> str:
+    return clock(seconds) if seconds >= 1 else "< 1 s"
+
+
+def _size(count: int) -> str:
+    """Of so many bytes; nothing where they are too few to matter."""
+    if count >= 2**30:
+        return f"{count / 2**30:,.1f} GiB"
+    return f"{count / 1e6:,.1f} MB" if count >= 5e4 else ""
 
 
 def plan_table(steps: list[Step]) -> Table:

@@ -54,11 +54,17 @@ def explained(error: ValidationError, where: str, model: type[BaseModel]) -> Ite
     """A line for each thing that is wrong with `where`, which was to be a `model`."""
     mistakes = error.errors()
     places = [_place(mistake["loc"], model) for mistake in mistakes]
+    told = set[str]()
     for number, place in enumerate(places):
         if place in places[:number]:
             continue  # another member of a union, told with the first
         same = [other for other, its in zip(mistakes, places, strict=True) if its == place]
-        yield f"{where}: {_explained(same, place, model)}"
+        said, listed, keys = _explained(same, place, model).partition("; expected one of ")
+        if listed and keys in told:  # which keys a section has is said once
+            yield f"{where}: {said}."
+            continue
+        told.add(keys)
+        yield f"{where}: {said}{listed}{keys}"
 
 
 def _explained(mistakes: Sequence[Any], place: _Place, model: type[BaseModel]) -> str:

@@ -12,6 +12,7 @@ from syneg.config import hints, mistakes
 from syneg.config.run import RunConfig
 from syneg.errors import BadInput
 from syneg.settings.section import inside, is_text
+from syneg.store import files
 
 SectionType = TypeVar("SectionType", bound=BaseModel)
 
@@ -22,9 +23,13 @@ def load(path: str, overrides: Sequence[str] = ()) -> RunConfig:
     """The config in the YAML file at `path`, with `overrides` such as "train.epochs=2" on top.
 
     Raises:
-        BadInput: the file is missing or no YAML mapping; a key is unknown; a value has the wrong type or range.
+        BadInput: the file is missing or no YAML mapping, or an experiment; a key is unknown; a value has the wrong type
+            or range.
     """
-    return resolve(read(path), [parse(override) for override in overrides], path)
+    settings = read(path)
+    if "arms" in settings:
+        raise BadInput(f"{path} is an experiment, not the config of one run: `syneg experiment {path}`.")
+    return resolve(settings, [parse(override) for override in overrides], path)
 
 
 def resolve(settings: Mapping[str, Any], changes: Iterable[tuple[str, Any]], where: str) -> RunConfig:
@@ -81,8 +86,9 @@ def read(path: str) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        looked = files.looked_from(path) if isinstance(error, FileNotFoundError) else ""
         raise BadInput(
-            f"{path}: cannot be read ({error}). Give the path of a YAML file, e.g. configs/demo.yaml."
+            f"{path}: cannot be read ({error}){looked}. Give the path of a YAML file, e.g. configs/demo.yaml."
         ) from error
     settings = strict_yaml.load(text, path)
     if not isinstance(settings, dict):

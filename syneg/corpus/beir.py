@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.json as arrow_json
 
 from syneg.corpus import sources
 from syneg.corpus.collection import Collection, from_files, judgement_table, plain_batch, record_batch
-from syneg.corpus.lines import Block, blocks, numbered
+from syneg.corpus.lines import Block, blocks, numbered, parsed
 from syneg.errors import BadInput
 from syneg.settings.corpus import CorpusConfig
 
@@ -24,7 +25,7 @@ def records(path: str) -> Iterator[pa.RecordBatch]:
     """Passages or queries, one JSON object a line: `_id` and `text`, with or without `title`; the rest is ignored."""
     for block in blocks(path):
         plain = _parse_plain(block)
-        yield plain if plain is not None else record_batch(path, [_record(path, *line) for line in block.numbered()])
+        yield plain if plain is not None else record_batch(path, parsed(block.numbered(), partial(_record, path)))
 
 
 def _parse_plain(block: Block) -> pa.RecordBatch | None:
@@ -65,25 +66,33 @@ def _record(path: str, line: int, content: str) -> tuple[str, str, str, int]:
         raise BadInput(f"{path}:{line}: a JSON {type(record).__name__}. Expected an object with `_id` and `text`.")
     for key in ("_id", "text"):
         if key not in record:
-            raise BadInput(f"{path}:{line}: no `{key}`, only {', '.join(record) or 'nothing'}. Expected `_id`, `text`.")
+            raise BadInput(
+                f"{path}:{line}: no `{key}`, only {', '.join(record) or 'nothing'}. Expected `_id` and `text`: the "
+                "README shows how to rename columns (Your own data and LLM)."
+            )
     title = record.get("title")
     fields = {"_id": record["_id"], "text": record["text"], "title": "" if title is None else title}
     for key, value in fields.items():
         if not isinstance(value, str):
-            raise BadInput(f"{path}:{line}: `{key}` is {json.dumps(value)[:80]}. Expected a string in quotes.")
+            seen = json.dumps(value)[:80]
+            example = f'"{key}": "{seen}"' if isinstance(value, int | float) else "in quotes"
+            raise BadInput(f"{path}:{line}: `{key}` is {seen}. Expected a string, as BEIR has it: {example}.")
     return fields["_id"], fields["title"], fields["text"], line
 
 
 def judgements(path: str) -> pa.Table:
     """query-id, corpus-id, score, tab-separated. The header may be missing: BEIR's own loader would eat a line."""
-    rows: list[tuple[str, str, str, int]] = []
-    for number, line in numbered(path):
-        columns = line.split("\t")
-        if len(columns) != 3:
-            raise BadInput(
-                f"{path}:{number}: {len(columns)} columns in {line[:80]!r}. "
-                "Expected three, tab-separated: query-id, corpus-id, score."
-            )
-        if number > 1 or columns[2].strip().casefold() not in _SCORE_HEADERS:
-            rows.append((columns[0], columns[1], columns[2], number))
+    rows = parsed(numbered(path), partial(_judgement, path))
+    if rows and rows[0][3] == 1 and rows[0][2].strip().casefold() in _SCORE_HEADERS:
+        del rows[0]
     return judgement_table(path, rows)
+
+
+def _judgement(path: str, number: int, line: str) -> tuple[str, str, str, int]:
+    columns = line.split("\t")
+    if len(columns) != 3:
+        raise BadInput(
+            f"{path}:{number}: {len(columns)} columns in {line[:80]!r}. "
+            "Expected three, tab-separated: query-id, corpus-id, score."
+        )
+    return columns[0], columns[1], columns[2], number

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syneg.corpus.lines import Block
+from syneg.corpus.lines import Block, together
 from syneg.corpus.sources import InputFiles
 from syneg.errors import BadInput
 from syneg.texts import UNFIT
@@ -99,9 +99,10 @@ def record_batch(path: str, rows: Sequence[tuple[str, str, str, int]]) -> pa.Rec
     lines = pa.array([row[3] for row in rows], pa.int64())
     bad = pc.match_substring_regex(ids, _BAD_ID)
     if pc.any(bad).as_py():
-        raise BadInput(
-            f"{path}:{lines.filter(bad)[0]}: the id {ids.filter(bad)[0].as_py()!r} is blank or holds a tab, a line "
-            "break, a NUL or a lone surrogate. Expected an id that a line of a tsv file can name."
+        raise together(
+            f"{path}:{line}: the id {name!r} is blank or holds a tab, a line break, a NUL or a lone surrogate. "
+            "Expected an id that a line of a tsv file can name."
+            for name, line in zip(ids.filter(bad).to_pylist(), lines.filter(bad).to_pylist(), strict=True)
         )
     return pa.record_batch([ids, titles, texts, lines, pc.add(in_title, in_text)], schema=RECORDS)
 
@@ -135,9 +136,12 @@ def judgement_table(path: str, rows: Sequence[tuple[str, str, str, int]]) -> pa.
     Raises:
         BadInput: a relevance that is no integer.
     """
-    for _, _, relevance, line in rows:
-        if not _INTEGER.fullmatch(relevance.strip()):
-            raise BadInput(f"{path}:{line}: the relevance is {relevance!r}. Expected an integer of up to 9 digits.")
+    bad = [(relevance, line) for _, _, relevance, line in rows if not _INTEGER.fullmatch(relevance.strip())]
+    if bad:
+        raise together(
+            f"{path}:{line}: the relevance is {relevance!r}. Expected an integer of up to 9 digits."
+            for relevance, line in bad
+        )
     query_ids, _ = _fit([row[0] for row in rows])
     passage_ids, _ = _fit([row[1] for row in rows])
     relevances = pa.array([int(row[2]) for row in rows], pa.int32())

@@ -6,17 +6,21 @@ so are lines of white space.
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import BinaryIO, cast
+from itertools import islice
+from typing import BinaryIO, TypeVar, cast
 
 from syneg.errors import BadInput
 from syneg.store import files
 
 _BLOCK_BYTES = 1 << 24  # a passage of 100,000 tokens is half a megabyte
+FAULTS = 5  # of one file that are told at once
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,28 @@ def numbered(path: str) -> Iterator[tuple[int, str]]:
     """Every line of the file that holds something, with its number."""
     for block in blocks(path):
         yield from block.numbered()
+
+
+def parsed(lines: Iterable[tuple[int, str]], parse: Callable[[int, str], Row]) -> list[Row]:
+    """What `parse` makes of each numbered line. Raises BadInput `together` if it refused some of them."""
+    rows: list[Row] = []
+    faults: dict[str, str] = {}  # the first of each kind
+    for number, line in lines:
+        try:
+            rows.append(parse(number, line))
+        except BadInput as error:
+            faults.setdefault(str(error).partition(f":{number}: ")[2], str(error))
+            if len(faults) == FAULTS:
+                break
+    if faults:
+        raise together(faults.values())
+    return rows
+
+
+def together(faults: Iterable[str]) -> BadInput:
+    """Up to FAULTS of a file as one error, so that it is not mended line by line."""
+    told = list(islice(faults, FAULTS))
+    return BadInput("\n".join([*told, "There may be more."] if len(told) == FAULTS else told))
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """MS MARCO's passage ranking files (Bajaj et al. 2016, arXiv 1611.09268): tab-separated, without header or titles."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from syneg.corpus import sources
 from syneg.corpus.collection import Collection, from_files, judgement_table, plain_batch, record_batch
-from syneg.corpus.lines import Block, blocks, numbered
+from syneg.corpus.lines import Block, blocks, numbered, parsed
 from syneg.errors import BadInput
 from syneg.settings.corpus import CorpusConfig
 
@@ -23,7 +24,7 @@ def records(path: str) -> Iterator[pa.RecordBatch]:
     """
     for block in blocks(path):
         plain = _parse_plain(block)
-        yield plain if plain is not None else record_batch(path, [_record(path, *line) for line in block.numbered()])
+        yield plain if plain is not None else record_batch(path, parsed(block.numbered(), partial(_record, path)))
 
 
 def _parse_plain(block: Block) -> pa.RecordBatch | None:
@@ -55,13 +56,14 @@ def _record(path: str, number: int, line: str) -> tuple[str, str, str, int]:
 
 def judgements(path: str) -> pa.Table:
     """query id, 0, passage id, relevance, by tabs or spaces (the same as TREC's)."""
-    rows: list[tuple[str, str, str, int]] = []
-    for number, line in numbered(path):
-        columns = line.split()
-        if len(columns) != 4:
-            raise BadInput(
-                f"{path}:{number}: {len(columns)} columns in {line[:80]!r}. "
-                "Expected four: query id, 0, passage id, relevance."
-            )
-        rows.append((columns[0], columns[2], columns[3], number))
-    return judgement_table(path, rows)
+    return judgement_table(path, parsed(numbered(path), partial(_judgement, path)))
+
+
+def _judgement(path: str, number: int, line: str) -> tuple[str, str, str, int]:
+    columns = line.split()
+    if len(columns) != 4:
+        raise BadInput(
+            f"{path}:{number}: {len(columns)} columns in {line[:80]!r}. "
+            "Expected four: query id, 0, passage id, relevance."
+        )
+    return columns[0], columns[2], columns[3], number

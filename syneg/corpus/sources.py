@@ -1,7 +1,8 @@
 """Which files a corpus section reads. Imports nothing heavy: `syneg plan` asks here."""
 
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from syneg.errors import BadInput
@@ -11,6 +12,7 @@ from syneg.store import files as store
 
 ROLES = ("train", "dev", "test")
 STDLIB = "the standard library"
+_SPLIT = re.compile(r"(?P<split>.+)\.(tsv|txt)(\.gz)?")
 _HARVEST = 1  # raised when stdlib.py comes to harvest other rows from the same Python
 
 
@@ -61,12 +63,28 @@ def to_evaluate_on(corpus: CorpusConfig, folder: str) -> CorpusConfig:
         BadInput: it is not there, or lacks passages, queries or judgements to test on.
     """
     moved = corpus.model_copy(update={"source": "beir", "path": expanded(folder)})
+    _check_beir(expanded(folder))
     if _find(_folder(moved), f"qrels/{moved.split}.tsv") is None:
         moved = moved.model_copy(update={"split": None})
     if moved.dev_split != DEV and _find(_folder(moved), f"qrels/{moved.dev_split}.tsv") is None:
         moved = moved.model_copy(update={"dev_split": None})
     files(moved)
     return moved
+
+
+def _check_beir(folder: str) -> None:
+    """As `files` would, but in the words of the option that takes BEIR folders alone."""
+    if not store.exists(folder):
+        raise BadInput(
+            f"--corpus: there is no folder {folder}{store.looked_from(folder)}. Give the folder of a collection in "
+            "BEIR layout."
+        )
+    for name in ("corpus.jsonl", "queries.jsonl"):
+        if _find(folder, name) is None:
+            raise BadInput(
+                f"--corpus: {folder} has no {name} (nor {name}.gz). Expected a BEIR folder with corpus.jsonl, "
+                f"queries.jsonl and qrels/; of MS MARCO's tsv files `syneg corpus {folder} OUT --msmarco` makes one."
+            )
 
 
 def beir(corpus: CorpusConfig) -> InputFiles:
@@ -99,8 +117,8 @@ def _folder(corpus: CorpusConfig) -> str:
     assert corpus.path is not None  # the config refuses a source of files without a path
     if not store.exists(corpus.path):
         raise BadInput(
-            f"corpus.path: there is no folder {corpus.path}. Give the folder of a collection in "
-            f"{'BEIR layout' if corpus.source == 'beir' else 'MS MARCO tsv layout'}."
+            f"corpus.path: there is no folder {corpus.path}{store.looked_from(corpus.path)}. Give the folder of a "
+            f"collection in {'BEIR layout' if corpus.source == 'beir' else 'MS MARCO tsv layout'}."
         )
     return corpus.path
 
@@ -115,7 +133,8 @@ def _needed(folder: str, *names: str) -> str:
         return path
     raise BadInput(
         f"corpus.path: {folder} has no {names[0]} (nor {names[0]}.gz). Expected corpus.jsonl, queries.jsonl and "
-        "qrels/ for corpus.source=beir, collection.tsv, queries.*.tsv and qrels.*.tsv for corpus.source=msmarco."
+        "qrels/ for corpus.source=beir, collection.tsv, queries.*.tsv and qrels.*.tsv for corpus.source=msmarco; the "
+        "README shows how to convert other formats (Your own data and LLM)."
     )
 
 
@@ -127,10 +146,33 @@ def _judged(corpus: CorpusConfig, folder: str, qrels: Mapping[str, str | None], 
         del needed["dev"]
     for role, key in needed.items():
         if role in qrels and qrels[role] is None:
-            seen = [path for path, _ in store.files_below(folder) if path.startswith(prefix)]
-            without = ", or do without them: corpus.dev_split=null" if role == "dev" else ""
+            seen = _splits_in(folder, prefix)
             raise BadInput(
-                f"corpus.{key}: {folder} has no judgements {prefix}{getattr(corpus, key)}.tsv (nor .gz); "
-                f"found there: {', '.join(seen) or 'none'}. Name one of them by corpus.{key}{without}."
+                f"corpus.{key}: {folder} has no judgements {prefix}{getattr(corpus, key)}.tsv (nor .gz); splits found "
+                f"there: {', '.join(seen) or 'none'}. {_remedy(corpus, folder, key, seen)}."
             )
     return {role: path for role, path in qrels.items() if path is not None}
+
+
+def _splits_in(folder: str, prefix: str) -> list[str]:
+    """The splits that have judgements, by their names."""
+    names = (path.removeprefix(prefix) for path, _ in store.files_below(folder) if path.startswith(prefix))
+    found = map(_SPLIT.fullmatch, names)
+    return sorted({name["split"] for name in found if name})
+
+
+def _remedy(corpus: CorpusConfig, folder: str, key: str, seen: Sequence[str]) -> str:
+    """What to do about judgements that are not there, without a full stop."""
+    taken = {name: other for other in ("split", "test_split") if other != key and (name := getattr(corpus, other))}
+    free = [name for name in seen if name not in taken]
+    if key == "dev_split":
+        named = f"Name one of them by corpus.{key}, or do" if free else "Do"
+        return f"{named} without them: corpus.dev_split=null"
+    if free:
+        also = f" (for {corpus.dev_split} with corpus.dev_split=null beside it)" if corpus.dev_split in free else ""
+        return f"Name one of them by corpus.{key}{also}"
+    name = getattr(corpus, key)
+    if corpus.source == "msmarco" and _find(folder, "qrels.tsv"):
+        return f"Rename qrels.tsv to qrels.{name}.tsv and queries.tsv to queries.{name}.tsv"
+    besides = f", besides {' and '.join(seen)}" if seen else ""
+    return f"Expected judgements to {'train' if key == 'split' else 'test'} on there{besides}"

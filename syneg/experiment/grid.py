@@ -42,10 +42,15 @@ def load(path: str, changes: Sequence[str] = ()) -> Grid:
     arms, below what an arm says itself.
 
     Raises:
-        BadInput: a file is missing; a key is unknown; a value has the wrong type or range; a change would change no
-            arm; arms differ in what makes their scores comparable.
+        BadInput: a file is missing, or the config of a run; a key is unknown; a value has the wrong type or range; a
+            change would change no arm; arms differ in what makes their scores comparable.
     """
     settings = overrides.read(path)
+    if "arms" not in settings and "corpus" in settings:
+        raise BadInput(
+            f"{path} is the config of one run: `syneg run {path}`. Expected an experiment: name, base and arms, e.g. "
+            "configs/experiments/scifact.yaml."
+        )
     parsed = [overrides.parse(change) for change in changes]
     settings |= {key: value for key, value in parsed if "." not in key}
     for_all = {key: value for key, value in parsed if "." in key}

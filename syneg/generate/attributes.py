@@ -1,6 +1,7 @@
 """The attributes of a negative: lists that a person writes per collection, one value of each drawn per request."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,12 @@ class AttributeLists:
         return Attributes(
             chance.choice(self.domain_name), chance.choice(self.difficult_level), chance.choice(self.length)
         )
+
+
+def asked_for(row: Mapping[str, str]) -> dict[str, str]:
+    """The attributes of an answer or a negative, without those it has not. A length is a comparison, made whole."""
+    drawn = {name: row[name] for name in ("domain", "difficulty", "length") if row[name]}
+    return drawn | ({"length": f"{drawn['length']} the positive"} if "length" in drawn else {})
 
 
 def load(path: str | None) -> AttributeLists:

@@ -32,18 +32,13 @@ class Estimate:
     def price(self, generate: GenerateConfig) -> float:
         return generate.budget.price(self.input_tokens, self.output_tokens)
 
-    def in_words(self, generate: GenerateConfig, resources: ResourcesConfig) -> str:
-        price, rates, workers = self.price(generate), resources.estimate, resources.generate
+    def taken(self, resources: ResourcesConfig) -> tuple[str, float]:
+        """The kind of device that is busy, and for how many seconds one of them is, at the rates of the config."""
+        rates, workers = resources.estimate, resources.generate
         seconds = (
             self.input_tokens / rates.prompt_tokens_per_second + self.output_tokens / rates.output_tokens_per_second
         )
-        device, held = ("GPU", workers.gpus) if workers.gpus else ("CPU", workers.cpus)
-        return (
-            f"Generation: {self.requests:,} requests; about {self.input_tokens:,} tokens read and "
-            f"{self.output_tokens:,} written, {self.most_output_tokens:,} at most (counted by {self.counted_by}); "
-            f"{seconds / 3600 * held:,.2f} {device}-hours at the rates of resources.estimate"
-            + (f"; {price:,.2f} by the prices of generate.budget." if price else "; generate.budget has no prices.")
-        )
+        return ("GPU", seconds * workers.gpus) if workers.gpus else ("CPU", seconds * workers.cpus)
 
 
 def estimate(passages: Source, queries: Source, qrels: Source, generate: GenerateConfig) -> Estimate:

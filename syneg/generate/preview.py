@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from syneg.generate.attributes import asked_for
 from syneg.generate.prompts import Message
 from syneg.generate.requests import REQUEST
 from syneg.generate.stage import prompt_of
@@ -19,7 +20,7 @@ class Look:
     query_id: str
     positive_id: str
     messages: list[Message]
-    attributes: dict[str, str]
+    attributes: dict[str, str]  # as `asked_for`
     answer: str
     verdicts: list[str | None]  # of each negative in the answer: the reason for its rejection
 
@@ -33,6 +34,5 @@ def looks(answers: Source, synthetic: Source, generate: GenerateConfig) -> Itera
     requests = [{name: row.get(name) for name in REQUEST.names} | {"sample": 0} for row in rows]
     rendered = render(pa.Table.from_pylist(requests, REQUEST), prompt_of(generate), generate.seed)
     for row, messages in zip(rows, rendered["messages"].to_pylist(), strict=True):
-        drawn = {name: row[name] for name in ("domain", "difficulty", "length") if row[name]}
         pair = (row["query_id"], row["positive_id"])
-        yield Look(*pair, messages, drawn, row["error"] or row["answer"], verdicts[pair])
+        yield Look(*pair, messages, asked_for(row), row["error"] or row["answer"], verdicts[pair])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from syneg.generate.attributes import asked_for
 from syneg.generate.reasons import NOT_ANSWERED, NOT_WELL_FORMED
 from syneg.redaction import redacted
 from syneg.schemas import ACCEPTED
@@ -65,7 +66,7 @@ def as_markdown(title: str, found: Verdicts) -> Iterator[str]:
     for reason, rows in sorted(found.examples.items()):
         yield f"\n## {reason}: {len(rows)} of {found.counts[reason]:,}"
         for number, row in enumerate(rows, 1):
-            asked = ", ".join(row[name] for name in ("domain", "difficulty", "length") if row[name])
+            asked = ", ".join(asked_for(row).values())
             yield f"\n{number}. **query {row['query_id']}** {_line(row['query'])}" + (f" ({asked})" if asked else "")
             yield f"   - positive {row['positive_id']}: {_line(row['positive'])}"
             yield f"   - error: {_line(row['error'])}" if row["error"] else f"   - written: {_line(row['text'])}"

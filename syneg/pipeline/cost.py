@@ -40,6 +40,10 @@ class Sizes:
         queries = facts["queries"]
         return cls(facts["passages"], sum(queries.values()), facts["judgements"]["train"], queries["test"])
 
+    @property
+    def known(self) -> bool:
+        return None not in (self.passages, self.queries, self.training_pairs, self.test_queries)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -84,7 +88,7 @@ def _gpus(workers: WorkerResources | None) -> float:
 
 
 def estimate(config: RunConfig, size: Sizes, stages: tuple[str, ...]) -> list[Estimate]:
-    """What each of `stages` should take; those of which nothing is known are left out."""
+    """What each of `stages` should take; those of which nothing is known are left out: all, unless `size.known`."""
     passages, queries, pairs, tested = size.passages, size.queries, size.training_pairs, size.test_queries
     if passages is None or queries is None or pairs is None or tested is None:
         return []

@@ -53,7 +53,9 @@ def _content(content: Content, address: str | Literal[False] | None, section: Se
     if content.kind == "model":
         return models.digest(address, key)
     if not files.exists(address):
-        raise BadInput(f"{key}: there is no file {address}. Give the path of an existing one.")
+        raise BadInput(
+            f"{key}: there is no file {address}{files.looked_from(address)}. Give the path of an existing one."
+        )
     return digests.of_folder(address) if any(files.entries_below(address)) else digests.of_file(address)
 
 

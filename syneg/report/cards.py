@@ -112,7 +112,7 @@ def _source(report: Mapping[str, Any]) -> dict[str, str]:
 
 def _mix(report: Mapping[str, Any]) -> dict[str, str]:
     mix = report["config"]["mix"]
-    chosen = {name: code(mix[name]) for name in _MIXING if name in mix}
+    chosen = {name: model_card.in_words(mix[name]) for name in _MIXING if name in mix}
     return chosen | {"negatives by source": _counts(report["instances"]["negatives"])}
 
 
@@ -133,7 +133,7 @@ def _synthetic(report: Mapping[str, Any], generated: Mapping[str, Any], origins:
             "engine": code(config["engine"]["kind"]),
             "its licence, as stated beside it": plain(origins.generator_licence or _UNSTATED),
             "prompt version": code(generated.get("prompt_version", _UNSTATED)),
-            **{name: code(config[name]) for name in _SAMPLING if name in config},
+            **{name: model_card.in_words(config[name]) for name in _SAMPLING if name in config},
             "asked for": f"{made['requests'] or 0:,}",
             "what the gate said": _counts(made["outcomes"]),
             "tokens in, out": f"{made['input_tokens'] or 0:,}, {made['output_tokens'] or 0:,}",
@@ -146,13 +146,17 @@ def _retrieved(report: Mapping[str, Any]) -> str:
     rows = [
         (
             sampler,
-            code(report["config"]["mine"]["samplers"].get(sampler, {})),
+            _that_are_set(report["config"]["mine"]["samplers"].get(sampler, {})),
             f"{found.get('kept', 0):,}",
             _counts({reason: count for reason, count in found.items() if reason != "kept"}),
         )
         for sampler, found in report["candidates"].items()
     ]
     return table(("sampler", "settings", "kept", "filtered"), rows) if rows else "None: nothing was mined."
+
+
+def _that_are_set(settings: Mapping[str, Any]) -> str:
+    return code(", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None))
 
 
 def _probe(probed: Mapping[str, Any]) -> Iterator[str]:

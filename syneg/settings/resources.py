@@ -56,6 +56,12 @@ class EstimateConfig(Section):
     instances_mixed_per_second: PositiveFloat = 1_000.0  # of one worker
     start_seconds: NonNegativeFloat = 15.0  # until the workers of a stage have loaded their model
 
+    @property
+    def has_default_rates(self) -> bool:
+        """Whether nobody has replaced a rate by a measurement."""
+        rates = (name for name in type(self).model_fields if name.endswith("_per_second"))
+        return all(getattr(self, rate) == type(self).model_fields[rate].default for rate in rates)
+
 
 class TrainResources(WorkerResources):
     """Workers between `min_workers` and `max_workers`, as many as there is room for; all of them where the two agree.

@@ -60,6 +60,13 @@ def absolute(path: str) -> str:
     return path if is_remote(_checked(path)) else str(Path(path).expanduser().absolute())
 
 
+def looked_from(path: str) -> str:
+    """What to say behind a relative `path` that is not there; nothing of another one."""
+    if is_remote(path) or Path(path).expanduser().is_absolute():
+        return ""
+    return f" (looked from {Path.cwd()}: paths are relative to where syneg is called, not to the config)"
+
+
 def exists(path: str) -> bool:
     """Whether there is an object at `path`, or anything below it."""
     return _storage(path).exists(path)

@@ -31,9 +31,10 @@ def check(address: str, key: str = "model") -> str:
     """
     path = _resolved(address, key)
     if not files.exists(path):
+        looked = files.looked_from(path) or f" (looked for {path})"
         raise BadInput(
-            f"{key}: no model at {address} (looked for {path}). Expected a model folder on this machine, s3://bucket/"
-            "folder, or package:NAME/PATH for a model that comes as a Python package."
+            f"{key}: no model at {address}{looked}. Expected a model folder on this machine, s3://bucket/folder, or "
+            "package:NAME/PATH for a model that comes as a Python package."
         )
     if _is_folder(path) and not any(files.exists(files.join(path, mark)) for mark in _MARKS):
         raise BadInput(f"{key}: {address} is a folder without {' or '.join(_MARKS)}, so it is no model.")

@@ -85,7 +85,14 @@ def test_a_preview_shows_prompts_and_answers_and_stores_nothing(
     assert shown.count("rejected: ") + shown.count("accepted") >= 2
     assert not (config.parent / "out").exists()
     lengths = "|".join(attributes.load(None).length)
-    assert len(re.findall(f"asked for: domain .+?, difficulty .+?, length (?:{lengths})", " ".join(shown.split()))) == 2
+    assert (
+        len(
+            re.findall(
+                f"asked for: domain .+?, difficulty .+?, length (?:{lengths}) the positive", " ".join(shown.split())
+            )
+        )
+        == 2
+    )
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -1,5 +1,7 @@
 """The command line: exit codes, and one clear line for bad input before anything is written."""
 
+import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -53,6 +55,18 @@ def test_version(syneg: Syneg) -> None:
     assert (done.returncode, done.stdout) == (0, f"syneg {version('syneg')}\n")
 
 
+def test_output_that_somebody_closed_is_no_failure(tmp_path: Path) -> None:
+    """As by `| head`: rich prints the one, typer the other."""
+    for arguments in (("plan", "configs/demo.yaml", f"store.root={tmp_path}"), ("--help",)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [sys.executable, "-m", "syneg", *arguments], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_plan_shows_every_stage(syneg: Syneg, tmp_path: Path) -> None:
     done = syneg("plan", "configs/demo.yaml", f"store.root={tmp_path / 'root'}")
     assert done.returncode == 0
@@ -83,6 +97,18 @@ def test_plan_says_why_storage_cannot_be_reached(syneg: Syneg, tmp_path: Path, m
         (("run", "configs/demo.yaml", "--from", "mine"), "--from mine needs finished stages before it"),
         (("run", "configs/demo.yaml", "--to", "mining"), "There is no stage 'mining'"),
         (("corpus", "/nowhere", "/tmp/never-written"), "/nowhere"),
+        (("run", "configs/demo.yaml", "encoder.model=nowhere"), f"no model at nowhere (looked from {ROOT}: paths are"),
+        (
+            ("run", "configs/demo.yaml", "mix.review=nowhere"),
+            f"there is no file nowhere (looked from {ROOT}: paths are",
+        ),
+        (("run", "configs/scifact.yaml", "corpus.path=nowhere"), f"no folder nowhere (looked from {ROOT}: paths are"),
+        (("run", "nowhere.yaml"), f"(looked from {ROOT}: paths are relative to where syneg is called"),
+        (
+            ("run", "configs/experiments/scifact.yaml"),
+            "is an experiment, not the config of one run: `syneg experiment configs/experiments/scifact.yaml`.",
+        ),
+        (("experiment", "configs/demo.yaml"), "is the config of one run: `syneg run configs/demo.yaml`."),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_2(

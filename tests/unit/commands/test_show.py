@@ -108,5 +108,7 @@ def test_candidates_that_the_judge_has_not_seen_yet_are_called_so(tmp_path: Path
 
 
 def test_an_unknown_query_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="has no query 'q7'"):
+    with pytest.raises(BadInput, match=r"has no query 'q7'\. Ids there look like 'q0'"):
         printed(stored(tmp_path), "q7")
+    with pytest.raises(BadInput, match=r"has no query '0'\. Did you mean 'q0'\?"):
+        printed(stored(tmp_path), "0")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -32,6 +33,25 @@ def test_a_stage_that_has_nothing_new_to_say_still_shows_that_it_runs() -> None:
             time.sleep(0.01)
     lines = written.getvalue().splitlines()
     assert sum("[2/15]   … generate     0/88 answers, the [first] take longest  (0 s)" in line for line in lines) >= 3
+
+
+def test_a_line_that_moves_fits_the_terminal_and_keeps_its_seconds() -> None:
+    written = io.StringIO()
+    train, embed = (stage for stage in ONE_ROUND if stage.name in ("train", "embed"))
+    console = Console(file=written, width=60, force_terminal=True, color_system=None)
+    with terminal.Progress(console) as progress:
+        for stage in (embed, train):
+            progress.started(stage)
+            progress.progressed(stage, f"step 1/2 of [{stage.name}] 文文 " + "and what else there is to say of it " * 3)
+        until = time.monotonic() + 10
+        while "train" not in written.getvalue() and time.monotonic() < until:
+            time.sleep(0.05)
+    lines = [line for line in written.getvalue().splitlines() if "step 1/2" in line]
+    assert lines
+    for line in lines:
+        assert cell_len(line[line.index("…") - 4 :]) <= 60
+        assert "…  (" in line  # what was said is cropped, the seconds are not
+        assert line.endswith(" s)")
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])

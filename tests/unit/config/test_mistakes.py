@@ -137,3 +137,12 @@ def test_whole_addresses_are_taken() -> None:
         "s3://bucket/a",
         "./s3:/x",
     )
+
+
+def test_the_keys_of_a_section_are_listed_once() -> None:
+    with pytest.raises(BadInput) as caught:
+        overrides.load(DEMO, ["foo=1", "bar=2", "store.baz=3"])
+    first, second, third = str(caught.value).splitlines()
+    listed = "; expected one of "
+    assert sorted([(listed in line) for line in (first, second, third)]) == [False, True, True]
+    assert "unknown key store.baz; expected one of root" in str(caught.value)

@@ -72,8 +72,12 @@ def test_without_a_collection_the_configs_own_is_taken(config: RunConfig) -> Non
     [
         (["nowhere"], [], "no model at nowhere"),
         (["base", "./base"], [], "--model ./base is given twice"),
-        ([], ["nowhere"], "there is no folder nowhere"),
-        ([], ["own/qrels"], "own/qrels has no corpus.jsonl"),
+        ([], ["nowhere"], "--corpus: there is no folder nowhere"),
+        (
+            [],
+            ["own/qrels"],
+            "--corpus: own/qrels has no corpus.jsonl .* `syneg corpus own/qrels OUT --msmarco`",
+        ),
     ],
 )
 def test_wrong_inputs_are_refused_before_anything_runs(

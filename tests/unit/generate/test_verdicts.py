@@ -49,6 +49,13 @@ def test_a_page_to_read() -> None:
     assert "written: written for 10" in text
 
 
+def test_what_a_negative_was_asked_to_be_is_told_in_whole_words() -> None:
+    negatives, answers = tables()
+    negatives[5] |= {"domain": "Tax", "length": "slightly shorter than"}
+    lines = as_markdown("tiny", verdicts(*map(stored, (negatives, answers)), examples=1))
+    assert "1. **query q5** query 5 (Tax, slightly shorter than the positive)" in "\n".join(lines)
+
+
 def test_each_answer_tells_its_own_error_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "zq9TOPSECRETzq9")
     negatives, answers = tables()

@@ -105,7 +105,7 @@ def test_dev_is_looked_at_where_there_is_none(config: Made) -> None:
 def test_a_dev_split_that_was_named_has_to_be_there(config: Made, tmp_path: Path) -> None:
     named = config("corpus.dev_split=validation")
     refused(
-        named, r"corpus\.dev_split: .* no judgements qrels/validation\.tsv .*do without them: corpus\.dev_split=null"
+        named, r"corpus\.dev_split: .* no judgements qrels/validation\.tsv .*Do without them: corpus\.dev_split=null"
     )
     config.collection({"qrels/validation.tsv": DEV["qrels/dev.tsv"]})
     pipeline.plan(named)

@@ -65,9 +65,11 @@ def test_the_dataset_card(rendered: tuple[str, str]) -> None:
         "all rejected 10",
         "| length | 0.91 ± 0.02 |",
         "told by &lt;length&gt;",
+        "| bm25 | `window_start: ",
         "They may state falsehoods",
     ):
         assert words in card, words
+    assert "None" not in card
 
 
 def test_the_model_card(rendered: tuple[str, str]) -> None:
@@ -80,8 +82,13 @@ def test_the_model_card(rendered: tuple[str, str]) -> None:
         "200 queries of one collection",
         "0.5300 for those in this folder, which are 0.7 of the trained ones and the rest of the base model's",
         "| train.learning_rate |",
+        "| train.dev.every | not set |",
+        "| train.matryoshka_dimensions | none |",
+        "| train.both_directions | `false` |",
     ):
         assert words in card, words
+    assert "None" not in card
+    assert "{" not in card
 
 
 def test_the_smallest_p_is_not_written_as_zero(tmp_path: Path) -> None:
