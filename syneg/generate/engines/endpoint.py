@@ -48,14 +48,14 @@ def answer(
     pieces: Pieces,
 ) -> Dataset:
     """See `syneg.generate.engine.answer`."""
+    # One batch more than is in flight hides the hand-over.
+    batches = min(math.ceil(engine.limits.max_in_flight / pieces.rows) + 1, pieces.at_once)
     return requests.map_batches(
         Endpoint,
         fn_constructor_args=(engine, asked, columns, key(engine)),
-        compute=ActorPoolStrategy(size=1),
+        compute=ActorPoolStrategy(size=1, max_concurrent_calls_per_actor=batches),
         num_cpus=LIGHT,
         resources=node_group(resources.generate),
-        # One batch more than is in flight hides the hand-over.
-        max_concurrency=min(math.ceil(engine.limits.max_in_flight / pieces.rows) + 1, pieces.at_once),
         batch_size=pieces.rows,
         batch_format="pyarrow",
     )
