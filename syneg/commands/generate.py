@@ -19,7 +19,7 @@ from syneg.commands.arguments import ConfigFile, Overrides
 from syneg.config import overrides
 from syneg.config.run import RunConfig
 from syneg.errors import BadInput
-from syneg.pipeline import pipeline
+from syneg.pipeline import checks, pipeline
 from syneg.redaction import redacted
 from syneg.settings.store import StoreConfig
 from syneg.store import files
@@ -88,6 +88,7 @@ def attributes(
     if out is not None:
         _check_new(out)
     resolved = overrides.load(config, settings or ())
+    checks.engine(resolved.generate.engine, "generate.engine")
     console = Console(stderr=True)
     with _elsewhere(resolved) as moved:
         with terminal.Progress(console) as progress:

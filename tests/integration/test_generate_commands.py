@@ -133,6 +133,8 @@ def test_a_key_that_is_refused_is_told_in_one_line(
     (line,) = [line for line in said.splitlines() if line.startswith("syneg: ")]
     assert "the engine stopped" in line
     assert "401" in line
+    assert "syneg.errors" not in line
+    assert f"See to the key that the environment has in {secret}" in said
     assert "Traceback" not in said
     assert SECRET not in said
 
@@ -147,7 +149,9 @@ def test_nothing_of_ray_is_shown(config: Path, key: str | None) -> None:
     said = [line for line in ended.stderr.splitlines() if line.strip()]
     if key:
         assert said[0].startswith("syneg: generate: ")
-        assert len(said) == 2
+        assert said[1:] == [
+            "Name the environment variable that holds the endpoint's key by generate.engine.api_key_env."
+        ]
     else:
         assert not said
     assert not re.search(r"\.(cc|py):\d+|Ray", ended.stdout)
