@@ -225,7 +225,7 @@ def short(value: float) -> str:
 
 def whole_steps(axes: Axes, steps: np.ndarray) -> None:
     """Puts no label of the axis between two steps."""
-    axes.xaxis.set_major_locator(FixedLocator(steps) if len(steps) == 1 else MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(FixedLocator(steps.tolist()) if len(steps) == 1 else MaxNLocator(integer=True))
 
 
 def alone(values: np.ndarray) -> str:

@@ -92,8 +92,9 @@ def curves_by_arm(curves: Mapping[str, Sequence[float]], notes: Mapping[str, str
             turn, tint = divmod(number, len(_TINTS))
             steps = thinned(np.arange(1, len(values) + 1, dtype=np.float64))
             line = running_mean(thinned(np.asarray(values, np.float64)), max(1, len(steps) // 20))
-            style = {"color": COLOURS[_TINTS[tint]], "linestyle": _DASHES[turn % len(_DASHES)], "marker": alone(steps)}
-            axes.plot(steps, line, linewidth=1.6, label=label, **style)
+            dashes = _DASHES[turn % len(_DASHES)]
+            (drawn,) = axes.plot(steps, line, linewidth=1.6, label=label, color=COLOURS[_TINTS[tint]], linestyle=dashes)
+            drawn.set_marker(alone(steps))
         figure.legend(frameon=False, fontsize=9.5, loc="outside lower left", ncols=columns)
         whole_steps(axes, max((np.arange(1, len(values) + 1) for values in curves.values()), key=len))
         axes.set_xlabel("optimiser step")
