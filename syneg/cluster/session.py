@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,7 +33,7 @@ def joined(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None]
     variables = storage.environment
     environment: dict[str, Any] = {"runtime_env": {"env_vars": variables}} if variables else {}
     address = resources.cluster
-    with termination.kept():
+    with termination.kept(), _core_kept_quiet():
         if address:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **environment)
         else:
@@ -72,6 +74,8 @@ def width(resources: ResourcesConfig) -> int:
 def _quiet() -> None:
     """The pipeline shows the progress; Ray's own bars and hints would tear its lines apart. Its log files keep all."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # read when ray.data.llm imports vLLM, engines excepted
+    # Of results that nobody waits for: Ray Data's own, which a failed stage leaves behind. Ours are all waited for.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     import ray.data
 
     context = ray.data.DataContext.get_current()
@@ -83,6 +87,37 @@ def _quiet() -> None:
         llm.addHandler(logging.StreamHandler())
     for name in ("ray", "ray.data", "ray.train", "ray.llm"):
         logging.getLogger(name).setLevel(logging.ERROR)
+        # What Ray Data tells as an error it raises as well, and the stage says it in a sentence.
+        shown = logging.CRITICAL if name == "ray.data" else logging.ERROR
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-                handler.setLevel(logging.ERROR)
+                handler.setLevel(shown)
+
+
+@contextmanager
+def _core_kept_quiet() -> Iterator[None]:
+    """While Ray's core starts in this process inside: it then says nothing but what ends the process.
+
+    Otherwise every run shows an error that is none of ours: the pools of Ray Data hand their arguments over in a way
+    that Ray warns of. `RAY_BACKEND_LOG_LEVEL` in the environment leaves the core as talkative as it says.
+    """
+    name = "RAY_BACKEND_LOG_LEVEL"
+    if name in os.environ or sys.stderr is None:
+        yield
+        return
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        os.putenv(name, "fatal")  # not os.environ, which Ray's other processes are given: their log files keep all
+        try:
+            yield
+        finally:
+            os.unsetenv(name)
+            sys.stderr.flush()
+            os.dup2(shown, 2)
+            os.close(shown)
+            caught.seek(0)
+            # All but the line in which the core tells that it took the level.
+            if said := b"".join(line for line in caught if name.encode() not in line):
+                os.write(2, said)

@@ -14,7 +14,7 @@ from syneg.commands.arguments import ConfigFile, Overrides
 from syneg.config import overrides
 from syneg.config.run import RunConfig
 from syneg.errors import BadInput
-from syneg.pipeline import pipeline
+from syneg.pipeline import checks, pipeline
 from syneg.pipeline.run import Run
 from syneg.pipeline.scratch import in_scratch_store
 from syneg.redaction import redacted
@@ -83,6 +83,7 @@ def attributes(
     if out is not None:
         _check_new(out)
     resolved = overrides.load(config, settings or ())
+    checks.engine(resolved.generate.engine, "generate.engine")
     console = terminal.console(stderr=True)
     with in_scratch_store(resolved) as moved:
         with terminal.Progress(console) as progress:

@@ -18,6 +18,7 @@ from ray.data import Dataset
 from syneg import schemas
 from syneg.errors import BadInput, StageFailed
 from syneg.generate import engine, prompts
+from syneg.generate.advice import advice
 from syneg.generate.answers import Answer
 from syneg.generate.engines.asked import LIGHTLY, Decoding, Pieces
 from syneg.generate.gating import negatives
@@ -57,6 +58,11 @@ def engine_of(generate: GenerateConfig, judge: JudgeConfig) -> Engine:
     return asked
 
 
+def engine_section(judge: JudgeConfig) -> str:
+    """Where a config has the engine that judges."""
+    return "judge.engine" if judge.engine else "generate.engine"
+
+
 def judged(left: Dataset, total: int, open_rows: int, judge: JudgeConfig, asked: Engine, context: Context) -> Output:
     """`left`: the rows of `TEXTS` that no attempt has judged yet, `open_rows` of `total`."""
     facts = {"judged": total, "model": engine.identity(asked)}
@@ -66,7 +72,7 @@ def judged(left: Dataset, total: int, open_rows: int, judge: JudgeConfig, asked:
     rows: Iterator[pa.Table] = iter(())
     if open_rows:
         found = judgements(left, judge, asked, context.resources, context.stake.rows)
-        rows = _kept(found, total, open_rows, judge.max_error_rate, counted, context)
+        rows = _kept(found, total, open_rows, judge, asked, counted, context)
     return Output(total, {"judgements": rows}, facts=lambda: facts | counted.facts())
 
 
@@ -143,31 +149,44 @@ def _columns(batch: pa.Table) -> pa.Table:
 
 
 def _kept(
-    found: Dataset, total: int, open_rows: int, max_error_rate: float, counted: _Counted, context: Context
+    found: Dataset,
+    total: int,
+    open_rows: int,
+    judge: JudgeConfig,
+    asked: Engine,
+    counted: _Counted,
+    context: Context,
 ) -> Iterator[pa.Table]:
     """Rows of schemas.JUDGEMENTS. What the engine failed comes at the end: where there is none, it is asked again by
     the next attempt."""
-    judged, failures = 0, list[pa.Table]()
+    judged, failures, section = 0, list[pa.Table](), engine_section(judge)
+    see = f"See to {section} and resources.generate, then run the same command again."
     context.progress(f"0/{open_rows} judged, the first take longest")
     try:
         for block in blocks(found):
-            judged += block.num_rows
             counted.add(block)
-            context.progress(f"{judged}/{open_rows} judged")
-            yield block.filter(pc.field("error").is_null()).select(schemas.JUDGEMENTS.names)
             failed = block.filter(pc.field("error").is_valid())
             failures += [failed.select(schemas.JUDGEMENTS.names)] if failed.num_rows else []
             errors = sum(rows.num_rows for rows in failures)
-            if errors > max_error_rate * total:
+            judged += block.num_rows - failed.num_rows
+            context.progress(f"{judged}/{open_rows} judged" + (f", {errors} failed" if errors else ""))
+            yield block.filter(pc.field("error").is_null()).select(schemas.JUDGEMENTS.names)
+            if failed.num_rows and errors > judge.max_error_rate * total:
+                last = failed["error"][-1].as_py()
                 raise StageFailed(
                     f"judge: the engine failed {errors} of {total} texts, more than judge.max_error_rate="
-                    f"{max_error_rate}. The last one said: {block['error'].drop_null()[-1]}\n"
-                    "The others are kept; run the command again."
+                    f"{judge.max_error_rate}. The last one said: {last}\n"
+                    f"{_saved(judged)}{advice(last, asked, section, see)}"
                 )
         if failures:
             yield pa.concat_tables(failures)
     except ray.exceptions.RayError as error:
+        cause = root_cause(error)
         raise StageFailed(
-            f"judge: the engine stopped after {judged} of {open_rows} texts: {root_cause(error)}\n"
-            "The judgements are kept. See to judge.engine and resources.generate, then run the same command again."
+            f"judge: the engine stopped after {judged} of {open_rows} texts: {cause}\n"
+            f"{_saved(judged)}{advice(cause, asked, section, see)}"
         ) from error
+
+
+def _saved(judged: int) -> str:
+    return f"What was judged is kept ({judged:,}). " if judged else ""

@@ -10,6 +10,7 @@ import yaml
 
 from syneg.errors import BadInput, StageFailed
 from syneg.generate import engine, prompts
+from syneg.generate.advice import advice
 from syneg.generate.answers import object_in
 from syneg.generate.attributes import AttributeLists
 from syneg.generate.engines.asked import Decoding
@@ -70,20 +71,26 @@ def propose(texts: list[str], generate: GenerateConfig, resources: ResourcesConf
     try:
         (row,) = answered.take_all()
     except ray.exceptions.RayError as error:
-        raise StageFailed(
-            f"attributes: the engine stopped: {root_cause(error)}\n"
-            "See to generate.engine and resources.generate, then run the same command again."
-        ) from error
-    return lists(row["answer"], row["error"])
+        raise _failed("stopped", root_cause(error), generate) from error
+    if row["error"]:
+        raise _failed("failed", row["error"], generate)
+    return lists(row["answer"])
 
 
-def lists(answer: str, error: str | None = None) -> AttributeLists:
+def _failed(what: str, cause: str, generate: GenerateConfig) -> StageFailed:
+    see = "See to generate.engine and resources.generate, then run the same command again."
+    return StageFailed(
+        f"attributes: the engine {what}: {cause}\n{advice(cause, generate.engine, 'generate.engine', see)}"
+    )
+
+
+def lists(answer: str) -> AttributeLists:
     """The lists in an answer, without repetitions. Raises StageFailed if there are none."""
     content = object_in(answer, *_LISTS) or {}
     found = {name: _texts(content.get(name)) for name in _LISTS}
     if not all(found.values()):
         raise StageFailed(
-            f"attributes: the LLM gave no lists ({error or redacted(answer)[:200]!r}). Ask again with another "
+            f"attributes: the LLM gave no lists ({redacted(answer)[:200]!r}). Ask again with another "
             "generate.seed, more generate.max_tokens, fewer --passages, or a larger model."
         )
     return AttributeLists(**found, length=_LENGTHS)

@@ -8,9 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syneg.errors import StageFailed
+from syneg.generate.advice import advice
 from syneg.generate.requests import EARLIER
 from syneg.settings.generate import Budget, GenerateConfig
 from syneg.stage import Stake
+
+_SINGLE = (
+    "See to the engine, then run the same command again. If the endpoint refuses single requests for what they "
+    "contain, or for their length, raise generate.max_error_rate."
+)
 
 
 @dataclass
@@ -21,7 +27,8 @@ class Spent:
     output_tokens: int = 0
     counted: int = 0  # answers whose tokens the engine reported
     uncounted: int = 0  # answers whose tokens it did not tell
-    answered: int = 0  # in this attempt
+    answered: int = 0  # in this attempt, and final
+    failed: int = 0  # in this attempt, by the engine
     errors: int = 0
     tells: bool = True  # False: the engine need not report tokens, since nothing is paid
     piece_seconds: float = 0.0  # from the first request of a piece to the last answer, of the slowest piece
@@ -74,6 +81,10 @@ class Spent:
             warnings.append(untold(self.uncounted))
         return {"errors": self.errors, "piece_seconds": round(self.piece_seconds, 1), "warnings": warnings}
 
+    def progress(self, open_requests: int) -> str:
+        """A line for who waits: "3/20 answers, 2 failed"."""
+        return f"{self.answered}/{open_requests} answers" + (f", {self.failed} failed" if self.failed else "")
+
     def ending(self, budget: Budget, before: int, total: int) -> StageFailed:
         """What is said where it has `ended` before all of `total` answers; `before` this attempt were stored."""
         if self.unknown:
@@ -90,16 +101,22 @@ class Spent:
             "\nThe answers are kept. Raise generate.budget and run the same command again to go on."
         )
 
-    def check_errors(self, block: pa.Table, total: int, generate: GenerateConfig) -> None:
-        """Raises StageFailed if the engine failed too many of all `total` requests, by the last of which in `block`."""
+    def check_errors(self, block: pa.Table, before: int, total: int, generate: GenerateConfig) -> None:
+        """Raises StageFailed if the engine failed too many of all `total` requests, by the last of which in `block`;
+        `before` this attempt were stored."""
         failed = block["error"].drop_null().to_pylist()
         if failed and self.errors > generate.max_error_rate * total:
             raise StageFailed(
                 f"generate: the engine failed {self.errors} of {total} requests, more than "
                 f"generate.max_error_rate={generate.max_error_rate}. The last one said: {failed[-1]}\n"
-                "The other answers are kept. See to the engine, then run the same command again. If the endpoint "
-                "refuses single requests for what they contain, or for their length, raise generate.max_error_rate."
+                + self.kept(before)
+                + advice(failed[-1], generate.engine, "generate.engine", _SINGLE)
             )
+
+    def kept(self, before: int) -> str:
+        """What is said of the answers that are stored; nothing where there is none."""
+        stored = before + self.answered
+        return f"What was answered is kept ({stored:,}). " if stored else ""
 
     @property
     def unknown(self) -> bool:

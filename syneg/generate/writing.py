@@ -17,6 +17,7 @@ from ray.data import Dataset
 from syneg import schemas
 from syneg.errors import StageFailed
 from syneg.generate import admission, engine, prompts
+from syneg.generate.advice import advice
 from syneg.generate.answers import Answer, parse, schema
 from syneg.generate.attributes import Attributes
 from syneg.generate.engines.asked import ANSWERED, LIGHTLY, LIGHTLY_AFTER, Decoding, Pieces
@@ -89,22 +90,25 @@ def answers(
                     spent.add(block)
                     spent.time(block)
                     final, failed = aside.put(block, last=attempt == generate.retries, known=budget.capped)
-                    spent.answered += final.num_rows + failed
-                    context.progress(f"{spent.answered}/{open_requests} answers")
+                    spent.answered += final.num_rows
+                    spent.failed += failed
+                    context.progress(spent.progress(open_requests))
                     yield _as_stored(final, maker)
-                    spent.check_errors(block, total, generate)
+                    spent.check_errors(block, len(done), total, generate)
                     under_way = room.give.remote(block["negative_id"].to_pylist(), _room(spent, budget, context))
                     if not ray.get(under_way) and spent.ended(budget):
                         break
             if not aside.rejected:
                 break
-        if spent.ended(budget) and spent.answered < open_requests:
+        if spent.ended(budget) and spent.answered + spent.failed < open_requests:
             yield from _beyond_budget(make, done, aside, maker, spent, total)
         yield from (_as_stored(rows, maker) for rows in aside.failures())
     except ray.exceptions.RayError as error:
+        cause = root_cause(error)
+        see = "See to generate.engine and resources.generate, then run the same command again."
         raise StageFailed(
-            f"generate: the engine stopped after {len(done) + spent.answered} of {total} answers: {root_cause(error)}\n"
-            "The answers are kept. See to generate.engine and resources.generate, then run the same command again."
+            f"generate: the engine stopped after {len(done) + spent.answered} of {total} answers: {cause}\n"
+            f"{spent.kept(len(done))}{advice(cause, generate.engine, 'generate.engine', see)}"
         ) from error
 
 
@@ -272,6 +276,8 @@ def blocks(dataset: Dataset) -> Generator[pa.Table, None, None]:
 
 
 def root_cause(error: Exception) -> str:
-    """Ray's message is the remote traceback; in it the exception raised first says what went wrong."""
-    found = re.search(r"^[A-Za-z_][\w.]*(?:Error|Exception|StageFailed|BadInput)\b: .+", str(error), re.MULTILINE)
-    return found[0] if found else str(error).strip().partition("\n")[0]
+    """Ray's message is the remote traceback; in it the exception raised first says what went wrong. Ours say it
+    without their name."""
+    named = r"^(?:[A-Za-z_]\w*\.)*(?:(?:StageFailed|BadInput): (?P<ours>.+)|(?P<other>\w*(?:Error|Exception): .+))"
+    found = re.search(named, str(error), re.MULTILINE)
+    return found["ours"] or found["other"] if found else str(error).strip().partition("\n")[0]

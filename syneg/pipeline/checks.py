@@ -62,7 +62,8 @@ def inputs(config: RunConfig, stages: Sequence[Stage]) -> None:
 
 
 def machine(config: RunConfig, stages: Sequence[Stage]) -> None:
-    """What the machine has to have that the run starts from: keys, packages, and files that are heavy to read.
+    """What the machine has to have that the run starts from: keys, packages, an endpoint that can be reached, and files
+    that are heavy to read.
 
     Raises:
         BadInput: a stage would refuse to go on without it.
@@ -72,28 +73,34 @@ def machine(config: RunConfig, stages: Sequence[Stage]) -> None:
         from syneg.generate.stage import prompt_of
 
         prompt_of(config.generate)
-        _check_engine(config.generate.engine)
+        engine(config.generate.engine, "generate.engine")
     if kinds & {"judge", "judge_mined"}:
-        from syneg.generate.judge import engine_of, template
+        from syneg.generate.judge import engine_of, engine_section, template
 
         template(config.judge)
-        _check_engine(engine_of(config.generate, config.judge))
+        engine(engine_of(config.generate, config.judge), engine_section(config.judge))
     if "train" in kinds:
         trackers.check(config.resources.train)
         _check_trainable(config)
 
 
-def _kinds(stages: Sequence[Stage]) -> set[str]:
-    return {layout.kind(stage.name) for stage in stages}
+def engine(asked: Engine, section: str) -> None:
+    """That the engine that `section` of the config describes can be asked: its key and address, or its file.
 
-
-def _check_engine(engine: Engine) -> None:
+    Raises:
+        BadInput: it cannot.
+    """
     from syneg.generate.engines import endpoint, recorded
 
-    if isinstance(engine, OpenaiEngine):
-        endpoint.key(engine)
-    elif isinstance(engine, RecordedEngine):
-        recorded.load(engine.path)
+    if isinstance(asked, OpenaiEngine):
+        endpoint.key(asked, section)
+        endpoint.reach(asked, section)
+    elif isinstance(asked, RecordedEngine):
+        recorded.load(asked.path)
+
+
+def _kinds(stages: Sequence[Stage]) -> set[str]:
+    return {layout.kind(stage.name) for stage in stages}
 
 
 def _check_trainable(config: RunConfig) -> None:

@@ -161,7 +161,7 @@ ONE_ROUND = (
     Stage(
         "report",
         "syneg.report.stage:run",
-        version=4,
+        version=5,
         reads={
             **_CORPUS,
             "synthetic": "gate.synthetic",

@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from matplotlib.typing import RcKeyType
 
 COLOURS = {
@@ -61,17 +62,19 @@ def loss(steps: np.ndarray, losses: np.ndarray, learning_rates: np.ndarray) -> s
         x, raw = thinned(steps), thinned(losses)
         window = max(1, len(raw) // 20)
         above.plot(x, raw, color=COLOURS["bm25"], linewidth=0.8, alpha=0.35)
-        above.plot(x, running_mean(raw, window), color=COLOURS["bm25"], linewidth=1.8)
+        above.plot(x, running_mean(raw, window), color=COLOURS["bm25"], linewidth=1.8, marker=alone(x))
         above.set_title("loss")
         above.tick_params(labelbottom=False)
-        below.plot(x, thinned(learning_rates), color=COLOURS["faint"], linewidth=1.4)
+        below.plot(x, thinned(learning_rates), color=COLOURS["faint"], linewidth=1.4, marker=alone(x))
         below.set_title("learning rate")
         below.set_xlabel("optimiser step")
         below.set_ylim(bottom=0)
-        below.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}" if value else "0")
-        below.set_yticks([0, float(learning_rates.max())] if len(learning_rates) else [0])
+        below.set_yticks(
+            rates := sorted({0.0, float(learning_rates.max(initial=0.0))}), [short(rate) for rate in rates]
+        )
         for axes in (above, below):
             axes.set_xlim(float(x.min()) - 0.5, float(x.max()) + 0.5) if len(x) else None
+            whole_steps(axes, x)
             quiet(axes)
         return svg(figure, "loss")
 
@@ -100,7 +103,8 @@ def score_distributions(epochs: Mapping[str, Mapping[str, np.ndarray]], edges: n
             axes.spines["left"].set_visible(False)
             axes.tick_params(labelbottom=axes is rows[-1])
             quiet(axes, grid="x")
-        rows[-1].set_xlabel("cosine similarity with the query (triangle and number: the mean)")
+        # The figure's, since beside long names the axis is shorter than this.
+        figure.supxlabel("cosine similarity with the query (triangle and number: the mean)", fontsize="medium")
         return svg(figure, "distributions")
 
 
@@ -118,10 +122,11 @@ def query_changes(deltas: np.ndarray, measure: str) -> str:
         axes.axhline(0, color=COLOURS["ink"], linewidth=0.8)
         reach = max(0.05, float(np.abs(deltas).max(initial=0)) * 1.08)
         axes.set_ylim(-reach, reach)
-        axes.margins(x=0.01)
+        axes.set_xlim(0, max(1, len(ordered)))  # also where nothing is drawn: those that stayed the same
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
-        axes.set_xlabel(f"{len(deltas):,} test queries, from the largest loss to the largest gain")
+        queries = "query" if len(deltas) == 1 else "queries"
+        axes.set_xlabel(f"{len(deltas):,} test {queries}, from the largest loss to the largest gain")
         axes.set_ylabel(f"{measure}, tuned \N{MINUS SIGN} base")
         above, below = int((deltas > 0).sum()), int((deltas < 0).sum())
         labels = (
@@ -211,6 +216,21 @@ def _visible(epochs: Mapping[str, Mapping[str, np.ndarray]], edges: np.ndarray) 
 def _share(count: int, total: int) -> str:
     percent = 100 * count / total if total else 0
     return f"{count:,}  (<1 %)" if 0 < percent < 0.5 else f"{count:,}  ({percent:.0f} %)"
+
+
+def short(value: float) -> str:
+    """A number on an axis: 2e-05 as 2e-5."""
+    return re.sub(r"e([+-])0*", lambda sign: "e" + sign[1].strip("+"), f"{value:g}")
+
+
+def whole_steps(axes: Axes, steps: np.ndarray) -> None:
+    """Puts no label of the axis between two steps."""
+    axes.xaxis.set_major_locator(FixedLocator(steps.tolist()) if len(steps) == 1 else MaxNLocator(integer=True))
+
+
+def alone(values: np.ndarray) -> str:
+    """The marker of a line: none, but for a single point, through which no line goes."""
+    return "o" if len(values) == 1 else ""
 
 
 def quiet(axes: Axes, grid: str = "y") -> None:

@@ -1,13 +1,17 @@
 """Plots of an experiment, in the style of `plots`: pure functions of numbers."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 
-from syneg.report.plots import COLOURS, STYLE, figure_of, quiet, running_mean, svg, thinned
+from syneg.report.plots import COLOURS, STYLE, alone, figure_of, quiet, running_mean, short, svg, thinned, whole_steps
 
 _TINTS = ("bm25", "synthetic", "positive", "dense", "other", "random", "ink")
+_DASHES = ("-", "--", ":")  # when all tints are used
+_LEGEND_CHARS = 72  # that stand side by side
+_BETWEEN = 0.07  # two labels of an axis, as a share of it
 
 
 def means_by_arm(
@@ -36,7 +40,10 @@ def means_by_arm(
             axes.annotate("BM25", (bm25, -0.55), ha="center", color=COLOURS["dense"])
         axes.set_yticks(range(len(by_seed)), list(by_seed))
         axes.set_ylim(len(by_seed) - 0.5, -0.9)
-        axes.set_xlabel(f"{measure}: mean (large), each seed (small), 95 % interval; dashed: untuned")
+        # The figure's, since beside long names the axis is shorter than this.
+        figure.supxlabel(
+            f"{measure}: mean (large), each seed (small), 95 % interval; dashed: untuned", fontsize="medium"
+        )
         quiet(axes, grid="x")
         return svg(figure, "means")
 
@@ -57,7 +64,7 @@ def means_by_setting(
             axes.axhline(base, color=COLOURS["faint"], linewidth=1, linestyle="--")
         if logarithmic:
             axes.set_xscale("log")
-        axes.set_xticks(places, [f"{place:g}" for place in places], minor=False)
+        axes.set_xticks(labelled := _apart(places, logarithmic), [short(place) for place in labelled], minor=False)
         axes.minorticks_off()
         axes.set_xlabel(setting)
         axes.set_ylabel(measure)
@@ -65,16 +72,31 @@ def means_by_setting(
         return svg(figure, f"setting-{setting.replace('.', '-')}")
 
 
+def _apart(places: Sequence[float], logarithmic: bool) -> list[float]:
+    """Those of the sorted `places` whose labels have room beside each other; the first is one of them."""
+    on_axis = np.log(places) if logarithmic else np.asarray(places, np.float64)
+    found = [0]
+    for number in range(1, len(places)):
+        if on_axis[number] - on_axis[found[-1]] >= _BETWEEN * (on_axis[-1] - on_axis[0]):
+            found.append(number)
+    return [places[number] for number in found]
+
+
 def curves_by_arm(curves: Mapping[str, Sequence[float]], notes: Mapping[str, str], name: str, title: str) -> str:
-    """One running mean an arm over its optimiser steps, named beside the plot with its note."""
+    """One running mean an arm over its optimiser steps, named below the plot with its note."""
+    names = [f"{arm} {notes.get(arm, '')}".strip() for arm in curves]
+    columns = min(len(names), max(1, _LEGEND_CHARS // (max(map(len, names)) + 7)))
     with matplotlib.rc_context(STYLE):
-        figure, (axes,) = figure_of(2.9)
-        for number, (arm, values) in enumerate(curves.items()):
+        figure, (axes,) = figure_of(2.6 + 0.2 * math.ceil(len(names) / columns))
+        for number, (label, values) in enumerate(zip(names, curves.values(), strict=True)):
+            turn, tint = divmod(number, len(_TINTS))
             steps = thinned(np.arange(1, len(values) + 1, dtype=np.float64))
             line = running_mean(thinned(np.asarray(values, np.float64)), max(1, len(steps) // 20))
-            label = f"{arm} {notes.get(arm, '')}".strip()
-            axes.plot(steps, line, color=COLOURS[_TINTS[number % len(_TINTS)]], linewidth=1.6, label=label)
-        axes.legend(frameon=False, fontsize=9.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+            dashes = _DASHES[turn % len(_DASHES)]
+            (drawn,) = axes.plot(steps, line, linewidth=1.6, label=label, color=COLOURS[_TINTS[tint]], linestyle=dashes)
+            drawn.set_marker(alone(steps))
+        figure.legend(frameon=False, fontsize=9.5, loc="outside lower left", ncols=columns)
+        whole_steps(axes, max((np.arange(1, len(values) + 1) for values in curves.values()), key=len))
         axes.set_xlabel("optimiser step")
         axes.set_title(title)
         quiet(axes)

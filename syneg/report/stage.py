@@ -141,8 +141,9 @@ def _plots(
         yield "distributions", "Similarity by source of the text", _seen_during(list(seen), list(similarities)), svg
     if metrics.num_rows:
         caption = "The loss by optimiser step (thin) and its running mean (thick)."
-        columns = (metrics[name].to_numpy() for name in ("step", "loss", "learning_rate"))
-        yield "loss", "Training", caption, plots.loss(*columns)
+        steps, losses, rates = (metrics[name].to_numpy() for name in ("step", "loss", "learning_rate"))
+        # Counted from 1, as everywhere else where a person reads.
+        yield "loss", "Training", caption, plots.loss(steps + 1, losses, rates)
     if sum(generation.values()):
         caption = "What became of the LLM's answers at the gate. Only accepted ones are trained on."
         yield "generation", "Synthetic negatives", caption, plots.outcomes({"answers": generation}, "accepted")

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +140,28 @@ def test_a_key_that_is_refused_is_told_in_one_line(
     (line,) = [line for line in said.splitlines() if line.startswith("syneg: ")]
     assert "the engine stopped" in line
     assert "401" in line
+    assert "syneg.errors" not in line
+    assert f"See to the key that the environment has in {secret}" in said
     assert "Traceback" not in said
     assert SECRET not in said
+
+
+@pytest.mark.parametrize("key", [None, "another"])
+def test_nothing_of_ray_is_shown(config: Path, key: str | None) -> None:
+    """In a process of its own, since Ray says most of it once a process."""
+    with StandIn(key=key) as server:
+        command = [sys.executable, "-m", "syneg", "run", str(config), "--to", "gate", "generate.max_pairs=4"]
+        ended = subprocess.run([*command, *engine(server)], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == (StageFailed.exit_code if key else 0)
+    said = [line for line in ended.stderr.splitlines() if line.strip()]
+    if key:
+        assert said[0].startswith("syneg: generate: ")
+        assert said[1:] == [
+            "Name the environment variable that holds the endpoint's key by generate.engine.api_key_env."
+        ]
+    else:
+        assert not said
+    assert not re.search(r"\.(cc|py):\d+|Ray", ended.stdout)
 
 
 @pytest.mark.parametrize("out", ["none/lists.yaml", "config.yaml", "config.yaml/lists.yaml"])

@@ -15,9 +15,12 @@ import math
 import os
 import random
 import re
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import pyarrow as pa
 from pydantic import SecretStr
@@ -36,6 +39,7 @@ _BOUNDS = ("minLength", "maxLength", "minItems", "maxItems")
 _PASSES = re.compile(r"408|409|429|5\d\d|.*(?:rate_?limit|too_many_requests|resource_exhausted|overloaded).*")
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 8.0  # as the client's
 _LONGEST_ASKED_SECONDS = 120.0  # a Retry-After above it is not believed, as by the client
+_REACH_SECONDS = 5.0
 _CHANCE = random.SystemRandom()  # the waits are nobody's results: they take nothing from a seeded generator
 
 
@@ -48,20 +52,47 @@ def answer(
     pieces: Pieces,
 ) -> Dataset:
     """See `syneg.generate.engine.answer`."""
+    # One batch more than is in flight hides the hand-over.
+    batches = min(math.ceil(engine.limits.max_in_flight / pieces.rows) + 1, pieces.at_once)
     return requests.map_batches(
         Endpoint,
         fn_constructor_args=(engine, decoding, columns, key(engine)),
-        compute=ActorPoolStrategy(size=1),
+        compute=ActorPoolStrategy(size=1, max_concurrent_calls_per_actor=batches),
         num_cpus=LIGHT,
         resources=node_group(resources.generate),
-        # One batch more than is in flight hides the hand-over.
-        max_concurrency=min(math.ceil(engine.limits.max_in_flight / pieces.rows) + 1, pieces.at_once),
         batch_size=pieces.rows,
         batch_format="pyarrow",
     )
 
 
-def key(engine: OpenaiEngine) -> SecretStr:
+def reach(engine: OpenaiEngine, section: str) -> None:
+    """Looks whether anybody listens at `base_url`, and asks nothing. Behind a proxy it is left open: what listens there
+    is the proxy.
+
+    Raises:
+        BadInput: nobody does.
+    """
+    name = f"{section}.base_url={engine.base_url}"
+    try:
+        address = urlsplit(engine.base_url)
+        host, port = address.hostname, address.port or (443 if address.scheme == "https" else 80)
+    except ValueError as error:
+        raise BadInput(f"{name} is no address: {error}. Give one such as http://HOST:PORT/v1.") from None
+    if not host:
+        raise BadInput(f"{name} names no host. Give an address such as http://HOST:PORT/v1.")
+    proxies = getproxies()
+    if (address.scheme in proxies or "all" in proxies) and not proxy_bypass(host):
+        return
+    try:
+        socket.create_connection((host, port), timeout=_REACH_SECONDS).close()
+    except OSError as error:
+        raise BadInput(
+            f"{name}: nothing answers at {host}, port {port} ({error.strerror or error}). Start the server, or give "
+            "the address of one that runs."
+        ) from None
+
+
+def key(engine: OpenaiEngine, section: str = "generate.engine") -> SecretStr:
     """The key from the environment of the job's driver; it is never part of a config.
 
     Raises:
@@ -72,7 +103,7 @@ def key(engine: OpenaiEngine) -> SecretStr:
     found = os.environ.get(engine.api_key_env)
     if not found:
         raise BadInput(
-            f"generate.engine.api_key_env: the environment has no {engine.api_key_env}. Export it with the key for "
+            f"{section}.api_key_env: the environment has no {engine.api_key_env}. Export it with the key for "
             f"{engine.base_url}, or set api_key_env=null for an endpoint that asks for none."
         )
     return SecretStr(found)

@@ -10,6 +10,7 @@ from syneg.errors import BadInput
 from syneg.generate.engines import endpoint
 from syneg.generate.engines.asked import ANSWERED, Decoding
 from syneg.settings.generate import EndpointLimits, GenerateConfig, OpenaiEngine
+from tests.standin_server import StandIn
 
 ENGINE = OpenaiEngine(kind="openai", model="m", base_url="http://127.0.0.1:1/v1")
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string", "minLength": 1, "maxLength": 9}}}
@@ -80,6 +81,35 @@ def test_the_key_is_asked_of_the_environment_alone(monkeypatch: pytest.MonkeyPat
     assert endpoint.key(ENGINE).get_secret_value() == "secret"
     assert "secret" not in repr(endpoint.key(ENGINE))
     assert endpoint.key(engine(api_key_env=None)).get_secret_value() == "none"
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_an_endpoint_that_nobody_serves_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    with StandIn() as server:
+        endpoint.reach(engine(base_url=server.url), "judge.engine")
+        assert not server.requests
+    with pytest.raises(
+        BadInput, match=rf"^judge\.engine\.base_url={server.url}: nothing answers at 127\.0\.0\.1, port"
+    ):
+        endpoint.reach(engine(base_url=server.url), "judge.engine")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
+    endpoint.reach(engine(base_url=server.url), "judge.engine")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(BadInput, match="nothing answers"):
+        endpoint.reach(engine(base_url=server.url), "judge.engine")
+
+
+@pytest.mark.parametrize("url", ["http://", "http:///v1", "http://host:99999/v1", "http://[::1/v1"])
+def test_an_address_without_host_or_port_is_refused(url: str) -> None:
+    with pytest.raises(BadInput, match=r"generate\.engine\.base_url=.*http://HOST:PORT/v1"):
+        endpoint.reach(engine(base_url=url), "generate.engine")
 
 
 @given(st.integers(1, 6))

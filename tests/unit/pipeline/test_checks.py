@@ -22,6 +22,7 @@ BERT = {"model_type": "bert", "hidden_size": 32, "max_position_embeddings": 300}
 ROBERTA = {"model_type": "roberta", "hidden_size": 32, "max_position_embeddings": 302, "pad_token_id": 1}
 DEV = {"qrels/dev.tsv": "query-id\tcorpus-id\tscore\nq3\tp3\t1\n"}
 OPENAI = "generate.engine={kind: openai, model: m, api_key_env: SYNEG_TEST_KEY}"
+NOBODY = "generate.engine={kind: openai, model: m, base_url: 'http://127.0.0.1:1/v1', api_key_env: null}"
 JUDGED = "judge={enabled: true, engine: {kind: openai, model: m, api_key_env: SYNEG_TEST_KEY}}"
 
 
@@ -214,7 +215,8 @@ def test_files_that_a_later_stage_reads(config: Made) -> None:
     ("settings", "message"),
     [
         ([OPENAI], "the environment has no SYNEG_TEST_KEY"),
-        ([JUDGED], "the environment has no SYNEG_TEST_KEY"),
+        ([JUDGED], r"judge\.engine\.api_key_env: the environment has no SYNEG_TEST_KEY"),
+        ([NOBODY], r"generate\.engine\.base_url=http://127\.0\.0\.1:1/v1: nothing answers"),
         (["resources.train.trackers=[mlflow]"], "asks for mlflow, but the package mlflow is not installed"),
         (["generate.engine={kind: recorded, path: PROMPTS/task.txt}"], r"task\.txt, line 1: no JSON"),
         (["generate.prompt=PROMPTS"], r"generate\.prompt: .*persona\.txt cannot be read"),

@@ -5,8 +5,9 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from syneg.report import plots
+from syneg.report import plots, plots_of_arms
 
 EDGES = np.linspace(-1, 1, 201)
 
@@ -33,6 +34,15 @@ def drawn() -> dict[str, str]:
         "changes": plots.query_changes(np.array([0.0, 0.5, -0.2, 0.1]), "nDCG@10"),
         "outcomes": plots.outcomes({"answers": {"accepted": 999, "too_short": 1, "empty": 0}}, "accepted"),
     }
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Whatever is drawn, before it is written."""
+    found: list[Figure] = []
+    for module in (plots, plots_of_arms):
+        monkeypatch.setattr(module, "svg", lambda figure, name: found.append(figure))
+    return found
 
 
 @pytest.mark.parametrize("name", ["loss", "distributions", "changes", "outcomes"])
@@ -82,6 +92,47 @@ def test_few_numbers_draw(count: int) -> None:
     steps = np.arange(1, count + 1)
     plots.loss(steps, np.ones(count), np.zeros(count))
     plots.query_changes(np.zeros(count), "MAP")
+
+
+def test_queries_that_stayed_the_same_take_their_room(figures: list[Figure]) -> None:
+    plots.query_changes(np.array([0] * 27 + [0.4, 0.6, 0.6]), "MAP")
+    plots.query_changes(np.zeros(30), "MAP")
+    assert [figure.axes[0].get_xlim() for figure in figures] == [(0, 30), (0, 30)]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(2e-5, "2e-5"), (1.5e-5, "1.5e-5"), (0.02, "0.02"), (1e7, "1e7"), (0.0, "0"), (1e-10, "1e-10")]
+)
+def test_a_number_on_an_axis_is_short(value: float, text: str) -> None:
+    assert plots.short(value) == text
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_steps_are_whole_and_a_single_one_is_seen(figures: list[Figure], count: int) -> None:
+    steps = np.arange(1, count + 1)
+    plots.loss(steps, 1 / steps, 2e-5 / steps)
+    plots_of_arms.curves_by_arm({"an arm": (1 / steps).tolist()}, {}, "losses", "loss")
+    for axes in (axes for figure in figures for axes in figure.axes):
+        low, high = axes.get_xlim()
+        assert [tick for tick in axes.get_xticks() if low <= tick <= high] == steps.tolist()
+        assert any(line.get_marker() == "o" for line in axes.get_lines()) == (count == 1)
+
+
+def test_many_arms_with_long_names_stay_on_the_figure() -> None:
+    names = [f"a_rather_long_name_of_an_arm_number_{number}" for number in range(15)]
+    svg = plots_of_arms.curves_by_arm({name: [1.0, 0.5] for name in names}, {}, "losses", "loss")
+    assert all(name in texts(svg) for name in names)
+    width, height = (float(size) for size in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0])
+    places = [(float(x), float(y)) for x, y in re.findall(r"translate\(([\d.]+) ([\d.]+)\)", svg)]
+    assert all(x < width and y < height for x, y in places)
+    styles = re.findall(r'<path d="[^"]+" clip-path="[^"]+" style="(fill: none; stroke[^"]+)"', svg)
+    assert len(set(styles)) >= len(names)
+
+
+def test_labels_of_an_axis_have_room() -> None:
+    assert plots_of_arms._apart([1, 2, 3, 4, 64, 128], logarithmic=False) == [1, 64, 128]
+    assert plots_of_arms._apart([1, 2, 4, 64, 128], logarithmic=True) == [1, 2, 4, 64, 128]
+    assert plots_of_arms._apart([3], logarithmic=False) == [3]
 
 
 def test_running_mean_is_over_the_last_values() -> None:
