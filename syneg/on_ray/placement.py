@@ -1,8 +1,10 @@
-"""How many CPUs a worker computes with, and how many of them it reserves in Ray."""
+"""Where actors and workers stand in Ray: how many CPUs a worker computes with, and how many of them it reserves."""
 
 import math
+from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 
@@ -15,6 +17,15 @@ def threads(workers: WorkerResources) -> int:
 def node_group(workers: WorkerResources) -> dict[str, float]:
     """The custom resource that keeps a worker on its group. Its nodes offer 1000 each: it binds, it never limits."""
     return {workers.node_group: 0.001} if workers.node_group else {}
+
+
+def beside_driver() -> dict[str, Any]:
+    """Options of an actor that only keeps the books: it stands on the driver's node, whose end is the run's anyway.
+
+    Ray would place it on any node, and a stage that has computed everything would fail by the end of a spot node.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return {"num_cpus": 0, "scheduling_strategy": here}
 
 
 def claimed_cpus(workers: WorkerResources, resources: ResourcesConfig) -> float:

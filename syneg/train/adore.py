@@ -8,7 +8,7 @@ import pyarrow as pa
 import ray
 
 from syneg.encoder.recipe import base_model
-from syneg.on_ray.placement import threads
+from syneg.on_ray.placement import beside_driver, threads
 from syneg.on_ray.workers import OnRay, Workers
 from syneg.settings.adore import AdoreConfig
 from syneg.settings.encoder import EncoderConfig
@@ -34,7 +34,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, adore: Ador
         BadInput: the model is not there, or takes no plain text.
         StageFailed: there is nothing to train on, or the encoder's vectors are not finite numbers.
     """
-    journal: Any = ray.remote(Journal).options(num_cpus=0).remote()
+    journal: Any = ray.remote(Journal).options(**beside_driver()).remote()
     with shown(journal, context.progress):
         return trained(inputs, context, OnRay(context.resources.train), _Teller(journal), encoder=encoder, adore=adore)
 

@@ -12,7 +12,7 @@ from ray.train.torch import TorchTrainer
 
 from syneg.encoder.recipe import base_model
 from syneg.errors import StageFailed, SynegError
-from syneg.on_ray.placement import node_group, threads
+from syneg.on_ray.placement import beside_driver, node_group, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.resources import TrainResources
 from syneg.settings.train import TrainConfig
@@ -37,7 +37,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: Trai
     brought = data.bring(inputs, context, train)
     if not brought.instances.rows:
         raise StageFailed("There is no instance to train on: the mix rejected all. See its counts of rejected rows.")
-    journal: Any = ray.remote(Journal).options(num_cpus=0).remote()
+    journal: Any = ray.remote(Journal).options(**beside_driver()).remote()
     job = Job(
         folder=inputs.folders.get("model") or base_model(encoder),
         encoder=encoder,
