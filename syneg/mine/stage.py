@@ -31,7 +31,7 @@ def run(inputs: Inputs, context: Context, *, bm25: Bm25Config, mine: MineConfig)
     Passages are sharded over the workers, queries too; a worker holds one block of passages and one shard's results,
     the driver one slice of candidates, and all scored positives.
     """
-    return mined(inputs, context, OnRay(context.resources.mine), bm25=bm25, mine=mine)
+    return mined(inputs, context, OnRay(context.resources.mine, context.resources), bm25=bm25, mine=mine)
 
 
 def mined(inputs: Inputs, context: Context, workers: Workers, *, bm25: Bm25Config, mine: MineConfig) -> Output:

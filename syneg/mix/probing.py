@@ -35,7 +35,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, probe: Prob
 
     rows are the negatives looked at. Where either kind has too few nothing is told, and the facts say so.
     """
-    workers = OnRay(context.resources.encode)
+    workers = OnRay(context.resources.encode, context.resources)
     return probed(inputs, context, workers, encoder=encoder, probe=probe)
 
 

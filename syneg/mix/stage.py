@@ -33,7 +33,7 @@ def run(inputs: Inputs, context: Context, *, mine: MineConfig, mix: MixConfig) -
     Raises:
         BadInput: a line of the review is no decision.
     """
-    return mixed(inputs, context, OnRay(context.resources.mix), mine=mine, mix=mix)
+    return mixed(inputs, context, OnRay(context.resources.mix, context.resources), mine=mine, mix=mix)
 
 
 def mixed(inputs: Inputs, context: Context, workers: Workers, *, mine: MineConfig, mix: MixConfig) -> Output:

@@ -37,5 +37,19 @@ def claimed_cpus(workers: WorkerResources, resources: ResourcesConfig) -> float:
     if resources.cluster:
         return workers.cpus
     share = (ray.cluster_resources().get("CPU", 1.0) / resources.shared_by - 1) / workers.max_workers
-    claimed = min(workers.cpus, share)
-    return float(math.floor(claimed)) if claimed > 1 else max(0.0, claimed)
+    return _countable(min(workers.cpus, share))
+
+
+def asked_cpus(workers: WorkerResources, resources: ResourcesConfig, at_once: int = 1) -> float:
+    """CPUs that each of `at_once` workers reserves for as long as it has work, while nothing else needs one.
+
+    No more than a machine of our own has: Ray would wait for others for ever. A cluster may still grow.
+    """
+    if resources.cluster:
+        return workers.cpus
+    return _countable(min(workers.cpus, ray.cluster_resources().get("CPU", 1.0) / at_once))
+
+
+def _countable(cpus: float) -> float:
+    """Rounded down to what Ray can reserve: a whole number above 1, thousandths below."""
+    return float(math.floor(cpus)) if cpus > 1 else max(0.0, math.floor(cpus * 1000) / 1000)

@@ -36,7 +36,14 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, adore: Ador
     """
     journal: Any = ray.remote(Journal).options(**beside_driver()).remote()
     with shown(journal, context.progress):
-        return trained(inputs, context, OnRay(context.resources.train), _Teller(journal), encoder=encoder, adore=adore)
+        return trained(
+            inputs,
+            context,
+            OnRay(context.resources.train, context.resources),
+            _Teller(journal),
+            encoder=encoder,
+            adore=adore,
+        )
 
 
 def trained(
