@@ -114,10 +114,11 @@ def look(config: RunConfig, allow_unreachable: bool = False, graph: Graph | None
             steps[stage.name] = Step(stage, given.fingerprint, given)
             continue
         mark = found = None
-        why = ""
+        # Of a storage that did not answer no further output is asked: each would be tried many times over again.
+        why = next((step.unreachable for step in steps.values() if step.unreachable), "")
         try:
             mark = _fingerprint(config, stage, steps)
-            found = manifest.load(config.store.root, stage.name, mark) if mark else None
+            found = manifest.load(config.store.root, stage.name, mark) if mark and not why else None
         except Unreachable as error:
             if not allow_unreachable:
                 raise
@@ -172,7 +173,7 @@ def run(
     checks.machine(config, to_run)
     files.check_writable(config.store.root)
     manifests = {step.stage.name: step.manifest for step in steps if step.manifest}
-    reused = frozenset(manifests)
+    reused = set(manifests)
     reads = {name: step.stage.sources for name, step in chosen.items()}
     with ExitStack() as sessions:
         if any(stage.on_ray for stage in to_run):
@@ -188,15 +189,18 @@ def run(
             if step.manifest:
                 return step.manifest
             with _watched(config, step.stage, partial(listener.progressed, step.stage)) as progress:
-                return execution.run(config, step.stage, step.fingerprint, manifests, progress)
+                made, ours = execution.run(config, step.stage, step.fingerprint, manifests, progress)
+            if not ours:
+                reused.add(name)
+            return made
 
         def end(name: str, made: Manifest) -> None:
             manifests[name] = made
-            listener.finished(chosen[name].stage, made, chosen[name].done)
+            listener.finished(chosen[name].stage, made, name in reused)
 
         schedule.run(list(chosen), reads, session.width(config.resources), begin, work, end)
     in_order = {step.stage.name: manifests[step.stage.name] for step in steps if step.stage.name in manifests}
-    return Finished(config, in_order, reused)
+    return Finished(config, in_order, frozenset(reused))
 
 
 def _watched(
