@@ -71,10 +71,10 @@ def status(
     if run.endswith((".yaml", ".yml")):
         config = overrides.load(run, settings or ())
         run = folder(config.store.root, config.name)
-    found = progress.load(run.rstrip("/"))
+    found = progress.watched(run.rstrip("/"))
     if found is None:
         raise BadInput(f"{run}: no run has begun there (no progress.json). Expected a folder ROOT/runs/NAME.")
-    terminal.console().print(shown.table(found))
+    terminal.console().print(shown.table(*found))
 
 
 def _show(text: str) -> None:

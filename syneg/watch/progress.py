@@ -1,6 +1,7 @@
 """How far a run is: the record `{root}/runs/{name}/progress.json`, which its driver puts anew every few seconds."""
 
 import re
+import time
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -95,6 +96,22 @@ def load(run_folder: str) -> RunProgress | None:
         return RunProgress.model_validate_json(files.read(where))
     except ValidationError as error:
         raise StoreError(f"{where} cannot be read ({error}). The next beat of the run replaces it.") from error
+
+
+def watched(run_folder: str) -> tuple[RunProgress, float] | None:
+    """The record, and the time to judge its silence by; None where no run has begun.
+
+    The driver's clock may be behind ours: what seems silent is looked at again two beats later, and lives if it moved.
+
+    Raises:
+        StoreError: as `load`.
+    """
+    found, now = load(run_folder), time.time()
+    if found is None or found.silent_for(now) is None:
+        return (found, now) if found else None
+    time.sleep(2 * found.beat_seconds)
+    again = load(run_folder) or found
+    return again, (now if again.updated == found.updated else again.updated)
 
 
 def clock(seconds: float) -> str:
