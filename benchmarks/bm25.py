@@ -67,7 +67,7 @@ def workers(passages: pa.Table, ids: list[str], queries: list[str], repeats: int
     pool = WorkerResources(cpus=1.0, max_workers=2)
     seconds: dict[int, list[float]] = {1: [], 2: []}
     with session.joined(ResourcesConfig(cpus=2, object_store_gib=0.5), StorageConfig()):
-        ours = OnRay(pool)
+        ours = OnRay(pool, ResourcesConfig())
         index = ours.put(Bm25Index.build([passages], Bm25Config()))
         slices = [(ids[start::SLICES], queries[start::SLICES]) for start in range(SLICES)]
         for handle in [ours.start(searched, index, *part) for part in slices]:

@@ -17,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Synthetic and mined hard negatives for dense retrievers, fine-tuning, and a verdict on whether they helped.",
-    epilog="Exit codes: 0 done, 2 bad config or input, 1 failed, 143 stopped (130 by Ctrl-C), "
+    epilog="Exit codes: 0 done, 2 bad config or input, 1 failed, 3 lost sight of a job, 143 stopped (130 by Ctrl-C), "
     "141 whoever read the output closed it.",
 )
 

@@ -20,10 +20,6 @@ class StageFailed(SynegError):
     """A stage ended without a result; what it had already stored is kept."""
 
 
-class Superseded(SynegError):
-    """Another driver made the same output first; it is kept, and this run ends."""
-
-
 class StoreError(SynegError):
     """Stored output is missing, damaged or contradicts its manifest."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import aiohttp
 from ray.exceptions import AuthenticationError
@@ -12,12 +13,19 @@ from syneg.cluster.job import Job, attempt, attempt_id, exit_code
 from syneg.errors import SynegError
 
 _POLL_SECONDS = 1.0
-_RECONNECTS = 30  # in a row without a line between them
+_LONGEST_WAIT_SECONDS = 15.0  # between two attempts to reach the head again
+_RECONNECTS = 30  # in a row without an answer: about seven minutes
 _FAILURES = (RuntimeError, OSError, aiohttp.ClientError, AuthenticationError)  # of the job client
 
 
 class HeadUnreachable(SynegError):
     """The head does not answer, or does not let us in."""
+
+
+class Lost(SynegError):
+    """A job was followed, and its head is out of reach: how the job ends is not known."""
+
+    exit_code = 3
 
 
 class _Log:
@@ -70,20 +78,25 @@ class Head:
         return submission, new
 
     def follow(self, submission: str, show: Callable[[str], None]) -> int:
-        """Shows the log from its beginning until the job has ended, over broken connections. Returns its exit code."""
+        """Shows the log from its beginning until the job has ended, over broken connections. Returns its exit code.
+
+        Raises:
+            Lost: the head could not be reached for minutes.
+        """
         log, broken = _Log(show), 0
         while True:
-            before = log.shown
             try:
-                asyncio.run(self._tail(submission, log))
+                with suppress(*_FAILURES):  # whether the head is there shows the next line
+                    asyncio.run(self._tail(submission, log))
+                details = self._client.get_job_info(submission)
+                broken = 0
+                if details.status.is_terminal():
+                    return exit_code(details.status.value, details.driver_exit_code)
             except _FAILURES as error:
-                broken = broken + 1 if log.shown == before else 0
+                broken += 1
                 if broken > _RECONNECTS:
-                    raise self._explained(error) from error
-            details = self._client.get_job_info(submission)
-            if details.status.is_terminal():
-                return exit_code(details.status.value, details.driver_exit_code)
-            time.sleep(_POLL_SECONDS)
+                    raise self._lost(submission, error) from error
+            time.sleep(min(max(1, broken) * _POLL_SECONDS, _LONGEST_WAIT_SECONDS))
 
     async def _tail(self, submission: str, log: "_Log") -> None:
         seen = 0  # the server always begins at the first line
@@ -99,6 +112,13 @@ class Head:
             if "404" in str(error):
                 return None
             raise self._explained(error) from error
+
+    def _lost(self, submission: str, error: Exception) -> Lost:
+        return Lost(
+            f"{self._explained(error)}\nNothing was heard of {submission} for minutes; it may still run. Once the head "
+            f"answers, look with `ray job status --address {self._address} {submission}`, or follow it again by the "
+            "same command, which joins it. `syneg status` reads how far it is from the run's storage."
+        )
 
     def _explained(self, error: Exception) -> HeadUnreachable:
         said = str(error)

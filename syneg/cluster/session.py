@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from syneg import termination
+from syneg.errors import BadInput
 from syneg.settings.resources import ResourcesConfig
 from syneg.settings.store import StorageConfig
 from syneg.store import retry_count
 
+_CONNECT_SECONDS = 10.0
 # Read when Ray is imported. A thread that outlives a stopped run would otherwise start a Ray that nobody ends.
 os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 
@@ -22,6 +25,9 @@ def joined(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None]
     """Ray is up inside, and its workers reach object storage as the driver does.
 
     A Ray that was running before is used and left running; one started here ends with it.
+
+    Raises:
+        BadInput: no cluster can be joined at the address that is given.
     """
     import ray
 
@@ -35,7 +41,11 @@ def joined(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None]
     address = resources.cluster
     with termination.kept(), _core_kept_quiet():
         if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **environment)
+            _check_address(address, resources)
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **environment)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise _not_joined(address, resources, str(error)) from error
         else:
             ray.init(
                 address="local",
@@ -53,6 +63,34 @@ def joined(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None]
             yield
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str, resources: ResourcesConfig) -> None:
+    """Ray would try for half a minute, deaf to signals, to reach a head that is not there.
+
+    Raises:
+        BadInput: `address` is a dashboard's, or nobody listens there.
+    """
+    if address.startswith(("http://", "https://")):
+        raise _not_joined(address, resources, "that is where a dashboard takes jobs")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+        except OSError as error:
+            raise _not_joined(address, resources, str(error)) from error
+
+
+def _not_joined(address: str, resources: ResourcesConfig, why: str) -> BadInput:
+    if resources.address:
+        name, without = "resources.address", "resources.address=null"
+    else:
+        name, without = "the environment's RAY_ADDRESS", "`env -u RAY_ADDRESS`"
+    return BadInput(
+        f"No cluster can be joined at {name}={address}: {why}\nGive a Ray head's HOST:6379, or auto on a machine of "
+        f"the cluster; with {without} the run starts a Ray of its own. A dashboard's URL (http://HOST:8265) is for "
+        "`syneg submit --address`."
+    )
 
 
 @contextmanager

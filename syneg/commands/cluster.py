@@ -76,13 +76,13 @@ def status(
         places = [folder(config.store.root, config.name)]
     else:
         places = folders_of(run, root)
-    found = next((known for known in map(progress.load, places) if known), None)
+    found = next((known for known in map(progress.watched, places) if known), None)
     if found is None:
         raise BadInput(
             f"No run {run!r} has begun: found no {' and no '.join(map(progress.path, places))}. Give a run's folder, "
             "e.g. out/runs/demo, or its config, or its name and, where that is not out, --root."
         )
-    terminal.console().print(shown.table(found))
+    terminal.console().print(shown.table(*found))
 
 
 def _show(text: str) -> None:

@@ -45,10 +45,11 @@ def run(
     console = terminal.console()
     with watched(resolved, console, log, last) as listener:
         finished = pipeline.run(resolved, listener, first, last)
-    if log is Log.json:
-        console = terminal.console(stderr=True)  # the log stays one JSON object a line
-    console.print(terminal.stage_table(finished))
-    _publish(finished, console, whole=last in (None, graph.names(resolved)[-1]))
+        if log is Log.json:
+            console = terminal.console(stderr=True)  # the log stays one JSON object a line
+        console.print(terminal.stage_table(finished))
+        # Inside: a run whose report could not be written is not done.
+        _publish(finished, console, whole=last in (None, graph.names(resolved)[-1]))
 
 
 def _publish(finished: Run, console: Console, whole: bool) -> None:

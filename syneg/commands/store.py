@@ -32,7 +32,7 @@ def gc(
 
     now = time.time()
     found = garbage.find(root, now - older_than * _DAY_SECONDS, (*ONE_ROUND, SCORE, SCORE_BM25))
-    if delete and found and (alive := _alive(root, now)):
+    if delete and found and (alive := _alive(root)):
         raise BadInput(
             f"{', '.join(alive)} is running under {root} and may read what no run names yet. Nothing was removed: run "
             "this again once it has ended."
@@ -48,15 +48,17 @@ def gc(
     console.print(f"Removed {total}." if delete else f"{total}. Nothing was removed; --delete removes them.")
 
 
-def _alive(root: str, now: float) -> list[str]:
+def _alive(root: str) -> list[str]:
     """Runs under `root` that gave a sign of life just now."""
     from syneg import runs
     from syneg.store import files, layout
     from syneg.watch import progress
 
     names = {name.split("/")[0] for name, _ in files.files_below(files.join(root, layout.RUNS))}
-    known = ((name, progress.load(runs.folder(root, name))) for name in sorted(names))
-    return [name for name, run in known if run and run.state == "running" and run.silent_for(now) is None]
+    known = ((name, progress.watched(runs.folder(root, name))) for name in sorted(names))
+    return [
+        name for name, found in known if found and found[0].state == "running" and found[0].silent_for(found[1]) is None
+    ]
 
 
 def verify(run: RunArgument, root: Root = "out") -> None:

@@ -131,11 +131,12 @@ class Progress:
         return head + text.plain + tail
 
     def finished(self, stage: Stage, result: Manifest, reused: bool) -> None:
-        self._said.pop(stage.name, None)
+        said = self._said.pop(stage.name, "")
         rejected = f", {sum(result.rejected.values()):,} rejected" if result.rejected else ""
         rows = f"{result.rows_in:,} in → {result.rows_out:,} out{rejected}"
         self._print(f"{self._label}✓ {stage.name:<12} {rows}  ({'reused' if reused else f'{result.seconds:.1f} s'})")
-        for warning in result.facts.get("warnings", ()):
+        # A stage that began and is reused all the same has said why.
+        for warning in [*([said] if reused and said else []), *result.facts.get("warnings", ())]:
             self._print(f"{self._label}  ! {warning}", style="yellow")
 
     def _print(self, line: str, style: str | None = None) -> None:

@@ -14,7 +14,7 @@ from syneg.encoder.architecture import pooling_warnings
 from syneg.encoder.recipe import base_model, identity
 from syneg.encoder.texts import KINDS, Texts, contents
 from syneg.errors import StageFailed
-from syneg.on_ray.placement import actors, threads
+from syneg.on_ray.placement import actors, beside_driver, threads
 from syneg.settings.encoder import EncoderConfig
 from syneg.stage import Context, Inputs, Output, Stake
 from syneg.vectors import pack
@@ -35,7 +35,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig) -> Output:
     made_by = {"encoder": identity(encoder, folder)}
     texts = [Texts.of(kind, inputs, context, made_by) for kind in KINDS]
     total = sum(of.count() for of in texts)
-    ledger: Any = ray.remote(Ledger).options(num_cpus=0).remote()
+    ledger: Any = ray.remote(Ledger).options(**beside_driver()).remote()
     encoded = None
     if total > sum(len(of.done) + len(of.taken) for of in texts):
         passages, queries = (of.dataset() for of in texts)

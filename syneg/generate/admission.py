@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from syneg.generate.engines.asked import LIGHTLY
+from syneg.on_ray.placement import beside_driver
 
 
 class Room:
@@ -52,8 +52,7 @@ class Room:
 
 def room(rows: int) -> Any:
     """A handle to a `Room` beside the driver, whose end is the job's anyway. It ends with its last handle."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Room).options(num_cpus=0, max_concurrency=1_000, scheduling_strategy=here).remote(rows)
+    return ray.remote(Room).options(max_concurrency=1_000, **beside_driver()).remote(rows)
 
 
 def admitted(requests: Dataset, room: Any) -> Dataset:

@@ -7,7 +7,7 @@ into the driver.
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from syneg.settings.resources import WorkerResources
+from syneg.settings.resources import ResourcesConfig, WorkerResources
 
 
 class Workers(Protocol):
@@ -49,15 +49,15 @@ class InProcess:
 
 
 class OnRay:
-    """Ray tasks with the resources of one worker each. A task whose worker dies is run again."""
+    """Ray tasks with the resources of one worker of `pool` each. A task whose worker dies is run again."""
 
-    def __init__(self, pool: WorkerResources) -> None:
-        from syneg.on_ray.placement import node_group, threads  # imports Ray
+    def __init__(self, pool: WorkerResources, resources: ResourcesConfig) -> None:
+        from syneg.on_ray.placement import asked_cpus, node_group, threads  # imports Ray
 
         self.count = pool.max_workers
         self._threads = threads(pool)
         self._options: dict[str, Any] = {
-            "num_cpus": pool.cpus,
+            "num_cpus": asked_cpus(pool, resources),
             "num_gpus": pool.gpus or None,
             "accelerator_type": pool.accelerator_type,
             "resources": node_group(pool) or None,

@@ -16,6 +16,7 @@ from syneg.generate import attributes
 from syneg.mix import review
 from syneg.settings.encoder import EncoderConfig
 from syneg.settings.generate import Engine, GenerateConfig, OpenaiEngine, RecordedEngine
+from syneg.settings.resources import WorkerResources
 from syneg.settings.train import TrainConfig
 from syneg.stage import Stage
 from syneg.store import layout
@@ -82,6 +83,41 @@ def machine(config: RunConfig, stages: Sequence[Stage]) -> None:
     if "train" in kinds:
         trackers.check(config.resources.train)
         _check_trainable(config)
+
+
+def workers(config: RunConfig, stages: Sequence[Stage]) -> None:
+    """What workers ask for against a Ray that was started here: it is up, and will offer no more. (Of CPUs they take
+    what there is, see `placement`.)
+
+    Raises:
+        BadInput: Ray could place no worker of a stage, and would wait for ever.
+    """
+    from syneg.on_ray import waiting
+
+    for stage in stages:
+        if config.resources.cluster is None and (worker := worker_of(config, stage)):
+            section, offered = f"resources.{stage.pool}", waiting.nodes()
+            if why := waiting.lacking(section, worker.model_copy(update={"cpus": 0.0}), offered):
+                raise BadInput(
+                    f"{stage.name} would wait for ever: {why} (the Ray that was started on this machine has no other). "
+                    f"Change {section}, or give the address of a cluster that has it (resources.address)."
+                )
+
+
+def worker_of(config: RunConfig, stage: Stage) -> WorkerResources | None:
+    """What one worker of the stage asks Ray for; None if it has none of its own. Whoever asks an endpoint needs no GPU,
+    whatever `resources.generate` says."""
+    if stage.pool is None:
+        return None
+    worker: WorkerResources = getattr(config.resources, stage.pool)
+    if stage.pool == "generate":
+        engine = config.generate.engine if layout.kind(stage.name) == "generate" else config.judge.engine
+        engine = engine or config.generate.engine
+        if engine.kind == "recorded":
+            return None
+        if engine.kind == "openai":
+            return worker.model_copy(update={"cpus": 0.1, "gpus": 0.0, "accelerator_type": None})
+    return worker
 
 
 def engine(asked: Engine, section: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from syneg import rejection
 from syneg.config.run import RunConfig
 from syneg.encoder.recipe import resolved
-from syneg.errors import StageFailed, Superseded
+from syneg.errors import StageFailed
 from syneg.settings.section import Section
 from syneg.stage import Context, Inputs, Output, Recovered, Stage, Stake
 from syneg.store import files, folders, layout, manifest, retry_count
@@ -36,17 +36,20 @@ def run(
     fingerprint: str,
     manifests: Mapping[str, Manifest],
     progress: Callable[[str], None],
-) -> Manifest:
-    """Runs the stage on the outputs that `manifests` (by stage) list, and publishes what it made.
+) -> tuple[Manifest, bool]:
+    """Runs the stage on the outputs that `manifests` (by stage) list, and publishes what it made. Gives the record of
+    what stands, and whether that is ours.
+
+    Where another driver published the same output first, that one stands: it was made of the same inputs and settings.
+    Nothing of ours is mixed into it.
 
     Raises:
         StageFailed: the stage ended without a result, or its ledger does not add up.
-        Superseded: another driver published the same output first.
     """
     root = files.absolute(config.store.root)
     folder = manifest.output_folder(root, stage.name, fingerprint)
-    if manifest.load(root, stage.name, fingerprint):
-        raise _superseded(stage, folder)  # since we planned
+    if theirs := manifest.load(root, stage.name, fingerprint):  # since we planned
+        return _superseded(theirs, progress)
     from syneg.store import recovery
 
     began, retries = time.monotonic(), retry_count.retries()
@@ -77,9 +80,11 @@ def run(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     if not manifest.publish(root, made):
-        raise _superseded(stage, folder)
+        theirs = manifest.load(root, stage.name, fingerprint)
+        assert theirs is not None  # it was there first
+        return _superseded(theirs, progress)
     folders.remove(files.join(folder, layout.ATTEMPT))
-    return made
+    return made, True
 
 
 def _context(
@@ -106,7 +111,7 @@ def _context(
         earlier=partial(recovery.Earlier, root, stage.name, fingerprint),
         store_rows=tables.RowWriter(folder),
         stake=Stake(config.store.part_rows, config.store.part_seconds),
-        workers=OnRay(getattr(config.resources, stage.pool)) if stage.pool else InProcess(),
+        workers=OnRay(getattr(config.resources, stage.pool), config.resources) if stage.pool else InProcess(),
     )
 
 
@@ -120,12 +125,9 @@ def _written(output: Output, folder: str, progress: Callable[[str], None]) -> It
         yield from tables.stored(output.stored, progress)
 
 
-def _superseded(stage: Stage, folder: str) -> Superseded:
-    return Superseded(
-        f"Another run works on the same root and finished {stage.name} first ({folder}). Its output stands, nothing of "
-        "ours is mixed into it, and this run ends here. Once the other one is through, run the same command again: it "
-        "uses all that is there."
-    )
+def _superseded(theirs: Manifest, progress: Callable[[str], None]) -> tuple[Manifest, bool]:
+    progress(f"another run on the same root finished {theirs.stage} first; its output is used")
+    return theirs, False
 
 
 def _function(stage: Stage) -> Callable[..., Output]:

@@ -1,10 +1,10 @@
 """What of a run's graph is done (`look`, `plan`), and doing the rest (`run`)."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import Protocol
 
 from syneg.cluster import session
@@ -77,10 +77,11 @@ def look(config: RunConfig, allow_unreachable: bool = False, graph: Graph | None
             steps[stage.name] = Step(stage, given.fingerprint, given)
             continue
         mark = found = None
-        why = ""
+        # Of a storage that did not answer no further output is asked: each would be tried many times over again.
+        why = next((step.unreachable for step in steps.values() if step.unreachable), "")
         try:
             mark = _fingerprint(config, stage, steps)
-            found = manifest.load(config.store.root, stage.name, mark) if mark else None
+            found = manifest.load(config.store.root, stage.name, mark) if mark and not why else None
         except Unreachable as error:
             if not allow_unreachable:
                 raise
@@ -131,42 +132,57 @@ def run(
     asked = _between([step.stage.name for step in steps], first, last)
     _check_earlier(steps, asked)
     chosen = {step.stage.name: step for step in steps if step.stage.name in asked}
-    checks.machine(config, _check(config, chosen.values()))
-    if not all(step.done for step in chosen.values()):
+    to_run = _check(config, chosen.values())
+    checks.machine(config, to_run)
+    if to_run:
         files.check_writable(config.store.root)
     manifests = {step.stage.name: step.manifest for step in steps if step.manifest}
-    reused = frozenset(manifests)
+    reused = set(manifests)
     reads = {name: step.stage.sources for name, step in chosen.items()}
     with ExitStack() as sessions:
-
-        @cache
-        def join_ray() -> None:
+        if any(stage.on_ray for stage in to_run):
             sessions.enter_context(session.joined(config.resources, config.storage))
+            checks.workers(config, to_run)
 
         def begin(name: str) -> None:
             listener.started(chosen[name].stage)
-            if chosen[name].stage.on_ray and not chosen[name].done:
-                join_ray()
 
         def work(name: str) -> Manifest:
             step = chosen[name]
             assert step.fingerprint is not None  # a plan that allows nothing unreachable
-            progress = partial(listener.progressed, step.stage)
-            try:
-                return step.manifest or execution.run(config, step.stage, step.fingerprint, manifests, progress)
-            except SynegError as error:
-                # Of a worker Ray gives back one of both kinds, whose text is the remote traceback.
-                if isinstance(cause := getattr(error, "cause", None), SynegError):
-                    raise cause from error
-                raise
+            if step.manifest:
+                return step.manifest
+            with _watched(config, step.stage, partial(listener.progressed, step.stage)) as progress:
+                try:
+                    made, ours = execution.run(config, step.stage, step.fingerprint, manifests, progress)
+                except SynegError as error:
+                    # Of a worker Ray gives back one of both kinds, whose text is the remote traceback.
+                    if isinstance(cause := getattr(error, "cause", None), SynegError):
+                        raise cause from error
+                    raise
+            if not ours:
+                reused.add(name)
+            return made
 
         def end(name: str, made: Manifest) -> None:
             manifests[name] = made
-            listener.finished(chosen[name].stage, made, chosen[name].done)
+            listener.finished(chosen[name].stage, made, name in reused)
 
         schedule.run(list(chosen), reads, session.width(config.resources), begin, work, end)
     in_order = {step.stage.name: manifests[step.stage.name] for step in steps if step.stage.name in manifests}
-    return Run(config, in_order, reused)
+    return Run(config, in_order, frozenset(reused))
+
+
+def _watched(
+    config: RunConfig, stage: Stage, progress: Callable[[str], None]
+) -> AbstractContextManager[Callable[[str], None]]:
+    """The progress of a stage; on a cluster it says, too, what the stage's workers wait for."""
+    worker = checks.worker_of(config, stage)
+    if worker is None or not config.resources.cluster:
+        return nullcontext(progress)
+    from syneg.on_ray import waiting
+
+    return waiting.told(f"resources.{stage.pool}", worker, progress)
 
 
 def _between(names: Sequence[str], first: str | None, last: str | None) -> Sequence[str]:

@@ -4,10 +4,12 @@ The driver asks; its workers tell an actor that the driver started. A retry wait
 """
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 _NAME = "syneg-storage-retries"
 _here = 0
+_told: int = 0  # by the workers, when they were asked last
 _actor: Any = None  # the driver's; workers look it up by its name
 
 
@@ -27,23 +29,28 @@ def start() -> None:
     global _actor
     import ray
 
-    _actor = ray.remote(_Tally).options(name=_NAME, num_cpus=0, get_if_exists=True).remote()
+    from syneg.on_ray.placement import beside_driver
+
+    _actor = ray.remote(_Tally).options(name=_NAME, get_if_exists=True, **beside_driver()).remote()
 
 
 def stop() -> None:
     """Called by the driver before Ray goes: what the workers told is kept."""
-    global _actor, _here
-    _here, _actor = retries(), None
+    global _actor, _here, _told
+    _here, _told, _actor = retries(), 0, None
 
 
 def retries() -> int:
-    """Since this process started."""
+    """Since this process started. Where the actor died, what it counted since it was asked last is not in here."""
+    global _told
     if _actor is None:
         return _here
     import ray
+    from ray.exceptions import RayActorError
 
-    told: int = ray.get(_actor.count.remote())  # type: ignore[assignment]
-    return _here + told
+    with suppress(RayActorError):  # a count is not worth a stage that has computed everything
+        _told = ray.get(_actor.count.remote())  # type: ignore[assignment]
+    return _here + _told
 
 
 def add_retry() -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import ray
 
 from syneg.encoder.recipe import base_model
-from syneg.on_ray.placement import threads
+from syneg.on_ray.placement import beside_driver, threads
 from syneg.settings.adore import AdoreConfig
 from syneg.settings.encoder import EncoderConfig
 from syneg.stage import Context, Inputs, Output, Source
@@ -33,7 +33,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, adore: Ador
         BadInput: the model is not there, or takes no plain text.
         StageFailed: there is nothing to train on, or the encoder's vectors are not finite numbers.
     """
-    journal: Any = ray.remote(Journal).options(num_cpus=0).remote()
+    journal: Any = ray.remote(Journal).options(**beside_driver()).remote()
     workers, attempt = context.workers, context.attempt or str(context.scratch / "attempt")
     arguments = (inputs.tables, base_model(encoder), attempt, encoder, adore, _Teller(journal))
     with shown(journal, context.progress):

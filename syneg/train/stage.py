@@ -12,9 +12,9 @@ from ray.train.torch import TorchTrainer
 
 from syneg.encoder.recipe import base_model
 from syneg.errors import StageFailed, SynegError
-from syneg.on_ray.placement import node_group, threads
+from syneg.on_ray.placement import asked_cpus, beside_driver, node_group, threads
 from syneg.settings.encoder import EncoderConfig
-from syneg.settings.resources import TrainResources
+from syneg.settings.resources import ResourcesConfig, TrainResources
 from syneg.settings.train import TrainConfig
 from syneg.stage import Context, Inputs, Output
 from syneg.train import data
@@ -37,7 +37,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: Trai
     brought = data.bring(inputs, context, train)
     if not brought.instances.rows:
         raise StageFailed("There is no instance to train on: the mix rejected all. See its counts of rejected rows.")
-    journal: Any = ray.remote(Journal).options(num_cpus=0).remote()
+    journal: Any = ray.remote(Journal).options(**beside_driver()).remote()
     job = Job(
         folder=inputs.folders.get("model") or base_model(encoder),
         encoder=encoder,
@@ -53,7 +53,7 @@ def run(inputs: Inputs, context: Context, *, encoder: EncoderConfig, train: Trai
     trainer = TorchTrainer(
         _work,
         train_loop_config={"job": job},
-        scaling_config=_scaling(pool),
+        scaling_config=_scaling(pool, context.resources),
         run_config=RunConfig(
             name="train",
             storage_path=str(context.scratch / "ray"),  # for Ray's own notes; checkpoints go to the store
@@ -81,13 +81,14 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
     return train(config["job"])
 
 
-def _scaling(pool: TrainResources) -> ScalingConfig:
-    resources = {"CPU": pool.cpus, **({"GPU": pool.gpus} if pool.gpus else {}), **node_group(pool)}
+def _scaling(pool: TrainResources, resources: ResourcesConfig) -> ScalingConfig:
+    cpus = asked_cpus(pool, resources, at_once=pool.max_workers)
+    of_worker = {"CPU": cpus, **({"GPU": pool.gpus} if pool.gpus else {}), **node_group(pool)}
     elastic = pool.min_workers < pool.max_workers
     return ScalingConfig(
         num_workers=(pool.min_workers, pool.max_workers) if elastic else pool.max_workers,
         use_gpu=pool.gpus > 0,
-        resources_per_worker=resources,
+        resources_per_worker=of_worker,
         accelerator_type=pool.accelerator_type,
         elastic_resize_monitor_interval_s=pool.resize_seconds,
     )

@@ -1,6 +1,7 @@
 """How far a run is: the record `{root}/runs/{name}/progress.json`, which its driver puts anew every few seconds."""
 
 import re
+import time
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -98,6 +99,22 @@ def load(run_folder: str) -> RunProgress | None:
             f"{where} cannot be read ({error}). While the run goes on, its next beat replaces it within seconds. Once "
             "it has ended, remove this file: it says how far the run was, and nothing stands on it."
         ) from error
+
+
+def watched(run_folder: str) -> tuple[RunProgress, float] | None:
+    """The record, and the time to judge its silence by; None where no run has begun.
+
+    The driver's clock may be behind ours: what seems silent is looked at again two beats later, and lives if it moved.
+
+    Raises:
+        StoreError: as `load`.
+    """
+    found, now = load(run_folder), time.time()
+    if found is None or found.silent_for(now) is None:
+        return (found, now) if found else None
+    time.sleep(2 * found.beat_seconds)
+    again = load(run_folder) or found
+    return again, (now if again.updated == found.updated else again.updated)
 
 
 def clock(seconds: float) -> str:

@@ -26,7 +26,7 @@ def test_a_worker_trains_what_this_process_trains(inputs: Inputs, model: Path, t
     lines: list[str] = []
     (tmp_path / "scratch").mkdir()
     resources = ResourcesConfig()
-    context = Context(resources, tmp_path / "scratch", progress=lines.append, workers=OnRay(resources.train))
+    context = Context(resources, tmp_path / "scratch", progress=lines.append, workers=OnRay(resources.train, resources))
     output = adore.run(Inputs(found), context, encoder=encoder, adore=SETTINGS)
     alone, _, _ = trained(inputs, model, tmp_path / "alone")
     assert rows_of(output, "query_vectors").equals(alone)

@@ -30,7 +30,7 @@ def test_workers_find_what_one_process_finds(tmp_path: Path) -> None:
     resources = ResourcesConfig(mine=WorkerResources(max_workers=2))
     context = Context(resources, tmp_path, workers=InProcess())
     alone = stage.run(many(450), context, bm25=Bm25Config(), mine=mine)
-    context = Context(resources, tmp_path, workers=OnRay(resources.mine))
+    context = Context(resources, tmp_path, workers=OnRay(resources.mine, resources))
     together = stage.run(stored(many(450), tmp_path / "store"), context, bm25=Bm25Config(), mine=mine)
     rows = rows_of(together, "candidates")
     assert rows.sort_by(KEYS).equals(rows_of(alone, "candidates").sort_by(KEYS))

@@ -71,6 +71,6 @@ def test_workers_change_nothing(
     monkeypatch.setattr(stage, "_LENDING_QUERIES", 7)
     mix = MixConfig(strategy="synthetic_only", synthetic_per_instance=3, retrieved_per_instance=0, on_short="borrow")
     here = mixed(InProcess(), tmp_path, mix)
-    assert mixed(OnRay(WorkerResources(cpus=0.5, max_workers=2)), tmp_path, mix) == here
+    assert mixed(OnRay(WorkerResources(cpus=0.5, max_workers=2), ResourcesConfig()), tmp_path, mix) == here
     assert here[0].num_rows == 90
     assert here[1]["borrowed"]["synthetic"] > 0

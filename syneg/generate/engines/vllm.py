@@ -77,14 +77,15 @@ def _processor_config(
         # A small model pads JSON with white space without end unless the grammar forbids it.
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
     }
-    bundle: dict[str, float] = {"CPU": claimed_cpus(workers, resources)}
+    cpus = claimed_cpus(workers, resources)
+    bundle = {"CPU": cpus}
     # Each engine brings the model to its own node, to the folder that it has on this one.
     environment = {models.ENGINE_MODEL: engine.model, "SYNEG_CACHE": str(models.cache_folder())}
     if workers.gpus:
         ranks = engine.engine_kwargs.get("tensor_parallel_size", 1) * engine.engine_kwargs.get(
             "pipeline_parallel_size", 1
         )
-        bundle = {"CPU": workers.cpus / ranks, "GPU": workers.gpus / ranks}
+        bundle = {"CPU": cpus / ranks, "GPU": workers.gpus / ranks}
     else:
         # Seeded requests with chunked prefill end the engine on a CPU ("CPU Generator does not use offset"); without
         # chunks a batch of tokens has to hold the longest prompt. bfloat16 is 4 times slower where there is no AVX-512.

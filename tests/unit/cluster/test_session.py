@@ -1,7 +1,15 @@
-"""Who starts Ray."""
+"""Who starts Ray, and joining one."""
 
 import subprocess
 import sys
+
+import pytest
+import ray
+
+from syneg.cluster import session
+from syneg.errors import BadInput
+from syneg.settings.resources import ResourcesConfig
+from syneg.settings.store import StorageConfig
 
 
 def test_nothing_starts_ray_but_a_session() -> None:
@@ -10,3 +18,24 @@ def test_nothing_starts_ray_but_a_session() -> None:
     found = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, timeout=120)
     assert found.returncode == 1
     assert "ray.init" in found.stderr
+
+
+@pytest.mark.parametrize("given", ["setting", "environment"])
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [("http://127.0.0.1:8265", "where a dashboard takes jobs"), ("127.0.0.1:1", "refused"), ("nowhere", "")],
+)
+def test_a_cluster_that_cannot_be_joined_is_one_error_that_names_who_gave_it(
+    monkeypatch: pytest.MonkeyPatch, given: str, address: str, why: str
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # a session of other tests
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if given == "environment":
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    resources = ResourcesConfig(address=address if given == "setting" else None)
+    name = "resources.address" if given == "setting" else "the environment's RAY_ADDRESS"
+    with (
+        pytest.raises(BadInput, match=f"joined at {name}={address}: .*{why}"),
+        session.joined(resources, StorageConfig()),
+    ):
+        pass

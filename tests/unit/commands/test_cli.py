@@ -75,13 +75,17 @@ def test_plan_shows_every_stage(syneg: Syneg, tmp_path: Path) -> None:
 
 
 def test_plan_says_why_storage_cannot_be_reached(syneg: Syneg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: object) -> None:
-        raise Unreachable("s3://bucket: no such bucket")
+    asked = list[object]()
+
+    def unreachable(*output: object) -> None:
+        asked.append(output)
+        raise Unreachable(f"s3://bucket: no such bucket, asked {len(asked)} times")
 
     monkeypatch.setattr(manifest, "load", unreachable)
     done = syneg("plan", "configs/demo.yaml", f"store.root={tmp_path / 'root'}")
     assert done.returncode == 0
     assert done.stdout.count("Not reached: s3://bucket: no such bucket") == 1
+    assert len(asked) == 1
     assert "would run" not in done.stdout
 
 

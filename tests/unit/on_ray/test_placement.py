@@ -3,7 +3,8 @@
 import pytest
 import ray
 
-from syneg.on_ray.placement import claimed_cpus
+from syneg.on_ray.placement import asked_cpus, claimed_cpus
+from syneg.on_ray.workers import OnRay
 from syneg.settings.resources import ResourcesConfig, WorkerResources
 
 
@@ -32,3 +33,24 @@ def test_workers_on_a_cluster_reserve_what_they_ask_for(monkeypatch: pytest.Monk
         monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     resources = ResourcesConfig(address="auto" if joined_by == "setting" else None)
     assert claimed_cpus(WorkerResources(cpus=4), resources) == 4
+
+
+@pytest.mark.parametrize(
+    ("cpus", "asked", "at_once", "reserved"), [(2, 4, 1, 2), (2, 1, 2, 1), (2, 1, 3, 0.666), (8, 4, 3, 2), (1, 1, 1, 1)]
+)
+def test_who_gives_its_cpus_back_asks_for_no_more_than_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch, cpus: int, asked: int, at_once: int, reserved: float
+) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": float(cpus)})
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    pool = WorkerResources(cpus=asked)
+    assert asked_cpus(pool, ResourcesConfig(), at_once) == reserved
+    assert asked_cpus(pool, ResourcesConfig(address="auto"), at_once) == asked
+
+
+def test_a_task_of_more_cpus_than_there_are_runs(ray_session: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    workers = OnRay(WorkerResources(cpus=64), ResourcesConfig())
+    handle = workers.start(abs, -7)
+    assert ray.wait([handle], timeout=60)[0]
+    assert workers.get(handle) == 7

@@ -8,7 +8,7 @@ import pytest
 
 from syneg import schemas
 from syneg.config.run import RunConfig
-from syneg.errors import BadInput, StageFailed, Superseded
+from syneg.errors import BadInput, StageFailed
 from syneg.pipeline import graph, pipeline
 from syneg.pipeline.run import Run
 from syneg.settings.corpus import CorpusConfig
@@ -120,7 +120,7 @@ def test_a_stage_that_loses_a_row_publishes_nothing(config: RunConfig, monkeypat
     assert not pipeline.plan(config)[0].done
 
 
-def test_of_two_runs_the_first_manifest_counts_and_the_other_run_ends(
+def test_of_two_runs_the_first_manifest_counts_and_the_other_run_goes_on_with_it(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another driver finishes the stage: while this one computes it, or before it starts to."""
@@ -130,9 +130,13 @@ def test_of_two_runs_the_first_manifest_counts_and_the_other_run_ends(
     run(config, last="make")
     theirs = files.read(files.join(config.store.root, "make", str(step.fingerprint), "manifest.json"))
     for seen in (None, load):
-        monkeypatch.setattr(manifest, "load", seen or (lambda *_: None))
-        with pytest.raises(Superseded, match="Another run works on the same root and finished make first"):
-            pipeline.run(config, Heard(), "make", "make")
+        answers = [None] if seen is None else []  # not there before the stage computes, there when it would publish
+        monkeypatch.setattr(manifest, "load", lambda *of, answers=answers: answers.pop() if answers else load(*of))
+        heard = Heard()
+        finished = pipeline.run(config, heard, "make", "make")
+        assert "make another run on the same root finished make first; its output is used" in heard.lines
+        assert heard.lines[-1] == "make reused 2->2"
+        assert finished.manifests["make"] == load(config.store.root, "make", str(step.fingerprint))
         assert files.read(files.join(config.store.root, "make", str(step.fingerprint), "manifest.json")) == theirs
     made = load(config.store.root, "make", str(step.fingerprint))
     assert made

@@ -14,6 +14,7 @@ from syneg.config.run import RunConfig
 from syneg.errors import StoreError
 from syneg.pipeline.graph import stages
 from syneg.stage import Stage
+from syneg.store import files
 from syneg.store.manifest import Manifest
 from syneg.watch import listeners, progress
 from syneg.watch.progress import StageProgress
@@ -117,6 +118,23 @@ def test_a_driver_that_was_killed_is_missed(tmp_path: Path) -> None:
     assert run.silent_for(run.updated + 10) is None
     run.state = "done"
     assert run.silent_for(now) is None
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_driver_whose_clock_is_behind_is_not_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: bool
+) -> None:
+    then = time.time() - 600
+    run = progress.RunProgress(run="demo", began=then, updated=then, beat_seconds=5)
+
+    def put(updated: float) -> None:
+        files.put(progress.path(str(tmp_path)), run.model_copy(update={"updated": updated}).model_dump_json().encode())
+
+    put(then)
+    monkeypatch.setattr(time, "sleep", lambda seconds: put(then + seconds) if lives else None)
+    found = progress.watched(str(tmp_path))
+    assert found is not None
+    assert ("no sign of life" in text(*found)) is not lives
 
 
 def test_bad_input_leaves_no_record(tmp_path: Path) -> None:
