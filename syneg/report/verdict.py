@@ -56,9 +56,9 @@ def power_of(tested: str, queries: int, comparisons: int, detectable: tuple[floa
     if queries < fewest:
         return f"With {tested} no difference can be shown, however large: the test needs {fewest} queries or more."
     low, high = detectable
-    if high == 0:
+    if points(high) == points(0):  # 0 but for rounding
         return f"With {tested} it is not known how small a gain would be seen: the systems differ alike on all of them."
-    low = low or high  # of two equal systems nothing is known
+    low = high if points(low) == points(0) else low  # of two equal systems nothing is known
     span = points(low) if points(low) == points(high) else interval(low, high)
     return (
         f"With {tested} a gain has to be about {span} {measure} points to be found four times out of five. "
@@ -74,6 +74,11 @@ def fewest_queries(comparisons: int) -> int:
 
 def _sentence(measure: str, found: Mapping[str, float]) -> tuple[Literal["better", "worse", "unclear"], str]:
     gain, low, high, queries = found["difference"], found["low"], found["high"], int(found["queries"])
+    if queries < (fewest := fewest_queries(1)):
+        return "unclear", (
+            f"Too few queries to measure it: tuned minus base is {points(gain)} {measure} points "
+            f"({counted(queries, 'query')}, one seed), and the test needs {fewest} or more: keep the base model."
+        )
     span = f"95 % {interval(low, high)}"
     ends = f"{named_probability(found['p'])}, {counted(queries, 'query')}, one seed"
     if _is_shown(found) and gain > 0:
@@ -82,10 +87,11 @@ def _sentence(measure: str, found: Mapping[str, float]) -> tuple[Literal["better
         span = f"95 % {interval(-high, -low)}"
         by_points = f"{points(-gain)} {measure} points ({span}, {ends})"
         return "worse", f"Tuned is worse than base by {by_points}: keep the base model."
-    return "unclear", (
-        f"No difference can be shown: tuned minus base is {points(gain)} {measure} points ({span}, {ends}). "
-        f"These queries measure it to within ±{points((high - low) / 2)} points: keep the base model."
-    )
+    seen = f"No difference can be shown: tuned minus base is {points(gain)} {measure} points ({span}, {ends})"
+    width = points((high - low) / 2)
+    if width == points(0):  # alike on every query: the interval says nothing of other queries
+        return "unclear", f"{seen}: keep the base model."
+    return "unclear", f"{seen}. These queries measure it to within ±{width} points: keep the base model."
 
 
 def _caveats(

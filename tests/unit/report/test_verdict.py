@@ -82,4 +82,24 @@ def test_too_few_queries_can_show_nothing() -> None:
     assert verdict.power_of("5 queries", 5, 1, gain, "MAP").endswith("the test needs 6 queries or more.")
     assert "about 10.0 to 20.0 MAP points" in verdict.power_of("6 queries", 6, 1, gain, "MAP")
     assert "about 20.0 MAP points" in verdict.power_of("6 queries", 6, 1, (0.0, 0.2), "MAP")
-    assert "it is not known how small a gain" in verdict.power_of("6 queries", 6, 1, (0.0, 0.0), "MAP")
+    for nothing in (0.0, 1e-17):
+        assert "it is not known how small a gain" in verdict.power_of("6 queries", 6, 1, (nothing, nothing), "MAP")
+        assert "about 20.0 MAP points" in verdict.power_of("6 queries", 6, 1, (nothing, 0.2), "MAP")
+
+
+@pytest.mark.parametrize(("queries", "p"), [(1, 1.0), (5, 0.0625)])
+def test_of_too_few_queries_no_interval_is_told(queries: int, p: float) -> None:
+    given = facts(0.5, 0.5, 0.5, p)
+    given["differences"]["nDCG@10"] |= {"queries": queries, "detectable": 0.0}
+    found = verdict.of_run(given)
+    assert found.kind == "unclear"
+    assert found.sentence.startswith("Too few queries to measure it: tuned minus base is 50.0 nDCG@10 points (")
+    assert "the test needs 6 or more: keep the base model." in found.sentence
+    assert "95 %" not in found.sentence
+    assert "the test needs 6 queries or more" in verdict.power(given)
+
+
+def test_a_width_of_nothing_is_not_told() -> None:
+    found = verdict.of_run(facts(0.0, -1e-17, 1e-17, 1.0))
+    assert "±" not in found.sentence
+    assert found.sentence.endswith("200 queries, one seed): keep the base model.")
