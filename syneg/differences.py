@@ -69,9 +69,9 @@ def power_of(tested: str, queries: int, comparisons: int, detectable: tuple[floa
     if queries < fewest:
         return f"With {tested} no difference can be shown, however large: the test needs {fewest} queries or more."
     low, high = detectable
-    if high == 0:
+    if points(high) == points(0):  # 0 but for rounding
         return f"With {tested} it is not known how small a gain would be seen: the systems differ alike on all of them."
-    low = low or high  # of two equal systems nothing is known
+    low = high if points(low) == points(0) else low  # of two equal systems nothing is known
     span = points(low) if points(low) == points(high) else interval(low, high)
     return (
         f"With {tested} a gain has to be about {span} {measure} points to be found four times out of five. "

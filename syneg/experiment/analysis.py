@@ -94,7 +94,7 @@ def compared(pairs: Sequence[tuple[Named, Named]], seed: int) -> list[Comparison
             right,
             difference,
             p,
-            significance.detectable_gain(difference.standard_error, differences.LEVEL / len(pairs)),
+            significance.detectable_gain(difference.standard_error, difference.reach, differences.LEVEL / len(pairs)),
         )
         for ((left, _), (right, _)), difference, p in zip(pairs, found, adjusted, strict=True)
     ]

@@ -143,6 +143,11 @@ def _caveats(results: Results, analysis: Analysis, use: str) -> Iterator[str]:
             f"p is corrected for {analysis.count} comparisons (Holm); an arm that was picked as the best of several "
             "looks a little better here than it is."
         )
+    if len(results.seeds) > 1:
+        yield (
+            "p is about other queries under these very trainings; each interval is about other trainings too, and "
+            "holds for its own comparison alone."
+        )
     if results.bm25 is not None:
         ahead = float(results.bm25[analysis.measure].mean()) - max(
             float(arm.values[analysis.measure].mean()) for arm in results.arms.values()

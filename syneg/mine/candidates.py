@@ -1,6 +1,7 @@
 """From rankings to the rows of `candidates`: each with its scores, and with the reason if it is no negative."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from itertools import repeat
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ from syneg import schemas
 from syneg.ids import nth_of_group, rows_of
 from syneg.mine import cross_encoder, draws
 from syneg.mine.facts import Tally
-from syneg.mine.filters import Judged, Ranked, reject_reasons
+from syneg.mine.filters import Judged, Ranked, reject_reasons, repeated
 from syneg.mine.passages import Passages, query_keys
 from syneg.mine.searches import Ranking, ranked_rows
 from syneg.mine.shard import Shard
@@ -17,7 +18,8 @@ from syneg.settings.mine import TRAITS, MineConfig, SamplerConfig, SamplerName
 from syneg.stage import Source
 
 _KEY = list(schemas.KEYS["candidates"])  # query_id, sampler, passage_id
-_SPARE = 16  # random passages drawn beyond those that a short query lacks: some may be positives or copies
+_SPARE = 16  # random passages drawn at first beyond those that a short query lacks: some may be positives or copies
+_DRAWN = 1_000_000  # random passages in memory at once
 
 
 def candidates(
@@ -32,29 +34,33 @@ def candidates(
     }
     shard = shard.narrowed(own)
     judged, ranked = _judged(passages, shard, named.values())
-    tables = [_of_sampler(*each, shard, judged, mine) for each in zip(named, named.values(), ranked, strict=True)]
+    tables = [
+        _of_sampler(name, ranking, rows, shard, judged, mine.samplers[name], mine.near_duplicate_bits)
+        for (name, ranking), rows in zip(named.items(), ranked, strict=True)
+    ]
     found, positives = pa.concat_tables(tables), schemas.POSITIVES.empty_table()
     if mine.cross_encoder is not None:
         found, positives = cross_encoder.filtered(found, shard, texts, mine.cross_encoder)
-    accepted = accepted_per_query(found, np.concatenate(ranked), shard)
-    short = np.flatnonzero(accepted < mine.least)
+    keys = passages.keys[np.concatenate(ranked)]
+    accepted = accepted_per_query(found, keys, shard)
+    short, unfilled = np.flatnonzero(accepted < mine.least), 0
     if mine.on_short == "random" and len(short):
-        found = pa.concat_tables(
-            [found, _fill(found, short, mine.least - accepted[short], shard, passages, judged, mine)]
-        )
+        lacking = mine.least - accepted
+        filled = _fill(found, keys, short, lacking, shard, passages, judged, mine)
+        unfilled = int((_count(filled, shard)[short] < lacking[short]).sum())
+        found = pa.concat_tables([found, filled])
     if mine.on_short == "drop" and len(short):
         found = _without(found, shard.ids.take(pa.array(short)))
     found = _with_places(found, mine)
     anchors = {name: ranking.anchors(shard) for name, ranking in named.items()}
-    return found, positives, Tally.of(found, shard, anchors, short, mine)
+    return found, positives, Tally.of(found, shard, anchors, short, mine, unfilled)
 
 
-def accepted_per_query(found: pa.Table, passage: np.ndarray, shard: Shard) -> np.ndarray:
-    """Different passages that a query may take, over all samplers: int64 [Q]. `passage`: the row of each of `found`."""
+def accepted_per_query(found: pa.Table, keys: np.ndarray, shard: Shard) -> np.ndarray:
+    """Different texts that a query may take, over all samplers: int64 [Q]. `keys`: of the passages of `found`."""
     kept, query = found["reject_reason"].is_null().to_numpy(), rows_of(found["query_id"], shard.ids)
-    passages = passage.max(initial=0) + 1
-    pairs = np.sort(query[kept] * passages + passage[kept])  # np.unique takes ten times as long
-    return np.bincount(pairs[np.diff(pairs, prepend=-1) > 0] // passages, minlength=shard.queries.num_rows)
+    query = query[kept]
+    return np.bincount(query[~repeated(query, keys[kept])], minlength=shard.queries.num_rows)
 
 
 def _judged(passages: Passages, shard: Shard, rankings: Collection[Ranking]) -> tuple[Judged, list[np.ndarray]]:
@@ -72,7 +78,13 @@ def _judged(passages: Passages, shard: Shard, rankings: Collection[Ranking]) -> 
 
 
 def _of_sampler(
-    name: SamplerName, ranking: Ranking, passage: np.ndarray, shard: Shard, judged: Judged, mine: MineConfig
+    name: SamplerName,
+    ranking: Ranking,
+    passage: np.ndarray,
+    shard: Shard,
+    judged: Judged,
+    settings: SamplerConfig,
+    near_duplicate_bits: int | None,
 ) -> pa.Table:
     """`passage`: the passages' rows in the corpus, int64 [N]."""
     rows = ranking.rows
@@ -80,10 +92,9 @@ def _of_sampler(
     score, rank = rows["score"].to_numpy(), rows["rank"].to_numpy()
     anchor = ranking.anchors(shard)[query]
     ranked = Ranked(query, passage, rank, score, anchor)
-    settings = mine.samplers.get(name) or SamplerConfig()
     if TRAITS[name].from_window:
         settings = settings.model_copy(update={"window_start": 0})
-    reasons = reject_reasons(ranked, judged, settings, mine.near_duplicate_bits)
+    reasons = reject_reasons(ranked, judged, settings, near_duplicate_bits)
     columns = {
         "query_id": rows["query_id"],
         "passage_id": rows["passage_id"],
@@ -107,6 +118,7 @@ def _nullable(values: np.ndarray) -> pa.Array:
 
 def _fill(
     found: pa.Table,
+    keys: np.ndarray,
     short: np.ndarray,
     lacking: np.ndarray,
     shard: Shard,
@@ -114,35 +126,46 @@ def _fill(
     judged: Judged,
     mine: MineConfig,
 ) -> pa.Table:
-    """Random passages for the `short` queries (rows of the shard), as many as each is `lacking`, as sampler random."""
-    ids = shard.ids.to_pylist()
-    known: Mapping[str, set[str]] = _by_query(found)
-    query, place = [], []
-    for row, number in zip(short, lacking, strict=True):
-        drawn = draws.uniform(draws.generator(mine.seed, "fill", ids[row]), len(passages.ids), number + _SPARE)
-        names = passages.ids.take(pa.array(drawn)).to_pylist()
-        fresh = [at for at, name in zip(drawn, names, strict=True) if name not in known.get(ids[row], ())]
-        query += [row] * len(fresh)
-        place += fresh
-    passage, unscored = np.array(place, np.int64), np.full(len(shard.positive_ids), np.nan, np.float32)
-    ranking = Ranking(ranked_rows(shard, np.array(query, np.int64), passages.ids, passage), unscored)
-    table = _of_sampler("random", ranking, passage, shard, judged, _unfiltered(mine))
-    usable = table.filter(schemas.ACCEPTED)
-    row = rows_of(usable["query_id"], shard.ids)
-    wanted = np.zeros(shard.queries.num_rows, np.int64)
-    wanted[short] = lacking
-    return usable.filter(pa.array(nth_of_group(row) < wanted[row]))
+    """Random passages for the `short` queries (rows of the shard), as many as each is `lacking` [Q], as sampler random.
+
+    None has the text of one that was ranked for its query: by `keys`, of the passages of `found`. Where those that were
+    drawn do not suffice, twice as many are drawn, up to all there are.
+    """
+    names, known_query = shard.ids.to_pylist(), rows_of(found["query_id"], shard.ids)
+    made, spare = [schemas.CANDIDATES.empty_table()], _SPARE
+    while len(short):
+        open_Q = np.zeros(shard.queries.num_rows, bool)
+        for some in np.array_split(short, -(-len(short) * (mine.least + spare) // _DRAWN)):
+            generators = [draws.generator(mine.seed, "fill", names[row]) for row in some]
+            counts = (lacking[some] + spare).tolist()
+            drawn = [draws.uniform(*each) for each in zip(generators, repeat(len(passages.ids)), counts, strict=False)]
+            query, passage = np.repeat(some, list(map(len, drawn))), np.concatenate(drawn)
+            known = np.isin(known_query, some)
+            queries = np.concatenate([known_query[known], query])
+            fresh = ~repeated(queries, np.concatenate([keys[known], passages.keys[passage]]))[known.sum() :]
+            table = _random(query[fresh], passage[fresh], shard, passages, judged, mine)
+            row = rows_of(table["query_id"], shard.ids)
+            enough_Q = (_count(table, shard) >= lacking) | (lacking + spare >= len(passages.ids))
+            made.append(table.filter(pa.array(enough_Q[row] & (nth_of_group(row) < lacking[row]))))
+            open_Q[some] = ~enough_Q[some]
+        short, spare = np.flatnonzero(open_Q), 2 * spare
+    return pa.concat_tables(made)
 
 
-def _unfiltered(mine: MineConfig) -> MineConfig:
-    return mine.model_copy(update={"samplers": {}})
+def _random(
+    query: np.ndarray, passage: np.ndarray, shard: Shard, passages: Passages, judged: Judged, mine: MineConfig
+) -> pa.Table:
+    """Those of the pairs drawn (rows) that are negatives, in the order of the draw; its window is the whole corpus."""
+    unscored = np.full(len(shard.positive_ids), np.nan, np.float32)
+    ranking = Ranking(ranked_rows(shard, query, passages.ids, passage), unscored)
+    whole = SamplerConfig(window_end=max(1, len(passages.ids)))
+    table = _of_sampler("random", ranking, passage, shard, judged, whole, mine.near_duplicate_bits)
+    return table.filter(schemas.ACCEPTED)
 
 
-def _by_query(found: pa.Table) -> dict[str, set[str]]:
-    known: dict[str, set[str]] = {}
-    for query_id, passage_id in zip(found["query_id"].to_pylist(), found["passage_id"].to_pylist(), strict=True):
-        known.setdefault(query_id, set()).add(passage_id)
-    return known
+def _count(table: pa.Table, shard: Shard) -> np.ndarray:
+    """Rows of each query: int64 [Q]."""
+    return np.bincount(rows_of(table["query_id"], shard.ids), minlength=shard.queries.num_rows)
 
 
 def _with_places(found: pa.Table, mine: MineConfig) -> pa.Table:

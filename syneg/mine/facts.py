@@ -1,7 +1,7 @@
 """Statistics by sampler: counted by slice, merged, turned into JSON."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syneg.differences import counted
 from syneg.ids import rows_of
 from syneg.mine import draws
 from syneg.mine.shard import Shard
@@ -21,7 +22,7 @@ MARGIN_EDGES = np.round(np.arange(-0.5, 1.51, 0.05), 2)
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _SAMPLED = 4_096  # scores of a slice that quantiles are taken from, at even steps of their order
 _LISTED = 100  # short queries by name
-_NEARLY_ALL = 0.9  # of what the other filters left, rejected by a margin: too much
+_NEARLY_ALL = 0.9  # of a window, rejected for one reason, or of what the other filters left by a margin: too much
 _NEARLY_UNIFORM = 0.9  # effective share of a draw above which its weights decide little
 
 
@@ -31,7 +32,8 @@ class OfSampler:
     positives: list[np.ndarray] = field(default_factory=list)
     negatives: list[np.ndarray] = field(default_factory=list)
     margins: np.ndarray = field(default_factory=lambda: np.zeros(len(MARGIN_EDGES) - 1, np.int64))
-    effective: list[np.ndarray] = field(default_factory=list)  # simans: share of a query's candidates, by weight
+    # simans: share of a query's window, by weight; only of windows with a choice, so that there may be none
+    effective: list[np.ndarray] = field(default_factory=list)
 
     def add(self, other: "OfSampler") -> None:
         self.outcomes.update(other.outcomes)
@@ -48,7 +50,8 @@ class OfSampler:
         if self.margins.any():
             made["relative_margins"] = {"edges": MARGIN_EDGES.tolist(), "counts": self.margins.tolist()}
         if self.effective:
-            made["effective_sample_share"] = float(np.median(np.concatenate(self.effective)))
+            shares = np.concatenate(self.effective)
+            made["effective_sample_share"] = float(np.median(shares)) if len(shares) else None
         return made
 
 
@@ -57,12 +60,14 @@ class Short:
     """The queries with fewer than `least` candidates against the rest."""
 
     count: int = 0
+    unfilled: int = 0  # that random passages did not suffice for either
     listed: list[str] = field(default_factory=list)
     words: dict[bool, list[np.ndarray]] = field(default_factory=lambda: {True: [], False: []})  # short: words a query
     anchors: dict[bool, list[np.ndarray]] = field(default_factory=lambda: {True: [], False: []})
 
     def add(self, other: "Short") -> None:
         self.count += other.count
+        self.unfilled += other.unfilled
         self.listed = (self.listed + other.listed)[:_LISTED]
         for own, theirs in ((self.words, other.words), (self.anchors, other.anchors)):
             for short in (True, False):
@@ -70,11 +75,19 @@ class Short:
 
     def facts(self, queries: int, least: int) -> dict[str, Any]:
         made: dict[str, Any] = {"least": least, "queries": self.count, "share": self.count / max(queries, 1)}
-        made["listed"] = self.listed
+        made |= {"unfilled": self.unfilled, "listed": self.listed}
         if 0 < self.count < queries:
             made["words"] = _difference(self.words)
             made["positive_scores"] = _difference(self.anchors)
         return made
+
+    def warnings(self, mine: MineConfig) -> list[str]:
+        if not self.unfilled:
+            return []
+        return [
+            f"{counted(self.unfilled, 'query')} stayed below mine.least={mine.least}: the corpus holds too few other "
+            "passages to draw (mine.on_short=random)."
+        ]
 
 
 @dataclass
@@ -88,9 +101,16 @@ class Tally:
 
     @classmethod
     def of(
-        cls, found: pa.Table, shard: Shard, anchors: Mapping[str, np.ndarray], short: np.ndarray, mine: MineConfig
+        cls,
+        found: pa.Table,
+        shard: Shard,
+        anchors: Mapping[str, np.ndarray],
+        short: np.ndarray,
+        mine: MineConfig,
+        unfilled: int = 0,
     ) -> "Tally":
-        """`anchors`: by sampler the positive's score of every query; `short`: rows of the short queries."""
+        """`anchors`: by sampler the positive's score of every query; `short`: rows of the short queries, of which
+        `unfilled` are short still."""
         tally = cls(queries=shard.queries.num_rows)
         told = found.drop_columns(["passage_id"])
         for name in found["sampler"].unique().to_pylist():
@@ -99,6 +119,7 @@ class Tally:
         if len(tally.samplers) > 1:
             tally.overlap.update(_overlap(found, list(tally.samplers)))
         tally.short = _short(shard, short, anchors)
+        tally.short.unfilled = unfilled
         return tally
 
     def add(self, other: "Tally") -> None:
@@ -123,7 +144,8 @@ class Tally:
                 for (one, other), both in sorted(self.overlap.items())
             ],
             "short": self.short.facts(self.queries, mine.least),
-            "warnings": list(_warnings(samplers, mine)),
+            "warnings": [*_warnings(samplers, mine), *(_unranked(samplers, mine) if self.queries else ())]
+            + self.short.warnings(mine),
         }
 
     def _smaller(self, one: str, other: str) -> int:
@@ -141,12 +163,21 @@ def _of_sampler(name: str, rows: pa.Table, shard: Shard, anchors: np.ndarray | N
         made.negatives = [_sample(scores)]
         relative = (anchor - scores) / np.maximum(np.abs(anchor), 1e-12)
         made.margins = np.histogram(np.clip(relative, MARGIN_EDGES[0], MARGIN_EDGES[-1]), MARGIN_EDGES)[0]
-    if name == "simans" and len(scores):
-        log_weights = draws.simans_log_weights(scores, anchor, mine.simans)
-        query = rows_of(scored["query_id"], shard.ids)
+    if name == "simans":
+        window = rows.filter(pc.field("margin").is_valid())  # what was drawn among, before the filters
+        log_weights = draws.simans_log_weights(
+            window["score"].to_numpy(), window["positive_score"].to_numpy(), mine.simans
+        )
+        query = rows_of(window["query_id"], shard.ids)
         parts = np.split(log_weights, np.flatnonzero(np.diff(query)) + 1)
-        made.effective = [np.array([draws.effective_size(part) / len(part) for part in parts])]
+        if window.num_rows:
+            made.effective = [_effective(parts)]
     return made
+
+
+def _effective(parts: list[np.ndarray]) -> np.ndarray:
+    """Of each window with a choice, the share of its passages that a draw is worth. `parts`: their log weights."""
+    return np.array([draws.effective_size(part) / len(part) for part in parts if len(part) > 1])
 
 
 def _short(shard: Shard, short: np.ndarray, by_sampler: Mapping[str, np.ndarray]) -> Short:
@@ -155,7 +186,7 @@ def _short(shard: Shard, short: np.ndarray, by_sampler: Mapping[str, np.ndarray]
     scored = [anchors for anchors in by_sampler.values() if not np.isnan(anchors).all()]
     anchors = scored[0] if scored else np.full(len(is_short), np.nan)  # of the first sampler that scores
     words = np.array([len(text.split()) for text in shard.queries["text"].to_pylist()], np.float64)
-    made = Short(len(short), shard.ids.take(pa.array(short[:_LISTED])).to_pylist())
+    made = Short(len(short), listed=shard.ids.take(pa.array(short[:_LISTED])).to_pylist())
     for kind, mask in ((True, is_short), (False, ~is_short)):
         made.words[kind] = [words[mask]]
         made.anchors[kind] = [anchors[mask & ~np.isnan(anchors)]]
@@ -197,18 +228,43 @@ def _difference(groups: Mapping[bool, list[np.ndarray]]) -> dict[str, float] | N
     return {"short": float(short.mean()), "rest": float(rest.mean()), "standard_deviations": float(distance)}
 
 
-def _warnings(samplers: Mapping[str, dict[str, Any]], mine: MineConfig):
+def _warnings(samplers: Mapping[str, dict[str, Any]], mine: MineConfig) -> Iterator[str]:
     share = samplers.get("simans", {}).get("effective_sample_share", 0.0)
-    if share > _NEARLY_UNIFORM:
+    if share is None:
+        yield "simans: its window leaves no choice, as it holds one passage a query at most: give it more ranks."
+    elif share > _NEARLY_UNIFORM:
         yield (
             f"simans: the weights are nearly uniform, a draw is worth {share:.0%} of one without weights. "
             f"mine.simans.a={mine.simans.a:g} is small for these scores: raise it."
         )
     for name, found in samplers.items():
-        close, kept = (found["outcomes"].get(outcome, 0) for outcome in ("above_margin", "accepted"))
+        outcomes = Counter[str](found["outcomes"])
+        close, kept = outcomes["above_margin"], outcomes["accepted"]
         if close > _NEARLY_ALL * (close + kept):
             yield (
                 f"{name}: its margin rejects {close:,} of {close + kept:,} candidates that the other filters left. It "
                 "goes by a query's lowest-scoring positive, which with many positives lies below most passages: give "
                 f"mine.samplers.{name} a smaller margin or none, or ranks further down."
+            )
+        most = outcomes.most_common(1)[0][0]
+        if not kept and most == "outside_window":
+            yield (
+                f"{name}: nothing is left. {outcomes['outside_window']:,} of {outcomes.total():,} ranked passages lie "
+                f"outside of its window, and what lies inside is no negative: see mine.samplers.{name}.window_start."
+            )
+            continue
+        del outcomes["outside_window"]  # what stands before a window is meant to
+        for reason, count in outcomes.items():
+            too_many = count > _NEARLY_ALL * outcomes.total() or (not kept and reason == most)
+            if too_many and reason not in ("accepted", "above_margin"):
+                see = f": see mine.samplers.{name}.min_score" if reason == "below_min_score" else ""
+                yield f"{name}: {reason} rejects {count:,} of {outcomes.total():,} passages of its window{see}."
+
+
+def _unranked(samplers: Mapping[str, dict[str, Any]], mine: MineConfig) -> Iterator[str]:
+    for name, sampler in mine.samplers.items():
+        if name not in samplers:
+            yield (
+                f"{name}: it ranked no passage. Its window starts at {sampler.window_start:,}: the corpus may hold "
+                "fewer, or no query shares a word with it (bm25)."
             )

@@ -63,7 +63,7 @@ def reject_reasons(
         "near_duplicate_of_positive": near,
         "query_itself": (ranked.passage == judged.own[ranked.query]) | (key == judged.query_keys[ranked.query]),
         "empty_passage": key == np.uint64(EMPTY),
-        "same_text_as_other": _repeated(ranked.query, key),
+        "same_text_as_other": repeated(ranked.query, key),
         "outside_window": (ranked.rank < sampler.window_start) | (ranked.rank >= sampler.window_end),
         "below_min_score": ranked.score < (-np.inf if sampler.min_score is None else sampler.min_score),
         "above_margin": above_margin(ranked.score, ranked.anchor, sampler),
@@ -97,7 +97,7 @@ def _with_positives(ranked: Ranked, judged: Judged) -> Iterator[tuple[IntArray, 
         yield rows, pairs[first[rows] + nth, 1]
 
 
-def _repeated(query: IntArray, key: np.ndarray) -> np.ndarray:
+def repeated(query: IntArray, key: np.ndarray) -> np.ndarray:
     """Whether an earlier row of the same query has the same key: bool [N]."""
     same = np.zeros(len(key), dtype=bool)
     mixed = np.sort(key ^ query.astype(np.uint64) * _ODD)

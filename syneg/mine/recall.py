@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from syneg.ids import rows_of
 from syneg.mine import draws
 from syneg.mine.samplers import VECTORS, Corpus, Search
 from syneg.mine.searches import Ranking
@@ -14,6 +15,7 @@ from syneg.mine.shard import Shard, shards
 from syneg.search.ivf import Lists
 
 _LOW = 0.9  # recall below which the run warns
+_ROUNDING = 1e-6  # within which scores count as equal
 
 
 def facts(corpus: Corpus, queries: pa.Table, qrels: pa.Table) -> dict[str, Any]:
@@ -27,24 +29,27 @@ def facts(corpus: Corpus, queries: pa.Table, qrels: pa.Table) -> dict[str, Any]:
             share, depth = workers.get(workers.start(of, exact.ranking(name), found.ranking(name)))
             recall[name] = {"share": round(share, 4), "at": depth, "queries": sample.queries.num_rows}
             recall[name] |= {"lists": lists, "probes": probes}
-            if share < _LOW:
+            if share < _LOW and probes < lists:  # to look at every list is to search exactly
                 warnings.append(
                     f"The index finds {share:.0%} of the {depth} passages that exact search ranks highest ({name}). "
-                    f"Raise mine.ivf.probes above {probes}."
+                    f"Raise mine.ivf.probes above {probes:,}: {lists:,}, as many as there are lists, find all."
                 )
     return {"recall": recall, "warnings": warnings}
 
 
 def of(exact: Ranking, found: Ranking) -> tuple[float, int]:
-    """The share of the exact ranking's rows that were found, and how many rows a query has at most."""
-    wanted, seen = (_pairs(ranking) for ranking in (exact, found))
+    """The share of the exact ranking's rows that were found, and how many rows a query has at most.
+
+    Found is what scores as high as the lowest of them: of equal passages one is as good as another.
+    """
+    ids = exact.rows["query_id"].unique()
+    wanted, seen = (rows_of(ranking.rows["query_id"], ids) for ranking in (exact, found))
+    lowest_Q = np.full(len(ids), np.inf)
+    np.minimum.at(lowest_Q, wanted, exact.rows["score"].to_numpy())
+    reached = found.rows["score"].to_numpy() >= lowest_Q[seen] - _ROUNDING
+    wanted_Q, reached_Q = (np.bincount(query, minlength=len(ids)) for query in (wanted, seen[reached]))
     depth = int(exact.rows["rank"].to_numpy().max(initial=-1)) + 1
-    return len(wanted & seen) / max(1, len(wanted)), depth
-
-
-def _pairs(ranking: Ranking) -> set[tuple[str, str]]:
-    rows = ranking.rows
-    return set(zip(rows["query_id"].to_pylist(), rows["passage_id"].to_pylist(), strict=True))
+    return float(np.minimum(wanted_Q, reached_Q).sum()) / max(1, len(wanted)), depth
 
 
 def _sample(queries: pa.Table, qrels: pa.Table, count: int, seed: int) -> Iterator[Shard]:

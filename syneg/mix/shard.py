@@ -121,7 +121,8 @@ class Shard:
         quotas = [mix.quotas.get(sampler, 1) for sampler in self._recipe.samplers]
         start = seeded(mix.seed, "turns", *key).randrange(sum(quotas)) if quotas else 0
         # Last come the random passages that mining gave to a query for which it found too few (`mine.on_short`).
-        filled = () if "random" in self._recipe.mine.samplers else queues.get((key[0], "random"), ())
+        fills = self._recipe.mine.on_short == "random" and "random" not in self._recipe.samplers
+        filled = queues.get((key[0], "random"), ()) if fills else ()
         # A sampler brings no text twice, so that among these are enough different ones, if there are.
         most = mix.per_instance and mix.per_instance * (len(own) + 1) + _SPARE
         return list(islice(chain(take_turns(own, quotas, start), fresh(filled)), most))

@@ -66,7 +66,7 @@ ONE_ROUND = (
     Stage(
         "mine",
         "syneg.mine.stage:run",
-        version=6,
+        version=7,
         reads=_CORPUS
         | {
             "passage_vectors": "embed.passage_vectors",
@@ -99,7 +99,7 @@ ONE_ROUND = (
     Stage(
         "mix",
         "syneg.mix.stage:run",
-        version=7,
+        version=8,
         reads=_CORPUS
         | {"synthetic": "gate.synthetic", "candidates": "gate_mined.candidates", "positives": "mine.positives"},
         writes=("instances",),

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from syneg import differences
-from syneg.differences import counted, interval, leak, leaked_queries, named_probability, points, power_of
+from syneg.differences import (
+    counted,
+    fewest_queries,
+    interval,
+    leak,
+    leaked_queries,
+    named_probability,
+    points,
+    power_of,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,11 @@ def power(facts: Mapping[str, Any]) -> str:
 
 def _sentence(measure: str, found: Mapping[str, float]) -> tuple[Literal["better", "worse", "unclear"], str]:
     gain, low, high, queries = found["difference"], found["low"], found["high"], int(found["queries"])
+    if queries < (fewest := fewest_queries(1)):
+        return "unclear", (
+            f"Too few queries to measure it: tuned minus base is {points(gain)} {measure} points "
+            f"({counted(queries, 'query')}, one seed), and the test needs {fewest} or more: keep the base model."
+        )
     span = f"95 % {interval(low, high)}"
     ends = f"{named_probability(found['p'])}, {counted(queries, 'query')}, one seed"
     if _is_shown(found) and gain > 0:
@@ -46,10 +60,11 @@ def _sentence(measure: str, found: Mapping[str, float]) -> tuple[Literal["better
         span = f"95 % {interval(-high, -low)}"
         by_points = f"{points(-gain)} {measure} points ({span}, {ends})"
         return "worse", f"Tuned is worse than base by {by_points}: keep the base model."
-    return "unclear", (
-        f"No difference can be shown: tuned minus base is {points(gain)} {measure} points ({span}, {ends}). "
-        f"These queries measure it to within ±{points((high - low) / 2)} points: keep the base model."
-    )
+    seen = f"No difference can be shown: tuned minus base is {points(gain)} {measure} points ({span}, {ends})"
+    width = points((high - low) / 2)
+    if width == points(0):  # alike on every query: the interval says nothing of other queries
+        return "unclear", f"{seen}: keep the base model."
+    return "unclear", f"{seen}. These queries measure it to within ±{width} points: keep the base model."
 
 
 def _caveats(

@@ -17,6 +17,7 @@ import pyarrow as pa
 from faiss.contrib.big_batch_search import big_batch_search
 
 from syneg.ids import in_one, order_of, rows_of
+from syneg.search.bounds import off_by_sums
 from syneg.search.dense import Best, in_blocks, merged, of_pairs
 from syneg.settings.mine import IvfConfig
 from syneg.stage import Source
@@ -24,8 +25,9 @@ from syneg.vectors import unpack
 
 _BLOCK_ROWS = 65_536
 _LEARNT_FROM = 50  # vectors of the sample for each list; FAISS asks for 39 or more
-_SLACK = 16  # asked for beyond k: FAISS's order within rounding is not that of the pairs' own scores
+_SLACK = 16  # asked for beyond k: of a few equal scores the pairs' own order decides, of more see `_with_ties`
 _QUERIES_OF_A_LIST = 16  # on average; FAISS needs more than one
+_LONGEST = 1.001  # of a vector: of length 1, in float16
 _PAIRS = 4_096  # scored at once: their vectors stay in the cache
 
 
@@ -75,7 +77,8 @@ class Lists:
         return cls(faiss.serialize_index(index), in_one(ids), centres.probes)
 
     def search(self, queries_QD: np.ndarray, k: int) -> Best:
-        """The k best among the lists that are looked at, by the scores that `dense.search` gives the same pairs."""
+        """The k best among the lists that are looked at, by the scores that `dense.search` gives the same pairs, equal
+        ones in the order of ids."""
         index = self._opened()
         queries_QD = queries_QD.astype(np.float32)
         rows_QK = _nearest(index, queries_QD, min(k + _SLACK, len(self.ids)))
@@ -84,7 +87,28 @@ class Lists:
         for start in range(0, len(rows_QK), step):
             own = slice(start, start + step)
             scores_QK[own] = of_pairs(_vectors(index, rows_QK[own]), queries_QD[own, None])
-        return merged([Best(np.where(rows_QK < 0, np.float32(-np.inf), scores_QK), rows_QK, self.ids)], k)
+        scores_QK = np.where(rows_QK < 0, np.float32(-np.inf), scores_QK)
+        if k < rows_QK.shape[1] < len(self.ids):
+            self._with_ties(index, queries_QD, k, scores_QK, rows_QK)
+        return merged([Best(scores_QK, rows_QK, self.ids)], k)
+
+    def _with_ties(
+        self, index: faiss.IndexIVF, queries_QD: np.ndarray, k: int, scores_QK: np.ndarray, rows_QK: np.ndarray
+    ) -> None:
+        """Puts into `scores_QK` and `rows_QK` the best of the queries of which FAISS, whose sums round otherwise, may
+        have left one out: the last that it gave scores no less than the k-th, but for rounding. As many may be equal
+        as a corpus has copies, so all that reach the k-th are asked for."""
+        width = rows_QK.shape[1]
+        kth_Q = np.partition(scores_QK, width - k, axis=1)[:, width - k]
+        off_Q = 2 * off_by_sums(queries_QD, _LONGEST)  # of a sum of FAISS, and of the bound that it is compared with
+        for query in np.flatnonzero(~np.isneginf(kth_Q) & (scores_QK.min(axis=1) >= kth_Q - off_Q)):
+            asked_1D, bound = queries_QD[query : query + 1], float(kth_Q[query] - off_Q[query])
+            rows = index.range_search(asked_1D, bound)[2]
+            pieces = np.array_split(rows, -(-len(rows) // _PAIRS))
+            scores = np.concatenate([of_pairs(_vectors(index, piece), asked_1D) for piece in pieces])
+            best = np.lexsort((order_of(self.ids.take(pa.array(rows))), -scores))[:width]
+            scores_QK[query], rows_QK[query] = -np.inf, -1
+            scores_QK[query, : len(best)], rows_QK[query, : len(best)] = scores[best], rows[best]
 
     def scores(self, queries_ND: np.ndarray, passage_ids: pa.Array) -> np.ndarray:
         """The score of one passage for each query: float32 [N], NaN for passages that are not here."""

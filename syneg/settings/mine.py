@@ -73,8 +73,9 @@ class SimansConfig(Section):
 class CrossEncoderConfig(Section):
     """A sequence-classification model that reads query and passage together; what it finds too good is no negative.
 
-    It looks at what all other filters left, and its scores are logits. The margins are as a sampler's, against the
-    lowest-scoring positive. With no limit at all it rejects nothing: its scores are kept for `train.distillation`.
+    It looks at what all other filters left of the samplers' rankings, and its scores are logits. The margins are as a
+    sampler's, against the lowest-scoring positive. With no limit at all it rejects nothing: its scores are kept for
+    `train.distillation`.
     """
 
     model: ModelAddress  # with one label (a score) or two (no, yes)
@@ -123,8 +124,9 @@ class MineConfig(Section):
     index: Literal["exact", "ivf"] = "exact"
     ivf: IvfConfig = IvfConfig()
     rounds: PositiveInt = 1  # of ANCE: each mines with the encoder that the one before trained, and trains it on
-    # A query with fewer accepted candidates than this, over all samplers, is short: it stays so, or random passages
-    # fill it up (under the sampler random), or its candidates are rejected. Counted and listed in any case.
+    # A query with fewer accepted candidates of different text than this, over all samplers, is short: it stays so, or
+    # random passages fill it up (under the sampler random; `cross_encoder` does not read them), or its candidates are
+    # rejected. Counted and listed in any case.
     least: PositiveInt = 3
     on_short: Literal["keep", "random", "drop"] = "keep"
     # Bits (of 64) in which the SimHash of a passage and of a positive may differ for the two to count as the same text

@@ -28,8 +28,9 @@ class MixConfig(Section):
     synthetic_per_instance: NonNegativeInt = 1
     retrieved_per_instance: NonNegativeInt = 2
     synthetic_share: Share = 1.0  # share of instances that carry synthetic negatives (hybrid, direct), by a draw each
-    # Retrieved negatives that a sampler gives at its turn; one that is not named gives none. Empty: one of each. Whose
-    # turn is first is drawn by instance, so that over the data set each has its share.
+    # Retrieved negatives that a sampler gives at its turn; one that is not named gives none, but for random with
+    # `mine.on_short: random`, whose passages come last. Empty: one of each. Whose turn is first is drawn by instance,
+    # so that over the data set each has its share.
     quotas: dict[str, PositiveInt] = Field(default_factory=dict)
     # An instance with fewer negatives than asked for: drop it, keep it short, or fill it up with negatives of the same
     # kind that were made for other queries (and drop it if those do not suffice, as in a tiny collection).

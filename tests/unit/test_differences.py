@@ -54,7 +54,10 @@ def test_too_few_queries_can_show_nothing() -> None:
     assert differences.power_of("5 queries", 5, 1, gain, "MAP").endswith("the test needs 6 queries or more.")
     assert "about 10.0 to 20.0 MAP points" in differences.power_of("6 queries", 6, 1, gain, "MAP")
     assert "about 20.0 MAP points" in differences.power_of("6 queries", 6, 1, (0.0, 0.2), "MAP")
-    assert "it is not known how small a gain" in differences.power_of("6 queries", 6, 1, (0.0, 0.0), "MAP")
+    for nothing in (0.0, 1e-17):
+        found = differences.power_of("6 queries", 6, 1, (nothing, nothing), "MAP")
+        assert "it is not known how small a gain" in found
+        assert "about 20.0 MAP points" in differences.power_of("6 queries", 6, 1, (nothing, 0.2), "MAP")
 
 
 def test_one_comparison_is_not_many() -> None:

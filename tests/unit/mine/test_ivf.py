@@ -7,12 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from syneg import schemas
+from syneg.mine import recall
+from syneg.mine.searches import Ranking
 from syneg.on_ray.workers import InProcess
 from syneg.search import ivf
 from syneg.search.dense import top_k
 from syneg.settings.mine import IvfConfig
+from syneg.stage import Inputs
 from syneg.vectors import unpack
-from tests.memory import rows_of
+from tests.memory import MemoryTable, rows_of
 from tests.unit.mine.test_stage import Several, many, output_of, vectors
 
 KEYS = [("query_id", "ascending"), ("sampler", "ascending"), ("rank", "ascending")]
@@ -52,7 +56,9 @@ def test_what_is_missed_is_told_as_brute_force_tells_it(tmp_path: Path, probes: 
     told = facts["index"]["recall"]["base"]
     assert told["share"] == pytest.approx(np.mean(shares), abs=1e-4)
     assert told["share"] < 0.9
-    assert f"finds {told['share']:.0%} of the 100 passages" in facts["index"]["warnings"][0]
+    (warning,) = facts["index"]["warnings"]
+    assert f"finds {told['share']:.0%} of the 100 passages" in warning
+    assert warning.endswith(f"Raise mine.ivf.probes above {probes}: 9, as many as there are lists, find all.")
 
 
 def test_more_probes_find_more(tmp_path: Path) -> None:
@@ -70,6 +76,47 @@ def test_three_workers_lists_hold_what_one_worker_s_hold(tmp_path: Path) -> None
     several, told_by_three = mined(tmp_path, Several(), **settings)
     assert several.equals(one)
     assert told_by_three == told
+
+
+def with_copies(shuffled: bool) -> Inputs:
+    """Every query's best passages are 200 copies of one, more than is asked for to break ties by, among others."""
+    given = many(300)
+    tables = {name: given.tables[name].table() for name in ("passage_vectors", "query_vectors")}
+    order = np.random.default_rng(5).permutation(300) if shuffled else np.arange(300)
+    passages, queries = tables["passage_vectors"].take(pa.array(order)), tables["query_vectors"]
+    (copied,) = unpack(tables["passage_vectors"]["vector"])[:1]
+    number = np.array([int(name[1:]) for name in passages["id"].to_pylist()])
+    passages_PD = np.where((number < 200)[:, None], copied, unpack(passages["vector"]))
+    beside_QD = copied + 0.02 * unpack(queries["vector"])
+    beside_QD /= np.linalg.norm(beside_QD.astype(np.float32), axis=1, keepdims=True)
+    made = {}
+    for name, ids, values in (("passage", passages["id"], passages_PD), ("query", queries["id"], beside_QD)):
+        packed = [row.astype(np.float16).tobytes() for row in values]
+        made[f"{name}_vectors"] = MemoryTable(pa.table([ids, packed], schema=schemas.vectors(8)))
+    return Inputs({**given.tables, **made})
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("workers", [InProcess(), Several()])
+def test_of_many_copies_those_of_exact_search_are_found(tmp_path: Path, shuffled: bool, workers: InProcess) -> None:
+    settings: dict[str, Any] = {"samplers": {"dense": {"window_end": 10}}}
+    exact = output_of(with_copies(False), tmp_path, **settings)
+    through_lists = {"index": "ivf", "ivf": {"lists": 9, "probes": 9}}
+    found = output_of(with_copies(shuffled), tmp_path, workers, **settings, **through_lists)
+    assert rows_of(found, "candidates").sort_by(KEYS).equals(rows_of(exact, "candidates").sort_by(KEYS))
+    assert found.facts()["index"]["recall"]["base"]["share"] == 1
+    assert found.facts()["index"]["warnings"] == []
+
+
+def test_a_copy_is_as_good_as_the_passage_that_exact_search_finds() -> None:
+    def ranking(*rows: tuple[str, float]) -> Ranking:
+        ids, scores = zip(*rows, strict=True)
+        columns = [["q0"] * len(ids), ids, pa.array(range(len(ids)), pa.int32()), pa.array(scores, pa.float32())]
+        return Ranking(pa.table(columns, schema=schemas.RANKING), np.empty(0, np.float32))
+
+    exact = ranking(("a", 0.9), ("b", 0.5))
+    assert recall.of(exact, ranking(("c", 0.5), ("d", 0.5))) == (1.0, 2)
+    assert recall.of(exact, ranking(("a", 0.9), ("d", 0.4))) == (0.5, 2)
 
 
 def test_scores_are_those_of_exact_search(tmp_path: Path) -> None:

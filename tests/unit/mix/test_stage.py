@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from syneg import schemas
 from syneg.mix import stage
+from syneg.mix.shard import Recipe, Shard
+from syneg.settings.mine import MineConfig
+from syneg.settings.mix import MixConfig
 from syneg.stage import Inputs
 from tests.memory import MemoryTable
 from tests.unit.mix.sample import PAIRS, SCORED, ids, mixed, table
@@ -181,3 +186,20 @@ def test_shards_change_nothing_but_the_order(
     whole, facts = mixed(inputs, tmp_path, **settings)
     monkeypatch.setattr(stage, "_SHARD_QUERIES", 1)
     assert mixed(inputs, tmp_path, **settings) == (whole, facts)
+
+
+@pytest.mark.parametrize("on_short", ["keep", "random"])
+def test_random_passages_fill_up_though_no_quota_names_their_sampler(
+    inputs: Inputs, tmp_path: Path, on_short: Literal["keep", "random"]
+) -> None:
+    drawn = [("q1", "p6", "random", 0, None, None, None, None)]
+    tables = (inputs.tables["candidates"], table(schemas.CANDIDATES, drawn, SCORED))
+    candidates = pa.concat_tables([each.table() for each in tables])
+    mine = MineConfig.model_validate({"samplers": {"dense": {}, "random": {}}, "on_short": on_short})
+    pairs = pa.Table.from_pylist(
+        [{"query_id": "q1", "passage_id": "p2", "query": "one", "answers": ["p2"], "cross_score": None}]
+    )
+    synthetic = inputs.tables["synthetic"].table().slice(0, 0)
+    recipe = Recipe(mine, MixConfig(strategy="retrieved_only", quotas={"dense": 1}))
+    shard = Shard(pairs, candidates.filter(pc.field("query_id") == "q1"), synthetic, recipe)
+    assert ("p6" in shard.needed) == (on_short == "random")

@@ -35,7 +35,7 @@ def test_every_actor_without_a_cpu_is_placed_there() -> None:
 
 
 def test_retries_that_were_counted_outlive_the_actor(ray_session: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tally, "_here", 3)
+    monkeypatch.setattr(retry_count, "_here", 3)
     retry_count.start()
     for _ in range(2):
         ray.get(retry_count._actor.add.remote())

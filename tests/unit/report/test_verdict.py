@@ -73,3 +73,21 @@ def test_one_query_is_one_query() -> None:
     given = facts(0.0, 0.0, 0.0, 1.0)
     given["differences"]["nDCG@10"]["queries"] = 1
     assert "1 query, one seed" in verdict.of_run(given).sentence
+
+
+@pytest.mark.parametrize(("queries", "p"), [(1, 1.0), (5, 0.0625)])
+def test_of_too_few_queries_no_interval_is_told(queries: int, p: float) -> None:
+    given = facts(0.5, 0.5, 0.5, p)
+    given["differences"]["nDCG@10"] |= {"queries": queries, "detectable": 0.0}
+    found = verdict.of_run(given)
+    assert found.kind == "unclear"
+    assert found.sentence.startswith("Too few queries to measure it: tuned minus base is 50.0 nDCG@10 points (")
+    assert "the test needs 6 or more: keep the base model." in found.sentence
+    assert "95 %" not in found.sentence
+    assert "the test needs 6 queries or more" in verdict.power(given)
+
+
+def test_a_width_of_nothing_is_not_told() -> None:
+    found = verdict.of_run(facts(0.0, -1e-17, 1e-17, 1.0))
+    assert "±" not in found.sentence
+    assert found.sentence.endswith("200 queries, one seed): keep the base model.")
