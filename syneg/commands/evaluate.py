@@ -42,6 +42,7 @@ def evaluate(
     resolved = overrides.load(config, settings or ())
     asked = evaluation.plan(resolved, model or (), corpus or ())
     target = out or files.join(resolved.store.root, layout.EVALUATIONS, resolved.name)
+    files.check_folder(target)
     console = terminal.console()
 
     @contextmanager
@@ -57,5 +58,7 @@ def evaluate(
         console.print(sentence, highlight=False, markup=False)
     for table in terminal.standing_tables(found):
         console.print(table)
-    record = standings.publish(asked, finished, found, target)
+    record, lacking = standings.publish(asked, finished, found, target)
+    for reason in lacking:
+        terminal.say(console, f"No TREC files of this model: {reason}", style="yellow")
     terminal.say(console, f"Written: {record}")

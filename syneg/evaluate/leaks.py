@@ -24,8 +24,9 @@ class Text:
 def find(test: Sequence[Text], training: Iterable[Text], threshold: float) -> pa.Table:
     """Pairs of a test text and a training text that are the same or nearly so: `schemas.LEAKS`.
 
-    Similarity is the Jaccard index of the sets of word 3-grams after normalisation (a shorter text is one gram); equal
-    texts have 1. Memory is bounded by the test's texts; a training text is looked at once for each time it comes.
+    Similarity is the Jaccard index of the sets of word 3-grams after normalisation (a shorter text is one gram, as is
+    one without a word); equal texts have 1. Memory is bounded by the test's texts; a training text is looked at once
+    for each time it comes.
     """
     grams_of = [_grams(text.text) for text in test]
     places: dict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -65,7 +66,7 @@ def summary(leaks: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def _grams(text: str) -> frozenset[tuple[str, ...]]:
-    found = words(text)
-    if not found:
+    found = words(text) or [text.strip()]
+    if found == [""]:
         return frozenset()
     return frozenset(tuple(found[start : start + _GRAM]) for start in range(max(1, len(found) - _GRAM + 1)))

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from syneg import schemas
 from syneg.differences import counted, counted_comparisons, power_of
+from syneg.errors import BadInput
 from syneg.evaluate.scores import values_of
 from syneg.experiment.analysis import Comparison, Named, compared
 from syneg.experiment.evaluation import BM25, ModelOnCollection
@@ -94,12 +95,13 @@ def gather(asked: Sequence[ModelOnCollection], runs: Sequence[Run]) -> Standings
     )
 
 
-def publish(asked: Sequence[ModelOnCollection], runs: Sequence[Run], standings: Standings, out: str) -> str:
-    """Writes scores.parquet, evaluation.json, and last runs/COLLECTION/MODEL.trec with qrels.test beside. Returns the
-    path of evaluation.json.
+def publish(
+    asked: Sequence[ModelOnCollection], runs: Sequence[Run], standings: Standings, out: str
+) -> tuple[str, list[str]]:
+    """Writes scores.parquet, evaluation.json, and last runs/COLLECTION/MODEL.trec with qrels.test beside.
 
-    Raises:
-        BadInput: an id holds white space, which TREC's format has no way to write. The scores are written.
+    Returns the path of evaluation.json, and why TREC files are missing: an id holds white space, which that format
+    has no way to write.
     """
     tables = []
     for each, run in zip(asked, runs, strict=True):
@@ -114,9 +116,13 @@ def publish(asked: Sequence[ModelOnCollection], runs: Sequence[Run], standings: 
     files.put(files.join(out, "scores.parquet"), sink.getvalue().to_pybytes())
     record = files.join(out, layout.EVALUATION)
     files.put(record, json.dumps(_summary(asked, runs, standings), indent=1, ensure_ascii=False).encode())
+    lacking = []
     for each, run in zip(asked, runs, strict=True):
-        _write_runs(each, run, files.join(out, "runs", each.collection))
-    return record
+        try:
+            _write_runs(each, run, files.join(out, "runs", each.collection))
+        except BadInput as error:
+            lacking.append(str(error))
+    return record, lacking
 
 
 def _write_runs(asked: ModelOnCollection, run: Run, folder: str) -> None:

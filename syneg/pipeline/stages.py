@@ -144,7 +144,7 @@ ONE_ROUND = (
     Stage(
         "evaluate",
         "syneg.evaluate.stage:run",
-        version=3,
+        version=4,
         reads=_CORPUS
         | {
             "passage_vectors": "embed.passage_vectors",

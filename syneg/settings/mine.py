@@ -150,6 +150,11 @@ class MineConfig(Section):
             )
         return self
 
+    def circumstances(self) -> set[str]:
+        """What no sampler here reads decides no row either."""
+        unread = {"ivf": self.index != "ivf", "simans": "simans" not in self.samplers}
+        return super().circumstances() | {name for name, so in unread.items() if so}
+
     @property
     def vectors(self) -> set[VectorsName]:
         """What its samplers search by vectors."""

@@ -48,11 +48,12 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
 
     def decides_rows(self) -> bool:
-        """Whether the fingerprint covers it. A section that only says how fast or how far to go does not."""
+        """Whether the fingerprint covers it. A section that only says how fast or how far to go is left out, and so is
+        one that is switched off."""
         return True
 
     def circumstances(self) -> set[str]:
-        """The names of its fields that decide no row."""
+        """The names of its fields that decide no row, by their mark or because the others leave them unread."""
         fields = type(self).model_fields.items()
         return {name for name, field in fields if any(isinstance(mark, Circumstance) for mark in field.metadata)}
 

@@ -25,6 +25,9 @@ class DevConfig(Section):
     # no look was better than the base, the tuned model is the last one.
     merge_weights: Annotated[tuple[Share, ...], Field(strict=False)] = ()
 
+    def decides_rows(self) -> bool:
+        return self.every is not None
+
 
 class LoraConfig(Section):
     """Low-rank adaptation (2106.09685) through peft, folded into the weights at the end."""

@@ -76,6 +76,11 @@ def check_vacant(folder: str) -> None:
     """Raises BadInput unless nothing is at `folder` or below it, nor on a disk a file above it."""
     if any(entries_below(folder)):
         raise BadInput(f"{folder} exists already and is not an empty folder. Give a new folder; nothing was written.")
+    check_folder(folder)
+
+
+def check_folder(folder: str) -> None:
+    """Raises BadInput if on a disk a file is at `folder` or above it."""
     for path in () if is_remote(folder) else (Path(folder), *Path(folder).parents):
         if path.exists() and not path.is_dir():
             raise BadInput(

@@ -83,6 +83,24 @@ def test_scores_models_beside_base_and_bm25_once(folder: Path, monkeypatch: pyte
     assert content["collections"] == record["collections"]
 
 
+@pytest.mark.usefixtures("ray_session")
+def test_an_id_that_trec_cannot_write_costs_its_trec_files_alone(folder: Path) -> None:
+    spaced = {name: text.replace("q7", "q 7") for name, text in FILES.items()}
+    write(folder / "spaced", spaced)
+    done = syneg(folder, "--corpus", str(folder / "spaced"), "--corpus", str(folder / "fruit"), "name=both")
+    assert done.exit_code == 0, done.output
+    assert "'q 7' holds white space" in done.output
+    target = folder / "out" / "evaluations" / "both"
+    assert set(json.loads((target / "evaluation.json").read_text())["collections"]) == {"spaced", "fruit"}
+    assert (target / "runs" / "fruit" / "base.trec").exists()
+
+
+def test_a_file_in_the_place_of_the_output_starts_nothing(folder: Path) -> None:
+    refused = syneg(folder, "--corpus", str(folder / "fruit"), "--out", str(folder / "config.yaml"))
+    assert isinstance(refused.exception, BadInput)
+    assert "exists already, as a file" in str(refused.exception)
+
+
 def test_a_wrong_folder_starts_nothing(folder: Path) -> None:
     before = set(folder.rglob("*"))
     refused = syneg(folder, "--model", str(folder / "gone"), "--corpus", str(folder / "fruit"))

@@ -51,6 +51,11 @@ def test_short_and_empty_texts() -> None:
     assert [row["training_id"] for row in find(test, training, 0.8).to_pylist()] == ["same"]
 
 
+def test_a_text_without_a_word_is_found_where_it_is_the_same() -> None:
+    test = [Text("test_query", "q1", "!!!"), Text("test_query", "q2", "?")]
+    assert [row["test_id"] for row in find(test, [Text("query", "t1", " !!! ")], 0.8).to_pylist()] == ["q1"]
+
+
 def test_a_text_without_spaces_is_compared_by_its_characters() -> None:
     test = [Text("test_query", "q1", "中国的首都是哪一座城市"), Text("test_query", "q2", "猫为什么喜欢睡觉")]
     (found,) = find(test, [Text("query", "t1", "中国的首都是哪一座城市。")], 0.8).to_pylist()

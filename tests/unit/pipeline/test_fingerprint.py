@@ -65,6 +65,8 @@ def test_these_fields_and_no_others_decide_no_row_of_a_section_that_does() -> No
         "OpenaiEngine.api_key_env",
         "GenerateConfig.max_error_rate",
         "JudgeConfig.max_error_rate",
+        "MineConfig.ivf",  # of an exact search
+        "MineConfig.simans",  # without this sampler
     }
 
 
@@ -87,11 +89,23 @@ NAMES = set(names(resolved()))
         ("probe__sample", 50, NAMES - {"probe"}),
         ("mix__retrieved_per_instance", 5, {"corpus", "generate", "judge", "gate", "embed", "mine"}),
         ("corpus__max_queries", 5, set()),
+        ("mine__ivf", {"probes": 5}, NAMES),
+        ("mine__simans", {"a": 5.0}, NAMES),
+        ("train__dev", {"depth": 9}, NAMES),
     ],
 )
 def test_a_setting_reruns_just_what_depends_on_it(setting: str, value: Any, same: set[str]) -> None:
     tree = {"corpus__source": "stdlib", setting: value}
     assert changed(resolved(**tree)) == set(marks(resolved())) - same
+
+
+def test_what_is_switched_on_is_covered() -> None:
+    searched = [resolved(mine={"index": "ivf", "ivf": {"probes": probes}}) for probes in (5, 6)]
+    drawn = [resolved(mine={"samplers": {"simans": {}}, "simans": {"a": a}}) for a in (5.0, 6.0)]
+    watched = [resolved(train={"dev": {"every": 5, "depth": depth}}) for depth in (8, 9)]
+    for stage, pair in (("mine", searched), ("mine", drawn), ("train", watched)):
+        one, other = (marks(config)[stage] for config in pair)
+        assert one != other
 
 
 def test_files_and_models_enter_by_their_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
