@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from syneg import termination
-from syneg.errors import BadInput
+from syneg.errors import BadInput, StageFailed
 from syneg.settings.resources import ResourcesConfig
 from syneg.settings.store import StorageConfig
 from syneg.store import retry_count
@@ -28,6 +28,7 @@ def joined(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None]
 
     Raises:
         BadInput: no cluster can be joined at the address that is given.
+        StageFailed: without an address, none can be started here.
     """
     import ray
 
@@ -47,22 +48,35 @@ def joined(resources: ResourcesConfig, storage: StorageConfig) -> Iterator[None]
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise _not_joined(address, resources, str(error)) from error
         else:
-            ray.init(
-                address="local",
-                num_cpus=resources.cpus,
-                object_store_memory=int(resources.object_store_gib * 2**30),
-                # Ray would run its workers, the engine among them, behind everything else on the machine.
-                _system_config={"worker_niceness": 0},
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **environment,
-            )
+            _start(resources, environment)
     try:
         with _counting_retries():
             yield
     finally:
         ray.shutdown()
+
+
+def _start(resources: ResourcesConfig, environment: dict[str, Any]) -> None:
+    """Raises StageFailed if this machine does not get Ray up: it gives up after half a minute."""
+    import ray
+
+    try:
+        ray.init(
+            address="local",
+            num_cpus=resources.cpus,
+            object_store_memory=int(resources.object_store_gib * 2**30),
+            # Ray would run its workers, the engine among them, behind everything else on the machine.
+            _system_config={"worker_niceness": 0},
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **environment,
+        )
+    except Exception as error:  # Ray raises no narrower one
+        raise StageFailed(
+            f"Ray did not start on this machine: {error}\nIt may be busy with something else, or short of memory. Run "
+            "the same command again; finished stages are kept."
+        ) from error
 
 
 def _check_address(address: str, resources: ResourcesConfig) -> None:

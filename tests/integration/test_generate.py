@@ -188,7 +188,7 @@ def test_failed_requests_are_rejected_rows(tmp_path: Path, monkeypatch: pytest.M
     output = stage.run(corpus(), context(tmp_path, lines=lines), generate=generate)
     rows = answers(output)
     assert rows.num_rows == output.rows_in == 16
-    assert lines[-1] == "16/16 answers"
+    assert lines[-1] == "12/16 answers, 4 failed"
     synthetic, facts = checked(rows, generate, tmp_path)
     assert Counter(row["reject_reason"] for row in synthetic) == {None: 12, "engine_error": 4}
     assert facts["output_tokens_per_second"] == 16 * 7 / 2.0  # all were with the engine at the same time

@@ -7,7 +7,7 @@ import pytest
 import ray
 
 from syneg.cluster import session
-from syneg.errors import BadInput
+from syneg.errors import BadInput, StageFailed
 from syneg.settings.resources import ResourcesConfig
 from syneg.settings.store import StorageConfig
 
@@ -37,5 +37,19 @@ def test_a_cluster_that_cannot_be_joined_is_one_error_that_names_who_gave_it(
     with (
         pytest.raises(BadInput, match=f"joined at {name}={address}: .*{why}"),
         session.joined(resources, StorageConfig()),
+    ):
+        pass
+
+
+def test_a_machine_on_which_ray_does_not_start_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def timed_out(**given: object) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", timed_out)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with (
+        pytest.raises(StageFailed, match="did not start.*timed out"),
+        session.joined(ResourcesConfig(), StorageConfig()),
     ):
         pass
