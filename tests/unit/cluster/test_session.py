@@ -49,7 +49,7 @@ def test_a_machine_on_which_ray_does_not_start_is_one_error(monkeypatch: pytest.
     monkeypatch.setattr(ray, "init", timed_out)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with (
-        pytest.raises(StageFailed, match="did not start.*timed out"),
+        pytest.raises(StageFailed, match=r"did not start.*timed out"),
         session.joined(ResourcesConfig(), StorageConfig()),
     ):
         pass
