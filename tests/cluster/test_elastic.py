@@ -64,6 +64,6 @@ def _trained(folder: Path, pool: TrainResources, cluster: Cluster) -> Output:
         model=str(tiny_bert(folder / "tiny", dropout=0.0)), query_max_length=12, passage_max_length=16
     )
     resources = ResourcesConfig(address=cluster.address, train=pool)
-    context = Context(resources, folder, str(folder / "attempt"))
+    context = Context(resources, folder, attempt=str(folder / "attempt"))
     inputs = Inputs({"instances": MemoryTable(instance_table(30))})
     return run(inputs, context, encoder=model, train=_TRAIN)

@@ -144,7 +144,9 @@ def test_a_worker_that_dies_leaves_no_trace_in_what_is_learnt(tmp_path: Path) ->
     for name, progress in ("uninterrupted", lambda line: None), ("killed", kill_once):
         scratch = tmp_path / name
         scratch.mkdir()
-        context = Context(ResourcesConfig(train=pool), scratch, str(tmp_path / f"{name}-attempt"), progress=progress)
+        context = Context(
+            ResourcesConfig(train=pool), scratch, attempt=str(tmp_path / f"{name}-attempt"), progress=progress
+        )
         outputs.append(run(_with_dev(30), context, encoder=model, train=train))
     whole, resumed = outputs
     assert killed

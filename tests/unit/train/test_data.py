@@ -20,7 +20,7 @@ def test_on_a_cluster_the_data_is_in_the_store_for_nodes_that_come_later(
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "nodes", lambda: ["the head alone"])
-    context = Context(ResourcesConfig(address=address), tmp_path, str(tmp_path / "attempt"))
+    context = Context(ResourcesConfig(address=address), tmp_path, attempt=str(tmp_path / "attempt"))
     brought = bring(Inputs({"instances": MemoryTable(instance_table(6))}), context, TrainConfig())
     assert (brought.stored is not None) == (address is not None)
     if brought.stored is not None:
