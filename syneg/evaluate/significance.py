@@ -41,9 +41,7 @@ class Difference:
     seeds: int
     effect_size: float  # Cohen's d_z: mean over standard deviation of the queries' differences
     standard_error: float  # of the difference: the queries' part, from the bootstrap, and the seeds'
-    reach: (
-        float  # half the interval's width, which a difference has to exceed; 0 for one seed: the test asks for as much
-    )
+    reach: float  # half the interval's width, which a difference has to exceed; 0 for one seed: the test asks as much
     detectable: float  # the smallest gain that is found with 80 % power at the 5 % level (see `detectable_gain`)
     better: int  # queries whose mean over seeds rose
     worse: int
