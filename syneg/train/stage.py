@@ -133,7 +133,7 @@ def shown(
             progress(ray.get(journal.line.remote()))
 
     def watch() -> None:
-        while not ended.wait(1.0):
+        while not ended.wait(1.0) and ray.is_initialized():  # a stop of the run leaves this thread without Ray
             tell()
 
     watcher = threading.Thread(target=watch, daemon=True)
