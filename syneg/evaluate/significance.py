@@ -10,7 +10,7 @@ by the bootstrap: the queries' means are resampled. That of the seeds, V_s = var
 rest's share of it, MS_rest / (S Q), which V_q holds already, is known from S numbers alone: to each resample's mean
 comes sqrt(V_s) times a draw of Student's t with S - 1 degrees of freedom, as the normal's tails would be too light. The
 sum has the Behrens-Fisher distribution (Fisher, 1935), and the interval holds its middle 95 %: of 2 or 3 seeds it is
-wide. `benchmarks/coverage.py` counts how often it holds the truth. With one seed there is nothing to tell of others,
+wide. `benchmarks/intervals.py` counts how often it holds the truth. With one seed there is nothing to tell of others,
 and the interval is over queries alone. No interval is corrected for being one of several; p is (`holm`).
 """
 

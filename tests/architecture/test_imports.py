@@ -195,6 +195,16 @@ def test_files_are_short() -> None:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, relative(path)
 
 
+def test_no_benchmark_hides_a_package() -> None:
+    """A script's folder is searched first: one called coverage.py was what numba imported."""
+    code = (
+        f"import importlib.util; print([n for n in {sorted(path.stem for path in (ROOT / 'benchmarks').glob('*.py'))}"
+    )
+    code += " if importlib.util.find_spec(n)])"
+    found = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 def test_package_files_are_empty() -> None:
     for path in PACKAGE:
         if path.name == "__init__.py":

@@ -1,6 +1,6 @@
 """How often the 95 % interval holds the truth, and how often a difference counts as shown that is not there.
 
-    python benchmarks/coverage.py [--trials 1000]
+    python benchmarks/intervals.py [--trials 1000]
 
 Scores are drawn as differences of Q queries under S trainings: 12 points from query to query, 8 of each query anew in
 each training, and 0 to 2 points from training to training; the true difference is 0. Nothing of a model is run.
@@ -33,7 +33,7 @@ def main() -> None:
     cells = [measure(*cell, arguments.trials) for cell in CELLS]
     slack = 2 * (0.05 * 0.95 / arguments.trials) ** 0.5
     holds = all(LOW - slack <= cell["holds_the_truth"] <= HIGH + slack for cell in cells)
-    print(json.dumps({"name": "coverage", "trials": arguments.trials, "holds": holds, "cells": cells}))
+    print(json.dumps({"name": "intervals", "trials": arguments.trials, "holds": holds, "cells": cells}))
     sys.exit(0 if holds else 1)
 
 
