@@ -170,13 +170,15 @@ class Context:
     stake: Stake = Stake()
     workers: Workers = field(default_factory=InProcess)  # Ray's, of the stage's pool, where it has one
 
-    def recovered_of(self, table: str) -> Recovered:
-        """What a killed attempt stored of `table`; without a key where there was none."""
-        from syneg import schemas
+    def done(self, table: str) -> KeySet:
+        """The keys of the rows of `table` that a killed attempt stored: they are not made again."""
         from syneg.keyset import KeySet
 
-        schema = getattr(schemas, table.upper(), None) or schemas.embeddings(0)  # nobody knows how many dimensions
-        return self.recovered.get(table) or Recovered(KeySet(), NoRows(schema))
+        return self.recovered[table].keys if table in self.recovered else KeySet()
+
+    def stored(self, table: str, schema: pa.Schema) -> Source:
+        """Those rows."""
+        return self.recovered[table].rows if table in self.recovered else NoRows(schema)
 
 
 @dataclass(frozen=True)

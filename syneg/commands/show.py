@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Without --full: characters of a text, candidates of a sampler.
 _CHARS = 160
 _ROWS = 20
-_NEAR = 3  # ids that are told where there is no such query
+_NEAR = 3  # ids that are shown where there is no such query
 
 
 def show(

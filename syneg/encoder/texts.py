@@ -34,7 +34,7 @@ class Texts:
         """`made_by`: what the facts of other outputs must say for their vectors to be those of this one."""
         table = f"{kind}_vectors"
         earlier = context.earlier and context.earlier(table, made_by)
-        return cls(kind, table, inputs.tables[_TABLES[kind]], context.recovered_of(table).keys, earlier)
+        return cls(kind, table, inputs.tables[_TABLES[kind]], context.done(table), earlier)
 
     def count(self) -> int:
         return sum(block.num_rows for block in self.source.blocks(_COLUMNS[self.kind][:1]))

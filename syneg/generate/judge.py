@@ -45,7 +45,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig, judge: Ju
     asked = engine_of(generate, judge)
     written = inputs.tables["answers"].dataset().map_batches(partial(_texts, generate=generate), **LIGHTLY)
     texts = ray.data.from_arrow_refs(written.materialize().to_arrow_refs())
-    total, done = texts.count(), context.recovered_of("judgements").keys
+    total, done = texts.count(), context.done("judgements")
     left = texts.map_batches(partial(_without, done=ray.put(done)), **LIGHTLY)
     return judged(left, total, total - len(done), judge, asked, context)
 
@@ -67,7 +67,7 @@ def judged(left: Dataset, total: int, open_rows: int, judge: JudgeConfig, asked:
     """`left`: the rows of `TEXTS` that no attempt has judged yet, `open_rows` of `total`."""
     facts = {"judged": total, "model": engine.identity(asked)}
     counted = _Counted()
-    for block in context.recovered_of("judgements").rows.blocks():
+    for block in context.stored("judgements", schemas.JUDGEMENTS).blocks():
         counted.add(block)
     rows: Iterator[pa.Table] = iter(())
     if open_rows:

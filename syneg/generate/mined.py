@@ -41,7 +41,7 @@ def judge(
     """
     asked = judging.engine_of(generate, judge)
     pairs = _pairs(inputs.tables["candidates"], judge_mined.per_sampler)
-    done = context.recovered_of("judgements").keys
+    done = context.done("judgements")
     left = pairs.filter(pa.array(~done.mask(pairs["id"])))
     texts = _texts(left, inputs.tables["queries"], inputs.tables["passages"])
     return judging.judged(texts, pairs.num_rows, left.num_rows, judge, asked, context)

@@ -57,8 +57,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
         partial(tables["passages"].blocks, COLUMNS),
         generate.max_pairs,
     )
-    recovered = context.recovered_of("answers")
-    done = recovered.keys
+    done = context.done("answers")
     pieces = Pieces.of(context.resources.generate, writing.at_stake(context))
     shown = Shown(tables["passages"], tables.get("candidates"))
     made = partial(dataset, pairs, shown, maker, batch_rows=pieces.rows)
@@ -68,7 +67,7 @@ def run(inputs: Inputs, context: Context, *, generate: GenerateConfig) -> Output
     if earlier and len(earlier.keys):
         asked = (block["negative_id"].to_pylist() for block in requests(pairs, shown, maker, done))
         taken = KeySet.of(chain.from_iterable(asked)) & earlier.keys
-    for block in recovered.rows.blocks(_COUNTED):
+    for block in context.stored("answers", schemas.ANSWERS).blocks(_COUNTED):
         was_taken = earlier.keys.mask(block["negative_id"]) if earlier else np.zeros(block.num_rows, bool)
         spent.add(block.filter(pa.array(~was_taken)))
         _count(block.filter(pa.array(was_taken)), saved)

@@ -111,12 +111,14 @@ def worker_of(config: RunConfig, stage: Stage) -> WorkerResources | None:
         return None
     worker: WorkerResources = getattr(config.resources, stage.pool)
     if stage.pool == "generate":
+        from syneg.generate.engines.asked import LIGHT
+
         engine = config.generate.engine if layout.kind(stage.name) == "generate" else config.judge.engine
         engine = engine or config.generate.engine
         if engine.kind == "recorded":
             return None
         if engine.kind == "openai":
-            return worker.model_copy(update={"cpus": 0.1, "gpus": 0.0, "accelerator_type": None})
+            return worker.model_copy(update={"cpus": LIGHT, "gpus": 0.0, "accelerator_type": None})
     return worker
 
 
